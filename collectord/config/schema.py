@@ -1,0 +1,132 @@
+"""Every key of the configuration with its type, range and default; `config.example.yaml` says why.
+
+Durations are seconds, sizes are bytes. The model is frozen and knows no other keys.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from collectord.config import units
+
+
+def _folder(value: object, info: ValidationInfo) -> str:
+    return units.folder(value, (info.context or {}).get("home"))
+
+
+Duration = Annotated[float, BeforeValidator(units.duration)]
+Size = Annotated[int, BeforeValidator(units.size)]
+Count = Annotated[int, BeforeValidator(units.count)]
+Percent = Annotated[float, BeforeValidator(units.percent)]
+Switch = Annotated[bool, BeforeValidator(units.switch)]
+Names = Annotated[tuple[str, ...], BeforeValidator(units.directory_names)]
+Folder = Annotated[str, BeforeValidator(_folder)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(_Section):
+    """Folders, relative to the repo or absolute."""
+
+    archives: Folder = ".cyntra/archives"
+    state: Folder = ".cyntra/state/collectord"
+    benches: Folder = ".cyntra/benches"
+
+
+class Watch(_Section):
+    """How new archives are noticed."""
+
+    mode: Literal["auto", "events", "poll"] = "auto"
+    poll_interval: Duration = Field(default=30, ge=0.05)
+    ignore: Names = ("orphaned-workcells",)
+
+
+class Settle(_Section):
+    """When an archive counts as whole."""
+
+    min_age: Duration = 2
+    short: Duration = 2
+    long: Duration = 30
+    stalled_after: Duration = 3600
+
+
+class Limits(_Section):
+    """What one archive may make collectord read."""
+
+    json_bytes: Size = Field(default=8 * 2**20, ge=1024, le=2**30)
+    entries: Count = Field(default=10_000, ge=1, le=1_000_000)
+
+
+class Ingest(_Section):
+    """How archives go into the index."""
+
+    batch: Count = Field(default=200, ge=1, le=10_000)
+    quarantine_after: Count = Field(default=3, ge=1, le=1000)
+
+
+class Export(_Section):
+    """What a dataset holds where the command does not say otherwise."""
+
+    profile: Literal["dispatch", "builder"] = "dispatch"
+    n_similar: Count = Field(default=8, ge=0, le=10_000)
+    include_world: Switch = False
+
+
+class Disk(_Section):
+    """When writing pauses because the disk is nearly full: below the larger of the two."""
+
+    min_free_percent: Percent = 1
+    min_free_bytes: Size = 512 * 2**20
+
+
+class Log(_Section):
+    """What is said on stderr, and how."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Daemon(_Section):
+    """Timers of the always-on loop."""
+
+    heartbeat_interval: Duration = Field(default=10, ge=0.05)
+    shutdown_timeout: Duration = Field(default=10, ge=0.05)
+
+
+class Config(_Section):
+    """The whole configuration; every section and key has a default."""
+
+    paths: Paths = Paths()
+    watch: Watch = Watch()
+    settle: Settle = Settle()
+    limits: Limits = Limits()
+    ingest: Ingest = Ingest()
+    export: Export = Export()
+    disk: Disk = Disk()
+    log: Log = Log()
+    daemon: Daemon = Daemon()
+
+
+def dotted_keys() -> tuple[str, ...]:
+    """Every key as `section.key`, in the order of the model."""
+    return tuple(
+        f"{section}.{key}"
+        for section, field in Config.model_fields.items()
+        for key in _section_type(field.annotation).model_fields
+    )
+
+
+def is_list(dotted: str) -> bool:
+    """Whether the key holds a list, which text gives separated by commas."""
+    section, _, key = dotted.partition(".")
+    return isinstance(getattr(getattr(Config(), section), key), tuple)
+
+
+def _section_type(annotation: object) -> type[_Section]:
+    if not (isinstance(annotation, type) and issubclass(annotation, _Section)):
+        raise TypeError(f"{annotation} is not a section")
+    return annotation
