@@ -1,0 +1,142 @@
+"""What a run was when it was dispatched: time, plan, recorded input (CONTRACT.md section 7). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+
+from collectord.cyntra.jsonio import JsonObject, canonical, is_encodable, is_finite
+from collectord.cyntra.planner_input import INPUT_SCHEMA, recorded_input
+from collectord.cyntra.summary import (
+    ROLLOUT_SCHEMA,
+    no_proof_summary,
+    proof_summary,
+    rollout_summary,
+    without_non_finite,
+)
+from collectord.cyntra.times import mtime_ms, parse_ms, stamp_ms
+from collectord.cyntra.values import is_int, member, text_or_none
+
+
+class InputState(StrEnum):
+    """Whether the recorded planner_input can be taken verbatim, and why not."""
+
+    VERBATIM = "verbatim"
+    ABSENT = "absent"
+    OTHER_SCHEMA = "other_schema"
+    NOT_FINITE = "not_finite"
+
+
+class HashState(StrEnum):
+    """The recorded input_hash against the recorded input."""
+
+    VERIFIED = "verified"
+    MISMATCH = "mismatch"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An explicit executed plan; `None` members were not given as integers."""
+
+    swarm_id: str
+    timeout_seconds: int
+    max_candidates: int | None
+    max_iterations: int | None
+
+
+def started_ms(
+    name: str, manifest: JsonObject, proof: JsonObject, marker: JsonObject, dir_mtime_ns: int
+) -> tuple[int, str]:
+    """When the run was dispatched, and where that is known from, best source first."""
+    sources = (
+        ("planner_input", parse_ms(recorded_input(manifest).get("created_at"))),
+        ("proof", parse_ms(member(proof, "metadata", "started_at"))),
+        ("workcell", stamp_ms(marker.get("created"))),
+        ("workcell_id", stamp_ms(name)),
+    )
+    for source, value in sources:
+        if value is not None:
+            return value, source
+    return mtime_ms(dir_mtime_ns), "mtime"
+
+
+def finished_ms(proof: JsonObject, started: int, duration_ms: int) -> int | None:
+    """When the run ended, by its proof or its duration; None where only the archive's arrival tells."""
+    completed = parse_ms(member(proof, "metadata", "completed_at"))
+    if completed is not None:
+        return completed
+    return started + duration_ms if duration_ms > 0 else None
+
+
+def explicit_plan(manifest: JsonObject) -> Plan | None:
+    """The executed plan, if it names a swarm and a whole timeout of a second or more."""
+    plan = member(manifest, "planner", "executed_plan")
+    swarm = text_or_none(member(plan, "swarm_id_executed"))
+    timeout = member(plan, "timeout_seconds_executed")
+    if swarm is None or not is_int(timeout) or isinstance(timeout, bool) or timeout < 1:
+        return None
+    return Plan(
+        swarm,
+        timeout,
+        _int_or_none(member(plan, "max_candidates_executed")),
+        _int_or_none(member(plan, "max_iterations_executed")),
+    )
+
+
+def _int_or_none(value: object) -> int | None:
+    return int(value) if is_int(value) else None
+
+
+def run_summary(
+    name: str, manifest: JsonObject, proof: JsonObject, rollout: JsonObject, started: int
+) -> JsonObject:
+    """The run as it stands in rebuilt histories; without proof and rollout the event log is joined later."""
+    if proof:
+        summary = proof_summary(name, manifest, proof, started)
+    elif rollout.get("schema_version") == ROLLOUT_SCHEMA:
+        summary = rollout_summary(name, manifest, rollout, started)
+    else:
+        summary = no_proof_summary(name, manifest, started, timed_out=False, duration_ms=0)
+    return without_non_finite(summary)
+
+
+def with_workcell_end(summary: JsonObject, *, timed_out: bool, duration_ms: int) -> JsonObject:
+    """A proofless run's summary, completed by what the event log says."""
+    status = "timeout" if timed_out else "failed"
+    return {
+        **summary,
+        "outcome": {**summary["outcome"], "status": status},
+        "runtime": {"duration_ms": duration_ms},
+    }
+
+
+def ends_in_event_log(proof: JsonObject, rollout: JsonObject) -> bool:
+    """Whether only the event log says how the run ended."""
+    return not proof and rollout.get("schema_version") != ROLLOUT_SCHEMA
+
+
+def input_state(manifest: JsonObject) -> InputState:
+    """Whether the recorded input can be taken as it is."""
+    recorded = member(manifest, "planner", "planner_input")
+    if not isinstance(recorded, dict):
+        return InputState.ABSENT
+    if recorded.get("schema_version") != INPUT_SCHEMA:
+        return InputState.OTHER_SCHEMA
+    return InputState.VERBATIM if is_finite(recorded) else InputState.NOT_FINITE
+
+
+def input_hash(planner_input: JsonObject) -> str:
+    """The hash of a planner input, its creation time left out; the input must be encodable."""
+    hashed = {k: v for k, v in planner_input.items() if k != "created_at"}
+    return sha256(canonical(hashed).encode("utf-8")).hexdigest()
+
+
+def recorded_hash_state(manifest: JsonObject) -> HashState:
+    """Whether the kernel's own hash agrees with the recorded input; a mismatch means it was altered."""
+    recorded = member(manifest, "planner", "planner_action", "input_hash")
+    planner_input = recorded_input(manifest)
+    if not isinstance(recorded, str) or not planner_input or not is_encodable(planner_input):
+        return HashState.ABSENT
+    return HashState.VERIFIED if input_hash(planner_input) == recorded else HashState.MISMATCH

@@ -1,0 +1,32 @@
+"""Keywords of an issue's text (CONTRACT.md 6.4). Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from collectord.cyntra.jsonio import JsonObject
+from collectord.cyntra.values import texts
+
+MAX_KEYWORDS = 16
+_WORD = re.compile(r"[A-Za-z0-9_]{3,}")
+_STOP_WORDS = frozenset(
+    "the and for with from into over under then than this that these those your you our are was were has "
+    "have had not but can may must should will would fix add update create make".split()
+)
+
+
+def extract_keywords(title: Any, description: Any) -> list[str]:
+    """The most frequent words, then alphabetically. The title is taken as text, even where it is null."""
+    text = f"{title}\n{description or ''}"
+    words = (word.lower() for word in _WORD.findall(text))
+    counts = Counter(word for word in words if word not in _STOP_WORDS)
+    return sorted(counts, key=lambda word: (-counts[word], word))[:MAX_KEYWORDS]
+
+
+def issue_keywords(issue: JsonObject) -> list[str]:
+    """The recorded keywords, or those of title and description where that is not a list."""
+    if isinstance(issue.get("keywords"), list):
+        return texts(issue["keywords"])
+    return extract_keywords(issue.get("title") or "", issue.get("description"))

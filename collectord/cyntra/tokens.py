@@ -1,0 +1,136 @@
+"""The planner's token sequence of a planner input (CONTRACT.md 6.6). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from collectord.cyntra.jsonio import JsonObject
+from collectord.cyntra.keywords import issue_keywords
+from collectord.cyntra.values import as_object, is_int, member, text_or_none, texts
+
+MAX_TOKENS = 1024
+MAX_RUN_TOKENS = 64
+_DURATION_BINS = (
+    (1_000, "LT_1S"),
+    (10_000, "1_10S"),
+    (30_000, "10_30S"),
+    (60_000, "30_60S"),
+    (300_000, "1_5M"),
+    (1_800_000, "5_30M"),
+)
+
+
+@lru_cache(maxsize=65536)
+def _bucket(salt: str, value: str) -> int:
+    digest = hashlib.sha256(f"{salt}:{value}".encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") % 1024
+
+
+def hashed(prefix: str, salt: str, values: Iterable[str]) -> list[str]:
+    """The sorted set of hash tokens of the values."""
+    return sorted({f"[{prefix}_HASH_{_bucket(salt, value)}]" for value in values})
+
+
+def _triple(key: str, namespace: str, value: object) -> list[str]:
+    text = "" if value is None else str(value)
+    return [f"[KEY:{key}]", "[=]", f"[VAL:{namespace}:{text if text.strip() else 'NONE'}]"]
+
+
+def _set(key: str, tokens: list[str]) -> list[str]:
+    return [f"[KEY:{key}]", "[=]", *tokens] if tokens else []
+
+
+def run_block(run: JsonObject) -> list[str]:
+    """The tokens of one similar run after its `[RUN_i]`, not yet cut."""
+    outcome = as_object(run.get("outcome"))
+    duration = member(run, "runtime", "duration_ms")
+    block = _triple("OUTCOME_STATUS", "STATUS", outcome.get("status"))
+    block += _triple("EXEC_SWARM_ID", "SWARM_ID", member(run, "action_executed", "swarm_id"))
+    if is_int(duration) and duration >= 0:
+        block += _triple("DURATION_BIN", "DURATION_BIN", _duration_bin(duration))
+    block += _set("FAIL_CODES", hashed("FAIL", "fail", texts(outcome.get("fail_codes"))[:8]))
+    return block + _set("FAIL_GATES", hashed("GATE", "gate", _failed_gates(outcome)[:8]))
+
+
+def _duration_bin(duration_ms: int) -> str:
+    return next((name for limit, name in _DURATION_BINS if duration_ms < limit), "GE_30M")
+
+
+def _failed_gates(outcome: JsonObject) -> list[str]:
+    gates = outcome.get("gates")
+    if not isinstance(gates, list):
+        return []
+    names = [g.get("name") for g in gates if isinstance(g, dict) and g.get("passed") is False]
+    return [name for name in names if isinstance(name, str) and name]
+
+
+def head_tokens(planner_input: JsonObject) -> list[str]:
+    """Everything before the similar runs: universe, issue and system state, each closed by `[SEP]`."""
+    return [
+        "[BOS]",
+        *_universe_tokens(planner_input),
+        "[SEP]",
+        *_issue_tokens(as_object(planner_input.get("issue"))),
+        "[SEP]",
+        *_state_tokens(planner_input.get("system_state")),
+        "[SEP]",
+    ]
+
+
+def _universe_tokens(planner_input: JsonObject) -> list[str]:
+    defaults = as_object(planner_input.get("universe_defaults"))
+    objective = text_or_none(defaults.get("objective_id"))
+    return [
+        *_triple("UNIVERSE_ID", "UNIVERSE_ID", planner_input.get("universe_id")),
+        *_triple("JOB_TYPE", "JOB_TYPE", planner_input.get("job_type")),
+        *_triple("DEFAULT_SWARM_ID", "SWARM_ID", defaults.get("swarm_id")),
+        *_set("DEFAULT_OBJECTIVE", hashed("KW", "kw", [objective] if objective else [])),
+    ]
+
+
+def _issue_tokens(issue: JsonObject) -> list[str]:
+    return [
+        *_triple("DK_PRIORITY", "DK_PRIORITY", issue.get("dk_priority")),
+        *_triple("DK_RISK", "DK_RISK", issue.get("dk_risk")),
+        *_triple("DK_SIZE", "DK_SIZE", issue.get("dk_size")),
+        *_triple("DK_TOOL_HINT", "TOOLCHAIN", issue.get("dk_tool_hint")),
+        *_set("TAGS", hashed("TAG", "tag", texts(issue.get("tags")))),
+        *_set("KEYWORDS", hashed("KW", "kw", issue_keywords(issue))),
+    ]
+
+
+def _state_tokens(state: Any) -> list[str]:
+    if not isinstance(state, dict):
+        return []
+    toolchains = sorted({f"[VAL:TOOLCHAIN:{t}]" for t in texts(state.get("available_toolchains"))})
+    return [
+        *_triple("ACTIVE_WORKCELLS_BIN", "BIN", state.get("active_workcells_bin")),
+        *_triple("QUEUE_DEPTH_BIN", "BIN", state.get("queue_depth_bin")),
+        *_triple("HOUR_BUCKET", "HOUR", state.get("hour_bucket")),
+        *_triple("BUDGET_REMAINING_BIN", "BIN", state.get("budget_remaining_bin")),
+        *_set("AVAILABLE_TOOLCHAINS", toolchains),
+    ]
+
+
+def sequence(head: list[str], blocks: Iterable[list[str]]) -> list[str]:
+    """The whole sequence from the head and the similar runs' blocks, cut and closed."""
+    tokens = list(head)
+    for i, block in enumerate(blocks):
+        tokens += [f"[RUN_{i}]", *block][:MAX_RUN_TOKENS]
+        tokens.append("[SEP]")
+        if len(tokens) >= MAX_TOKENS:
+            break
+    del tokens[MAX_TOKENS:]
+    if tokens[-1] == "[SEP]":
+        tokens.pop()
+    return [*tokens, "[EOS]"][:MAX_TOKENS]
+
+
+def tokens_of(planner_input: JsonObject) -> list[str]:
+    """The token sequence of a whole planner input, recorded or rebuilt."""
+    runs = member(planner_input, "history", "last_n_similar_runs")
+    runs = [r for r in runs if isinstance(r, dict)] if isinstance(runs, list) else []
+    return sequence(head_tokens(planner_input), (run_block(run) for run in runs))

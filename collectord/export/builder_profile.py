@@ -1,0 +1,92 @@
+"""The `builder` profile: byte for byte what the kernel's own dataset builder writes (CONTRACT.md section 6)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from collectord.cyntra.jsonio import JsonObject, ascii_json
+from collectord.cyntra.planner_input import issue_input, rebuilt_parts, row_tags
+from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row
+from collectord.cyntra.summary import with_population
+from collectord.cyntra.times import format_ms
+from collectord.cyntra.universe import Universe
+from collectord.export.history import Candidacy, Histories, pool_key
+from collectord.export.options import BUILDER, ExportOptions
+from collectord.export.planned import LazyRow, PlannedDataset, row_key, universe_digest
+from collectord.model import WORLD, IndexedRun
+
+Issues = Mapping[str, JsonObject]
+UniverseOf = Callable[[str], Universe]
+
+
+def plan_builder(
+    found: Sequence[IndexedRun],
+    options: ExportOptions,
+    universe: Universe,
+    issues: Issues,
+    universe_of: UniverseOf,
+) -> PlannedDataset:
+    """Every summary is a row, fab-world ones only with `include_world`; Beads is joined as it is today.
+
+    `found` is ordered by kind and name; `universe_of` gives a universe by name, for world runs.
+    """
+    shown = [run for run in found if run.kind != WORLD or options.include_world]
+    complete = [_with_population(run, universe_of) for run in shown if run.encodable]
+    runs = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
+    selected = [run for run in runs if run.job_type != "fab-world" or options.include_world]
+    rows = _Rows(runs, options, universe, issues)
+    return PlannedDataset(
+        universe_id=universe.universe_id,
+        runs=selected,
+        rows=rows.iterate,
+        left_out=Counter({"not_encodable": bad}) if (bad := len(shown) - len(complete)) else Counter(),
+        not_selected=Counter({"fab_world": n}) if (n := len(runs) - len(selected)) else Counter(),
+        rejects=[(run.name, "not_encodable") for run in shown if not run.encodable],
+    )
+
+
+def _with_population(run: IndexedRun, universe_of: UniverseOf) -> IndexedRun:
+    if run.kind != WORLD:
+        return run
+    summary = json.loads(run.summary)
+    universe = universe_of(summary["universe_id"])
+    return replace(run, summary=ascii_json(with_population(summary, universe.populations)))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    runs: list[IndexedRun]
+    options: ExportOptions
+    universe: Universe
+    issues: Issues
+
+    def iterate(self) -> Iterator[LazyRow]:
+        # A run is visible to rows that started later, not to those of the same millisecond.
+        histories = Histories([Candidacy(run.summary, run.started_ms + 1) for run in self.runs])
+        context = universe_digest(self.universe)
+        for run in self.runs:
+            if run.job_type != "fab-world" or self.options.include_world:
+                yield self._row(run, json.loads(run.summary), histories, context)
+
+    def _row(self, run: IndexedRun, summary: JsonObject, histories: Histories, context: str) -> LazyRow:
+        issue_id = summary.get("issue_id") or run.run_id or "unknown"
+        record = self.issues.get(issue_id)
+        issue = issue_input(issue_id, record, summary.get("tags", []))
+        places = histories.similar(
+            row_tags({"issue": issue}), run.started_ms, self.options.n_similar, pool_key(summary), None
+        )
+        history = [histories.encoded(place) for place in places]
+        key = row_key(BUILDER, run.summary, context, record, [digest for _, digest in history])
+        made = partial(_make, run, summary, issue, self.universe, [encoded for encoded, _ in history])
+        return LazyRow(key, made)
+
+
+def _make(
+    run: IndexedRun, summary: JsonObject, issue: JsonObject, universe: Universe, history: list[HistoryRun]
+) -> RowPieces:
+    parts = rebuilt_parts({}, universe, issue, format_ms(run.started_ms), run.job_type)
+    return rebuilt_row(run.run_id, run.started_ms, parts, history, summary["action_executed"])

@@ -1,0 +1,111 @@
+"""Writing the rows of a dataset: each is computed or taken from the cache, encoded, hashed and written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+from collectord.cyntra.jsonio import Rendered
+from collectord.cyntra.rows import DATASET_SCHEMA, RowPieces, escape_line_breaks, split_counts, split_of
+from collectord.export.options import BUILDER, ExportOptions
+from collectord.export.planned import LazyRow, PlannedDataset
+from collectord.export.rowcache import RowCache
+
+_BATCH = 64
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: the dataset's own hash, and the sha256 of the file."""
+
+    dataset_hash: str
+    file_sha256: str
+    rows: int
+
+
+def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
+    """Each row, from the cache where it is there."""
+    for row in rows:
+        found = cache.get(row.key) if cache else None
+        if found is None:
+            found = row.make()
+            if cache:
+                cache.put(row.key, found)
+        yield found
+
+
+def whole_rows(planned: PlannedDataset, cache: RowCache | None) -> Iterator[Rendered]:
+    """The rows with their splits, in order."""
+    total = len(planned.runs)
+    for position, piece in enumerate(pieces(planned.rows(), cache)):
+        yield piece.with_split(split_of(position, total))
+
+
+def write_rows(
+    file: BinaryIO | None,
+    planned: PlannedDataset,
+    options: ExportOptions,
+    cache: RowCache | None,
+    progress: Progress,
+) -> Written:
+    """Write dataset.jsonl, or only hash it where `file` is None."""
+    hashes = _Hashes(file, escape=options.profile != BUILDER)
+    batch: list[Rendered] = []
+    done, total = 0, len(planned.runs)
+    for row in whole_rows(planned, cache):
+        batch.append(row)
+        if len(batch) == _BATCH:
+            hashes.add(batch)
+            done += len(batch)
+            batch = []
+            progress(done, total)
+    hashes.add(batch)
+    progress(total, total)
+    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total)
+
+
+class _Hashes:
+    def __init__(self, file: BinaryIO | None, *, escape: bool) -> None:
+        self._file, self._escape = file, escape
+        self.dataset, self.file = sha256(), sha256()
+
+    def add(self, batch: list[Rendered]) -> None:
+        if not batch:
+            return
+        self.dataset.update(("\n".join([row.compact for row in batch]) + "\n").encode("utf-8"))
+        text = "\n".join([row.spaced for row in batch]) + "\n"
+        data = (escape_line_breaks(text) if self._escape else text).encode("utf-8")
+        self.file.update(data)
+        if self._file is not None:
+            self._file.write(data)
+
+
+def meta_of(planned: PlannedDataset, options: ExportOptions, written: Written) -> dict[str, object]:
+    """meta.json as the kernel's builder names its members."""
+    return {
+        "schema_version": DATASET_SCHEMA,
+        "dataset_hash": written.dataset_hash,
+        "example_count": written.rows,
+        "split_counts": split_counts(written.rows),
+        "include_world": options.include_world,
+        "n_similar_runs": options.n_similar,
+        "universe_id": planned.universe_id,
+    }
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """Name → sha256 of every file in a folder, read in pieces."""
+    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, read in pieces."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

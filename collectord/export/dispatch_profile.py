@@ -1,0 +1,166 @@
+"""The `dispatch` profile: a row holds what the planner saw at dispatch, nothing later (CONTRACT.md section 7)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from collectord.cyntra.dispatch import InputState, finished_ms, with_workcell_end
+from collectord.cyntra.events import WorkcellEnd
+from collectord.cyntra.jsonio import JsonObject, ascii_json
+from collectord.cyntra.planner_input import (
+    RECORDED_N_SIMILAR,
+    issue_input,
+    manifest_issue_record,
+    rebuilt_parts,
+    recorded_input,
+    row_tags,
+)
+from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row, verbatim_row
+from collectord.cyntra.summary import manifest_issue_id
+from collectord.cyntra.times import format_ms
+from collectord.cyntra.universe import Universe
+from collectord.export.history import Candidacy, Histories, pool_key
+from collectord.export.manifests import Manifests
+from collectord.export.options import DISPATCH, ExportOptions
+from collectord.export.planned import LazyRow, PlannedDataset, row_key, universe_digest
+from collectord.model import WORLD, IndexedRun, IssueRevision
+
+IssueHistory = Mapping[str, Sequence[IssueRevision]]
+
+NO_PLAN = "no_executed_plan"
+NOT_ENCODABLE = "not_encodable"
+OTHER_SWARM = "swarm_not_in_action_space"
+FAB_WORLD = "fab_world"
+
+
+def plan_dispatch(
+    found: Sequence[IndexedRun],
+    options: ExportOptions,
+    universe: Universe,
+    issues: IssueHistory,
+    timeouts: Mapping[str, WorkcellEnd],
+    manifests: Manifests,
+) -> PlannedDataset:
+    """Every run with an explicit plan is a row; `found` is ordered by kind and name."""
+    complete = [_with_end(run, timeouts) for run in found]
+    ordered = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
+    judged = [(run, reason_left_out(run, options, universe)) for run in ordered]
+    selected = [run for run, reason in judged if reason is None]
+    left_out = Counter(reason for _, reason in judged if reason not in (None, FAB_WORLD))
+    rows = _Rows(ordered, selected, options, universe, issues, manifests)
+    return PlannedDataset(
+        universe_id=universe.universe_id,
+        runs=selected,
+        rows=rows.iterate,
+        left_out=Counter({str(reason): n for reason, n in left_out.items()}),
+        not_selected=Counter(r for _, r in judged if r == FAB_WORLD),
+        input_hashes=Counter(run.hash_state for run in selected if rows.is_verbatim(run)),
+        rejects=[(run.name, reason) for run, reason in judged if reason is not None],
+    )
+
+
+def reason_left_out(run: IndexedRun, options: ExportOptions, universe: Universe) -> str | None:
+    """Why a run is no row of a dispatch dataset, or None."""
+    if not options.include_world and (run.kind == WORLD or run.job_type == "fab-world"):
+        return FAB_WORLD
+    if run.label is None or not run.label.explicit:
+        return NO_PLAN
+    if not run.encodable:
+        return NOT_ENCODABLE
+    recorded = run.label.recorded_swarms
+    swarms = universe.swarm_ids if recorded is None else recorded
+    return None if run.label.swarm_id in swarms else OTHER_SWARM
+
+
+def _with_end(run: IndexedRun, timeouts: Mapping[str, WorkcellEnd]) -> IndexedRun:
+    """A run that left neither proof nor rollout, completed by what the event log says of it."""
+    end = timeouts.get(run.name) if run.ends_in_event_log else None
+    if end is None:
+        return run
+    summary = with_workcell_end(json.loads(run.summary), timed_out=True, duration_ms=end.duration_ms)
+    finished = finished_ms({}, run.started_ms, end.duration_ms)
+    return replace(run, summary=ascii_json(summary), finished_ms=finished, duration_ms=end.duration_ms)
+
+
+def knowledge_at(revisions: Sequence[IssueRevision], at_ms: int) -> JsonObject | None:
+    """The Beads record as collectord knew it at a time: the latest seen by then, else the earliest."""
+    seen = [revision for revision in revisions if revision.seen_ms <= at_ms]
+    chosen = seen[-1] if seen else (revisions[0] if revisions else None)
+    return chosen.record if chosen else None
+
+
+@dataclass(frozen=True)
+class _Rows:
+    ordered: list[IndexedRun]
+    selected: list[IndexedRun]
+    options: ExportOptions
+    universe: Universe
+    issues: IssueHistory
+    manifests: Manifests
+
+    def is_verbatim(self, run: IndexedRun) -> bool:
+        """Whether the recorded input is taken as it is."""
+        return self.options.n_similar == RECORDED_N_SIMILAR and run.input_state == InputState.VERBATIM
+
+    def iterate(self) -> Iterator[LazyRow]:
+        """The rows in order of dispatch."""
+        self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
+        rebuilding = any(not self.is_verbatim(run) for run in self.selected)
+        shown = [run for run in self.ordered if run.encodable] if rebuilding else []
+        shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
+        histories = Histories([Candidacy(run.summary, _visible_from_ms(run)) for run in shown])
+        places = {(run.kind, run.name): place for place, run in enumerate(shown)}
+        context = universe_digest(self.universe)
+        for run in self.selected:
+            if self.is_verbatim(run):
+                yield self._verbatim(run)
+            else:
+                yield self._rebuilt(run, histories, places[run.kind, run.name], context)
+
+    def _verbatim(self, run: IndexedRun) -> LazyRow:
+        key = row_key(DISPATCH, "verbatim", run.artifacts["manifest.json"], run.run_id, run.started_ms)
+        return LazyRow(key, partial(_make_verbatim, run, self.manifests))
+
+    def _rebuilt(self, run: IndexedRun, histories: Histories, place: int, context: str) -> LazyRow:
+        manifest = self.manifests.get(run.artifacts["manifest.json"])
+        parts, record = self._parts(run, manifest)
+        summary = json.loads(run.summary)
+        n, key = self.options.n_similar, pool_key(summary)
+        found = histories.similar(row_tags(parts), run.started_ms, n, key, place)
+        history = [histories.encoded(other) for other in found]
+        digests = [digest for _, digest in history]
+        digest = run.artifacts["manifest.json"]
+        row = row_key(DISPATCH, "rebuilt", digest, run.run_id, run.started_ms, context, record, digests)
+        encoded = [run_ for run_, _ in history]
+        return LazyRow(row, partial(_make_rebuilt, run, parts, encoded, summary["action_executed"]))
+
+    def _parts(self, run: IndexedRun, manifest: JsonObject) -> tuple[JsonObject, JsonObject | None]:
+        issue_id = manifest_issue_id(manifest) or run.run_id
+        known = knowledge_at(self.issues.get(issue_id, ()), run.started_ms)
+        record = known if known is not None else manifest_issue_record(manifest)
+        issue = issue_input(issue_id, record, json.loads(run.summary).get("tags", []))
+        job_type = str(manifest.get("job_type") or "code")
+        started = format_ms(run.started_ms)
+        return rebuilt_parts(recorded_input(manifest), self.universe, issue, started, job_type), known
+
+
+def _visible_from_ms(run: IndexedRun) -> int:
+    return run.complete_ms if run.finished_ms is None else run.finished_ms
+
+
+def _make_verbatim(run: IndexedRun, manifests: Manifests) -> RowPieces:
+    planner_input = recorded_input(manifests.get(run.artifacts["manifest.json"]))
+    created_at = planner_input.get("created_at")
+    text = created_at if isinstance(created_at, str) else format_ms(run.started_ms)
+    action = json.loads(run.summary)["action_executed"]
+    return verbatim_row(run.run_id, run.started_ms, planner_input, action, text)
+
+
+def _make_rebuilt(
+    run: IndexedRun, parts: JsonObject, history: Sequence[HistoryRun], action: JsonObject
+) -> RowPieces:
+    return rebuilt_row(run.run_id, run.started_ms, parts, history, action)

@@ -1,0 +1,37 @@
+"""What an export was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from collectord.cyntra.planner_input import RECORDED_N_SIMILAR
+
+BUILDER = "builder"
+DISPATCH = "dispatch"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`universe` None means the repo's own; `n_similar` is the length of a history."""
+
+    profile: str = DISPATCH
+    n_similar: int = RECORDED_N_SIMILAR
+    universe: str | None = None
+    include_world: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as they stand in snapshot.json."""
+        return {
+            "profile": self.profile,
+            "n_similar": self.n_similar,
+            "universe": self.universe,
+            "include_world": self.include_world,
+        }
+
+
+def options_from_json(value: dict[str, Any]) -> ExportOptions:
+    """The options that a snapshot names; raises KeyError or TypeError where it names none."""
+    return ExportOptions(
+        str(value["profile"]), int(value["n_similar"]), value["universe"], bool(value["include_world"])
+    )

@@ -1,0 +1,80 @@
+"""Connections to the index file: one writer, and readers that cannot write."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from collectord.errors import CollectordError, IndexDamaged, IndexMissing
+
+BUSY_TIMEOUT_MS = 5000
+
+
+def open_engine(path: Path, *, read_only: bool) -> Engine:
+    """An engine on an index file; a read-only one never makes the file and refuses every write."""
+    if read_only and not path.exists():
+        raise IndexMissing(f"{path}: there is no index yet; run `collectord ingest` first")
+    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    event.listen(engine, "connect", _set_up(read_only))
+    event.listen(engine, "begin", _begin_reading if read_only else _begin_immediate)
+    return engine
+
+
+def _set_up(read_only: bool) -> Any:
+    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
+        # The driver's own transaction handling would hide BEGIN IMMEDIATE and break DDL transactions.
+        connection.isolation_level = None
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+            return
+        connection.execute("PRAGMA journal_mode = WAL")
+        # NORMAL lost acknowledged commits in a power cut, and a pruned archive is only here.
+        connection.execute("PRAGMA synchronous = FULL")
+
+    return on_connect
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+@contextmanager
+def readable_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into a sentence: damage stops everything, the rest is an error of the command."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise explain(path, error.orig or error) from error
+    except sqlite3.DatabaseError as error:
+        raise explain(path, error) from error
+
+
+def explain(path: Path, error: BaseException) -> CollectordError:
+    """The error as a sentence for a person, IndexDamaged where the file can no longer be trusted."""
+    code = getattr(error, "sqlite_errorname", "") or ""
+    said = f"{path}: {error}"
+    if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR")):
+        return IndexDamaged(
+            f"{said} ({code}); the index is damaged or its disk is failing: "
+            "stop the daemon, check the disk, then run `collectord db check`"
+        )
+    if code.startswith("SQLITE_FULL"):
+        return CollectordError(f"{said}; the disk is full: free some space and run the command again")
+    if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return CollectordError(f"{said}; another process is writing to the index: try again in a moment")
+    if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return CollectordError(f"{said}; check the rights of the file and of its folder")
+    return CollectordError(said)

@@ -1,0 +1,159 @@
+"""Reading the index: beside the daemon, at any time, without a way to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select
+
+from collectord.index import rows, tables
+from collectord.index.codec import unpack
+from collectord.index.engine import open_engine, readable_errors
+from collectord.index.schema import require_current
+from collectord.index.writer import info, known_query
+from collectord.model import IndexedRun, Known
+
+DbRow = dict[str, Any]
+
+
+class IndexReader:
+    """One consistent view of the index: everything is read inside one transaction."""
+
+    def __init__(self, path: Path) -> None:
+        """Open an index that is there and current; raises IndexMissing, IndexTooOld or IndexTooNew."""
+        require_current(path)
+        self.path = path
+        self._engine = open_engine(path, read_only=True)
+        with readable_errors(path):
+            self.connection: Connection = self._engine.connect()
+            self.connection.begin()
+
+    def close(self) -> None:
+        """End the view."""
+        self.connection.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> IndexReader:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def known(self) -> list[Known]:
+        """Every directory that was ever seen, by kind and name."""
+        query = known_query().order_by(tables.archives.c.kind, tables.archives.c.name)
+        with readable_errors(self.path):
+            return [rows.known_from(row) for row in self.connection.execute(query)]
+
+    def info(self, key: str) -> str | None:
+        """A value of index_info."""
+        with readable_errors(self.path):
+            return info(self.connection, key)
+
+    def runs(self, *, builder: bool = False) -> Iterator[IndexedRun]:
+        """The run of every current revision, by kind and name, whether its archive is still there or gone.
+
+        With `builder` the runs that the kernel's own builder makes a summary of, with that summary.
+        """
+        shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
+        with readable_errors(self.path):
+            artifacts = self._artifacts_by_revision()
+            for row in self.connection.execute(_runs_query(shown)):
+                yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
+
+    def _artifacts_by_revision(self) -> dict[int, dict[str, str]]:
+        table = tables.revision_files
+        found: dict[int, dict[str, str]] = {}
+        query = select(table.c.revision_id, table.c.name, table.c.sha256).where(table.c.sha256.is_not(None))
+        for revision_id, name, digest in self.connection.execute(query):
+            found.setdefault(revision_id, {})[name] = digest
+        return found
+
+    def artifact(self, digest: str) -> bytes:
+        """The bytes of an artifact, checked against its digest; raises IndexDamaged, KeyError if unknown."""
+        table = tables.artifacts
+        with readable_errors(self.path):
+            query = select(table.c.codec, table.c.data).filter_by(sha256=digest)
+            row = self.connection.execute(query).one_or_none()
+        if row is None:
+            raise KeyError(digest)
+        return unpack(digest, row.codec, row.data)
+
+    def artifacts(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of several artifacts at once."""
+        table = tables.artifacts
+        query = select(table.c.sha256, table.c.codec, table.c.data).where(table.c.sha256.in_(digests))
+        with readable_errors(self.path):
+            return {row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)}
+
+    def counts(self) -> dict[str, int]:
+        """Archives by state, and `gone` for those that are no longer there."""
+        a = tables.archives
+        query = select(a.c.state, func.count()).filter_by(kind="archive").group_by(a.c.state)
+        gone = select(func.count()).select_from(a).where(a.c.kind == "archive", a.c.gone_ms.is_not(None))
+        with readable_errors(self.path):
+            counts = {state: count for state, count in self.connection.execute(query)}
+            return {**counts, "gone": self.connection.execute(gone).scalar_one()}
+
+    def archive(self, name: str) -> DbRow | None:
+        """Everything the index holds of one archive, for a person; None if it was never seen."""
+        with readable_errors(self.path):
+            found = self.connection.execute(select(tables.archives).filter_by(kind="archive", name=name)).one_or_none()
+            if found is None:
+                return None
+            return {**found._mapping, "revisions": self._revisions(found.id)}
+
+    def _revisions(self, archive_id: int) -> list[DbRow]:
+        r = tables.revisions
+        found = self.connection.execute(select(r).filter_by(archive_id=archive_id).order_by(r.c.number))
+        return [{**row._mapping, **self._revision_parts(row.id)} for row in found.all()]
+
+    def _revision_parts(self, revision_id: int) -> DbRow:
+        one = {"revision_id": revision_id}
+        f = tables.revision_files
+        files = self.connection.execute(select(f).filter_by(**one).order_by(f.c.name)).all()
+        run = self.connection.execute(select(tables.runs).filter_by(**one)).one_or_none()
+        label = self.connection.execute(select(tables.labels).filter_by(**one)).one_or_none()
+        return {
+            "files": [dict(row._mapping) for row in files],
+            "run": None if run is None else dict(run._mapping),
+            "label": None if label is None else dict(label._mapping),
+        }
+
+    def quarantined(self) -> list[DbRow]:
+        """Every archive in quarantine with its reason."""
+        q, a = tables.quarantine, tables.archives
+        query = select(a.c.kind, a.c.name, a.c.tries, q).join_from(q, a).order_by(a.c.kind, a.c.name)
+        with readable_errors(self.path):
+            return [dict(row._mapping) for row in self.connection.execute(query)]
+
+
+def _runs_query(shown: ColumnElement[Any]) -> Any:
+    a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
+    joined = (
+        a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
+        .join(run, run.c.revision_id == r.c.id)
+        .outerjoin(label, label.c.revision_id == r.c.id)
+    )
+    columns = (
+        a.c.kind,
+        a.c.name,
+        a.c.complete_ms,
+        run.c.revision_id,
+        run.c.finished_ms,
+        run.c.ends_in_event_log,
+        run.c.input_state,
+        run.c.hash_state,
+        run.c.encodable,
+        shown.label("shown"),
+        label.c.explicit,
+        label.c.swarm_id,
+        label.c.max_candidates,
+        label.c.timeout_seconds,
+        label.c.max_iterations,
+        label.c.recorded_swarms,
+    )
+    query = select(*columns).select_from(joined).where(shown.is_not(None))
+    return query.order_by(a.c.kind, a.c.name)

@@ -1,0 +1,139 @@
+"""Domain values as table rows and back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from collectord.cyntra.jsonio import ascii_json
+from collectord.index.codec import CODEC, pack
+from collectord.index.values import MAX_INT, db_int, db_real, db_text
+from collectord.model import CoreFile, FileState, IndexedRun, Known, Label, Reading, Run
+
+DbRow = dict[str, Any]
+
+
+def artifact_rows(files: tuple[CoreFile, ...]) -> list[DbRow]:
+    """One row for each file that was read; empty files included."""
+    return [
+        {"sha256": file.sha256, "size": len(file.data), "codec": CODEC, "data": pack(file.data)}
+        for file in files
+        if file.state is FileState.READ
+    ]
+
+
+def file_rows(revision_id: int, files: tuple[CoreFile, ...]) -> list[DbRow]:
+    """One row for each file that was there."""
+    return [
+        {
+            "revision_id": revision_id,
+            "name": file.name,
+            "state": str(file.state),
+            "sha256": file.sha256,
+            "mtime_ns": db_int(file.mtime_ns),
+            "reason": file.reason,
+        }
+        for file in files
+        if file.state is not FileState.MISSING
+    ]
+
+
+def revision_row(revision_id: int, archive_id: int, number: int, reading: Reading, now_ms: int) -> DbRow:
+    """The row of a new revision."""
+    return {
+        "id": revision_id,
+        "archive_id": archive_id,
+        "number": number,
+        "digest": reading.digest,
+        "partial": reading.partial,
+        "dir_mtime_ns": db_int(reading.dir_mtime_ns) or 0,
+        "seen_ms": now_ms,
+    }
+
+
+def run_row(revision_id: int, run: Run) -> DbRow:
+    """The row of a run; what is exact stands in the JSON columns, what is looked for in the typed ones."""
+    return {
+        "revision_id": revision_id,
+        "run_id": db_text(run.run_id),
+        "issue_id": db_text(run.issue_id),
+        "job_type": db_text(run.job_type),
+        "domain": run.domain,
+        "status": run.status,
+        "toolchain": db_text(run.toolchain),
+        "model": db_text(run.model),
+        "prompt_genome_id": db_text(run.prompt_genome_id),
+        "started_ms": run.started_ms,
+        "started_source": run.started_source,
+        "finished_ms": None if run.finished_ms is None else min(run.finished_ms, MAX_INT),
+        "duration_ms": db_int(run.duration_ms) or 0,
+        "cost_usd": db_real(run.cost_usd),
+        "tokens_used": db_int(run.tokens_used),
+        "has_proof": int(run.has_proof),
+        "has_rollout": int(run.has_rollout),
+        "ends_in_event_log": int(run.ends_in_event_log),
+        "input_state": run.input_state,
+        "hash_state": run.hash_state,
+        "encodable": int(run.encodable),
+        "summary": ascii_json(run.summary),
+        "builder_summary": None if run.builder_summary is None else ascii_json(run.builder_summary),
+    }
+
+
+def label_row(revision_id: int, label: Label) -> DbRow:
+    """The row of a label."""
+    swarms = label.recorded_swarms
+    return {
+        "revision_id": revision_id,
+        "explicit": int(label.explicit),
+        "swarm_id": db_text(label.swarm_id),
+        "max_candidates": db_int(label.max_candidates),
+        "timeout_seconds": db_int(label.timeout_seconds),
+        "max_iterations": db_int(label.max_iterations),
+        "recorded_swarms": None if swarms is None else ascii_json(list(swarms)),
+    }
+
+
+def known_from(row: Any) -> Known:
+    """What the index knows of a directory, from a joined row."""
+    return Known(
+        row.kind,
+        row.name,
+        row.state,
+        row.reason,
+        row.signature,
+        row.revision,
+        row.digest,
+        row.gone_ms,
+        row.tries,
+    )
+
+
+def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
+    """A run of a current revision, from a joined row whose `shown` is the summary that was asked for."""
+    summary = json.loads(row.shown)
+    return IndexedRun(
+        kind=row.kind,
+        name=row.name,
+        run_id=summary["run_id"],
+        started_ms=summary["started_ms"],
+        finished_ms=row.finished_ms,
+        complete_ms=row.complete_ms,
+        duration_ms=summary["runtime"]["duration_ms"],
+        input_state=row.input_state,
+        hash_state=row.hash_state,
+        encodable=bool(row.encodable),
+        ends_in_event_log=bool(row.ends_in_event_log),
+        job_type=summary["job_type"],
+        summary=row.shown,
+        label=_label_from(row),
+        artifacts=artifacts,
+    )
+
+
+def _label_from(row: Any) -> Label | None:
+    if row.explicit is None:
+        return None
+    swarms = None if row.recorded_swarms is None else tuple(json.loads(row.recorded_swarms))
+    plan = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
+    return Label(bool(row.explicit), *plan, swarms)

@@ -1,0 +1,200 @@
+"""The declared schema. Migrations in `migrations/` make it; a test holds the two against each other.
+
+STRICT tables with TEXT, INTEGER, REAL and BLOB only, in types that also make valid PostgreSQL DDL.
+Texts from archives that a database cannot hold (lone surrogates, integers beyond 64 bits) never reach
+a typed column: JSON columns are ASCII, and the typed ones go through `index.values`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata = MetaData(naming_convention=NAMING)
+# SQLite's STRICT knows no BIGINT, and only an INTEGER primary key is the row id.
+Int = BigInteger().with_variant(Integer(), "sqlite")
+STRICT = {"sqlite_strict": True}
+
+index_info = Table(
+    "index_info",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    **STRICT,
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("signature", Text),
+    Column("revision", Int),
+    Column("first_seen_ms", Int, nullable=False),
+    Column("changed_ms", Int, nullable=False),
+    Column("complete_ms", Int),
+    Column("gone_ms", Int),
+    Column("tries", Int, nullable=False),
+    UniqueConstraint("kind", "name"),
+    **STRICT,
+)
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("archive_id", Int, ForeignKey("archives.id"), nullable=False),
+    Column("number", Int, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("partial", Text),
+    Column("dir_mtime_ns", Int, nullable=False),
+    Column("seen_ms", Int, nullable=False),
+    UniqueConstraint("archive_id", "number"),
+    UniqueConstraint("archive_id", "digest"),
+    **STRICT,
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("size", Int, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    **STRICT,
+)
+
+revision_files = Table(
+    "revision_files",
+    metadata,
+    Column("revision_id", Int, ForeignKey("revisions.id"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("sha256", Text, ForeignKey("artifacts.sha256")),
+    Column("mtime_ns", Int),
+    Column("reason", Text),
+    **STRICT,
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("revision_id", Int, ForeignKey("revisions.id"), primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("issue_id", Text),
+    Column("job_type", Text, nullable=False),
+    Column("domain", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("toolchain", Text),
+    Column("model", Text),
+    Column("prompt_genome_id", Text),
+    Column("started_ms", Int, nullable=False),
+    Column("started_source", Text, nullable=False),
+    Column("finished_ms", Int),
+    Column("duration_ms", Int, nullable=False),
+    Column("cost_usd", REAL),
+    Column("tokens_used", Int),
+    Column("has_proof", Int, nullable=False),
+    Column("has_rollout", Int, nullable=False),
+    Column("ends_in_event_log", Int, nullable=False),
+    Column("input_state", Text, nullable=False),
+    Column("hash_state", Text, nullable=False),
+    Column("encodable", Int, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("builder_summary", Text),
+    Index(None, "started_ms"),
+    Index(None, "run_id"),
+    **STRICT,
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("revision_id", Int, ForeignKey("runs.revision_id"), primary_key=True),
+    Column("explicit", Int, nullable=False),
+    Column("swarm_id", Text),
+    Column("max_candidates", Int),
+    Column("timeout_seconds", Int),
+    Column("max_iterations", Int),
+    Column("recorded_swarms", Text),
+    **STRICT,
+)
+
+issue_revisions = Table(
+    "issue_revisions",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("issue_id", Text, nullable=False),
+    Column("seen_ms", Int, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Index(None, "issue_id", "seen_ms"),
+    **STRICT,
+)
+
+workcell_ends = Table(
+    "workcell_ends",
+    metadata,
+    Column("workcell_id", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("position", Int, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("at_ms", Int),
+    Column("timed_out", Int, nullable=False),
+    Column("duration_ms", Int, nullable=False),
+    **STRICT,
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
+    Column("position", Int, nullable=False),
+    **STRICT,
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("archive_id", Int, ForeignKey("archives.id"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text),
+    Column("first_ms", Int, nullable=False),
+    Column("last_ms", Int, nullable=False),
+    **STRICT,
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("profile", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("dataset_hash", Text, nullable=False),
+    Column("runs_digest", Text, nullable=False),
+    Column("example_count", Int, nullable=False),
+    Column("published_ms", Int, nullable=False),
+    Index(None, "dataset_hash"),
+    **STRICT,
+)

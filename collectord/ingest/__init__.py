@@ -1,0 +1,1 @@
+"""A settled archive becomes an outcome: indexed, unchanged, partial, quarantined or ignored."""

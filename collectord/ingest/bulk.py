@@ -1,0 +1,201 @@
+"""Ingest by hand: one pass over everything that is there, in batches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collectord import archive
+from collectord.archive import ArchiveRoot
+from collectord.index.writer import Change, Gone, IndexWriter, Seen
+from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray
+from collectord.ingest.sources import ingest_beads, ingest_events
+from collectord.model import ARCHIVE, WORLD, Known, Observation, Outcome, OutcomeKind
+from collectord.names import readable_name
+
+Report = Callable[[Outcome], None]
+# Many vanishing at once looks like an unmounted disk more than like a clean-up (DESIGN: Deletion).
+ALARM_COUNT, ALARM_SHARE = 20, 0.2
+
+
+@dataclass
+class IngestResult:
+    """What one pass did: outcomes by kind, and what a person should look at."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    noted: list[Outcome] = field(default_factory=list)
+    gone: int = 0
+    missing_not_believed: int = 0
+    issues_changed: int = 0
+    events_read: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome, and keep it if it wants a person's eye."""
+        self.outcomes[str(outcome.kind)] += 1
+        if outcome.kind not in (OutcomeKind.INDEXED, OutcomeKind.UNCHANGED, OutcomeKind.IGNORED):
+            self.noted.append(outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How one pass goes; `min_age_s` is how old an archive's youngest entry must be, `names` limit it."""
+
+    limits: ReadLimits = ReadLimits()
+    ignore: frozenset[str] = frozenset({"orphaned-workcells"})
+    batch: int = 200
+    min_age_s: float = 2.0
+    names: frozenset[str] | None = None
+    accept_gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    kind: str
+    path: Path
+    ignore: frozenset[str]
+
+
+def ingest_repo(
+    writer: IndexWriter,
+    repo: Path,
+    archives_dir: Path,
+    options: IngestOptions,
+    *,
+    clock_ms: Callable[[], int],
+    report: Report = lambda _outcome: None,
+) -> IngestResult:
+    """Bring the index up to date with a repo. Safe to stop at any point and to repeat.
+
+    The event log and Beads come first, so that what an archive is joined with is known with it.
+    """
+    result = IngestResult()
+    first_ingest_ms = writer.first_ingest_ms(clock_ms())
+    result.events_read = ingest_events(writer, repo)
+    result.issues_changed = ingest_beads(writer, repo, clock_ms())
+    places = [_Place(ARCHIVE, archives_dir, options.ignore), _Place(WORLD, repo / ".cyntra/runs", frozenset())]
+    for place in places:
+        pass_ = _Pass(writer, place, options, clock_ms, first_ingest_ms, result, report)
+        pass_.run()
+    return result
+
+
+class _Pass:
+    """One pass over one folder."""
+
+    def __init__(
+        self,
+        writer: IndexWriter,
+        place: _Place,
+        options: IngestOptions,
+        clock_ms: Callable[[], int],
+        first_ingest_ms: int,
+        result: IngestResult,
+        report: Report,
+    ) -> None:
+        self._writer, self._place, self._options = writer, place, options
+        self._clock_ms, self._first_ingest_ms = clock_ms, first_ingest_ms
+        self._result, self._report = result, report
+
+    def run(self) -> None:
+        """Read what changed, wait once for what is too young, then note what is gone."""
+        try:
+            root = ArchiveRoot(self._place.path)
+        except archive.RootUnusable:
+            if self._place.kind == ARCHIVE and self._place.path.exists():
+                raise
+            return
+        with root:
+            entries = sorted(archive.names(root))
+            self._take(self._strays(entries))
+            directories = [name for name, kind in entries if not is_stray(name, kind, self._place.ignore)]
+            wanted = [name for name in directories if self._is_wanted(name)]
+            young = self._take(self._collect(root, name) for name in wanted)
+            if young:
+                time.sleep(self._options.min_age_s)
+                self._take((self._collect(root, name) for name in young), last=True)
+            if self._options.names is None and root.is_current():
+                self._note_missing({readable_name(name) for name, _ in entries})
+
+    def _is_wanted(self, name: str) -> bool:
+        return self._options.names is None or readable_name(name) in self._options.names
+
+    def _known(self, name: str) -> Known | None:
+        return self._writer.known.get((self._place.kind, readable_name(name)))
+
+    def _strays(self, entries: Iterable[tuple[str, str]]) -> Iterator[Collected | None]:
+        for name, kind in entries:
+            reason = is_stray(name, kind, self._place.ignore)
+            if reason and self._place.kind == ARCHIVE and self._is_wanted(name):
+                yield self._stray(name, reason)
+
+    def _stray(self, name: str, reason: str) -> Collected | None:
+        known = self._known(name)
+        if known and (known.state, known.reason, known.gone_ms) == (OutcomeKind.IGNORED, reason, None):
+            return None
+        return Seen(self._place.kind, readable_name(name), OutcomeKind.IGNORED, None, reason)
+
+    def _collect(self, root: ArchiveRoot, name: str) -> Collected | None:
+        known = self._known(name)
+        collected = collect(root, name, known, self._options.limits, self._place.kind, self._is_young)
+        if collected is None:
+            assert known is not None
+            self._done(_unchanged(known))
+        return collected
+
+    def _is_young(self, observation: Observation) -> bool:
+        # A time in the future is a clock's mistake and must not make an archive wait for ever.
+        age_ms = self._clock_ms() - observation.newest_mtime_ns // 1_000_000
+        return 0 <= age_ms < self._options.min_age_s * 1000
+
+    def _take(self, found: Iterable[Collected | None], *, last: bool = False) -> list[str]:
+        """Apply changes in batches; returns the names that were still being written, unless `last`."""
+        young: list[str] = []
+        batch: list[Change] = []
+        for collected in found:
+            if isinstance(collected, NotYet):
+                if collected.outcome.kind is OutcomeKind.SETTLING and not last:
+                    young.append(collected.outcome.name)
+                else:
+                    self._done(collected.outcome)
+            elif collected is not None:
+                batch.append(collected)
+            if len(batch) >= self._options.batch:
+                self._apply(batch)
+                batch = []
+        self._apply(batch)
+        return young
+
+    def _apply(self, batch: list[Change]) -> None:
+        if not batch:
+            return
+        now = self._clock_ms()
+        for outcome in self._writer.apply(batch, now_ms=now, first_ingest_ms=self._first_ingest_ms):
+            self._done(outcome)
+
+    def _done(self, outcome: Outcome) -> None:
+        if self._place.kind == ARCHIVE:
+            self._result.add(outcome)
+            self._report(outcome)
+
+    def _note_missing(self, present: set[str]) -> None:
+        kind = self._place.kind
+        known = [k for (_, _), k in self._writer.known.items() if k.kind == kind and k.gone_ms is None]
+        missing = sorted(k.name for k in known if k.name not in present)
+        if not missing:
+            return
+        alarm = len(missing) > ALARM_COUNT and len(missing) > ALARM_SHARE * len(known)
+        if (alarm or len(missing) == len(known) > 1) and not self._options.accept_gone:
+            self._result.missing_not_believed += len(missing)
+            return
+        gone: list[Change] = [Gone(kind, name) for name in missing]
+        self._writer.apply(gone, now_ms=self._clock_ms(), first_ingest_ms=self._first_ingest_ms)
+        self._result.gone += len(missing)
+
+
+def _unchanged(known: Known) -> Outcome:
+    kept = (OutcomeKind.QUARANTINED, OutcomeKind.IGNORED)
+    kind = OutcomeKind(known.state) if known.state in kept else OutcomeKind.UNCHANGED
+    return Outcome(known.name, kind, known.reason, known.revision)

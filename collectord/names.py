@@ -1,0 +1,15 @@
+"""Names of directories as texts that every terminal, log and database can hold."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote_from_bytes
+
+
+def readable_name(name: str) -> str:
+    """The name itself if it is UTF-8, else its bytes percent-encoded behind a mark."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return f"undecodable:{quote_from_bytes(os.fsencode(name))}"
+    return name
