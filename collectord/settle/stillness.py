@@ -1,0 +1,166 @@
+"""Is an archive whole? Decided from looks at it and a monotonic clock, never from the wall clock.
+
+Nothing marks the end of an archive's writing, so stillness is the sign: the same signature on two looks
+the settle time apart, a manifest that is there, and core files that parse once they are read. Looks are
+hints that anyone may give at any time; only the two that frame the stillness count.
+
+There is no wall clock here at all. A signature holds every mtime and ctime of the archive, so one that
+stood still for `min_age_s` on the monotonic clock proves that nothing in it is younger, whatever the
+mtimes say: one from the future cannot block, and a clock that is set back or forward changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from collectord.model import Observation
+
+MANIFEST: Final = "manifest.json"
+LAST_SMALL_FILE: Final = ".workcell"
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRules:
+    """How long to wait, all in seconds on the monotonic clock.
+
+    `short_s` applies once `.workcell` (the last small file the kernel copies) is there, `long_s` before;
+    neither goes below `min_age_s`. After `stalled_after_s` of stillness an archive is taken as it is.
+    Looks come at most `look_max_s` apart and, however many events arrive, at least `touch_gap_s`.
+    """
+
+    min_age_s: float = 2.0
+    short_s: float = 2.0
+    long_s: float = 30.0
+    stalled_after_s: float = 3600.0
+    look_min_s: float = 0.5
+    look_max_s: float = 30.0
+    retry_first_s: float = 2.0
+    retry_max_s: float = 600.0
+    touch_gap_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is remembered of an archive that is not accepted yet; times are monotonic seconds.
+
+    `quiet_since` is the first look that saw the present signature, `failures` the reads of it that
+    found the core files unreadable, `retry_at` the time before which it is not read again.
+    """
+
+    name: str
+    signature: str
+    first_seen: float
+    quiet_since: float
+    looked_at: float
+    has_manifest: bool
+    has_last_file: bool
+    failures: int = 0
+    retry_at: float = 0.0
+
+
+class Kind(StrEnum):
+    """WAITING: look again later. SETTLED, STALLED: read it now. ACCEPT, ACCEPT_PARTIAL: index the read."""
+
+    WAITING = "waiting"
+    SETTLED = "settled"
+    STALLED = "stalled"
+    ACCEPT = "accept"
+    ACCEPT_PARTIAL = "accept_partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, and the monotonic time at which it is worth asking again if it says WAITING."""
+
+    kind: Kind
+    until: float
+
+
+def look(
+    pending: Pending | None, seen: Observation, *, mono: float, rules: SettleRules
+) -> tuple[Pending, Verdict]:
+    """Takes in one look at the archive: WAITING, SETTLED (read it) or STALLED (read it, take it as it is).
+
+    A signature that differs from the look before starts the stillness, and the failures, anew.
+    """
+    now = _noted(pending, seen, mono)
+    return now, Verdict(_stillness(now, rules), next_look(now, rules))
+
+
+def after_read(
+    pending: Pending, after: Observation, *, core_ok: bool, mono: float, rules: SettleRules
+) -> tuple[Pending, Verdict]:
+    """Takes in a read of the core files, framed by a look after it: ACCEPT, ACCEPT_PARTIAL or WAITING.
+
+    `core_ok`: the manifest, and the proof if there is one, were read whole and parse. A signature that
+    changed meanwhile makes the bytes worthless whatever they say. An archive that vanished has no look
+    to give: that is the caller's to count.
+    """
+    now = _noted(pending, after, mono)
+    if after.signature != pending.signature:
+        return now, Verdict(Kind.WAITING, next_look(now, rules))
+    if core_ok:
+        return now, Verdict(Kind.ACCEPT, mono)
+    if mono >= stalled_at(now, rules):
+        return now, Verdict(Kind.ACCEPT_PARTIAL, mono)
+    now = replace(now, failures=now.failures + 1, retry_at=mono + _retry_wait(now.failures, rules))
+    return now, Verdict(Kind.WAITING, next_look(now, rules))
+
+
+def next_look(pending: Pending, rules: SettleRules) -> float:
+    """When to look again if no event comes first: at the next time at which the verdict can change.
+
+    On the way there looks come at doubling distances, so that without any event a change is noticed
+    after about as long as it took to come.
+    """
+    gap = min(max(pending.looked_at - pending.quiet_since, rules.look_min_s), rules.look_max_s)
+    milestones = (settled_at(pending, rules), pending.retry_at, stalled_at(pending, rules))
+    return min([t for t in milestones if t > pending.looked_at] + [pending.looked_at + gap])
+
+
+def settled_at(pending: Pending, rules: SettleRules) -> float:
+    """The monotonic time at which the stillness is long enough to read the archive."""
+    wait = rules.short_s if pending.has_last_file else rules.long_s
+    return pending.quiet_since + max(wait, rules.min_age_s)
+
+
+def stalled_at(pending: Pending, rules: SettleRules) -> float:
+    """The monotonic time from which the archive is taken as it is, whole or not."""
+    return max(pending.quiet_since + rules.stalled_after_s, settled_at(pending, rules))
+
+
+def is_stuck(pending: Pending, rules: SettleRules) -> bool:
+    """Still for long enough and yet not accepted: without a manifest, or not readable so far."""
+    return pending.looked_at >= settled_at(pending, rules) and (
+        pending.failures > 0 or not pending.has_manifest
+    )
+
+
+def _noted(pending: Pending | None, seen: Observation, mono: float) -> Pending:
+    now = Pending(
+        name=seen.name,
+        signature=seen.signature,
+        first_seen=mono if pending is None else pending.first_seen,
+        quiet_since=mono,
+        looked_at=mono,
+        has_manifest=seen.has(MANIFEST),
+        has_last_file=seen.has(LAST_SMALL_FILE),
+    )
+    if pending is None or pending.signature != seen.signature:
+        return now
+    return replace(now, quiet_since=pending.quiet_since, failures=pending.failures, retry_at=pending.retry_at)
+
+
+def _stillness(now: Pending, rules: SettleRules) -> Kind:
+    if now.looked_at >= stalled_at(now, rules):
+        return Kind.STALLED
+    # Without a manifest there is nothing to parse: not worth a read before it is given up as stalled.
+    ready = now.has_manifest and now.looked_at >= max(settled_at(now, rules), now.retry_at)
+    return Kind.SETTLED if ready else Kind.WAITING
+
+
+def _retry_wait(failures: int, rules: SettleRules) -> float:
+    # The exponent is capped because a float power overflows long before an hour of failures is over.
+    return min(rules.retry_first_s * 2.0 ** min(failures, 30), rules.retry_max_s)
