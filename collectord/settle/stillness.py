@@ -154,6 +154,8 @@ def _noted(pending: Pending | None, seen: Observation, mono: float) -> Pending:
 
 
 def _stillness(now: Pending, rules: SettleRules) -> Kind:
+    if now.looked_at <= now.quiet_since:
+        return Kind.WAITING  # one look shows no stillness, however short the times are set
     if now.looked_at >= stalled_at(now, rules):
         return Kind.STALLED
     # Without a manifest there is nothing to parse: not worth a read before it is given up as stalled.

@@ -45,6 +45,12 @@ def test_first_look_never_settles_however_old_everything_is() -> None:
     assert verdict.kind is Kind.WAITING
 
 
+def test_one_look_is_never_enough_even_without_any_wait() -> None:
+    rules = SettleRules(min_age_s=0.0, short_s=0.0, stalled_after_s=0.0)
+    assert still(WHOLE, 10.0, rules=rules)[1].kind is Kind.WAITING
+    assert still(WHOLE, 10.0, 10.5, rules=rules)[1].kind is not Kind.WAITING
+
+
 @pytest.mark.parametrize(
     ("what", "wait"), [(WHOLE, 2.0), (NO_WORKCELL, 30.0)], ids=["with .workcell", "without .workcell"]
 )
