@@ -1,0 +1,170 @@
+"""Service files for one repo: their names, their text, where they go and what to type afterwards. Pure.
+
+Every repo gets a unit of its own name, so that the daemons of several stand beside each other: the name of
+its folder for people, and six digits of its path's digest, because two checkouts are often called the same.
+The files in `systemd/` are usable by hand; what names no path or user is taken from them word for word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import plistlib
+import re
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from collectord.errors import UsageError
+from collectord.service.sealed import Installed as Installed
+from collectord.service.sealed import Uninstalled as Uninstalled
+from collectord.service.sealed import install as install
+from collectord.service.sealed import seal
+from collectord.service.sealed import uninstall as uninstall
+from collectord.service.templates import common_part, template
+from collectord.service.words import command, sentence, user_name, word, writable
+
+Kind = Literal["system", "user", "launchd"]
+
+_SYSTEM_FOLDER = Path("/etc/systemd/system")
+_TEMPORARY_FOLDERS = (Path("/tmp"), Path("/var/tmp"))
+
+
+def service_name(kind: Kind, repo: Path) -> str:
+    """`collectord-<folder>-<6 hex of the path>.service`; for launchd the label, without a suffix."""
+    folder = re.sub(r"[^A-Za-z0-9_.]+", "-", repo.name).strip("-.")[:40] or "repo"
+    name = f"{folder}-{hashlib.sha256(os.fsencode(repo)).hexdigest()[:6]}"
+    return f"com.cyntra.collectord.{name}" if kind == "launchd" else f"collectord-{name}.service"
+
+
+def service_path(kind: Kind, repo: Path, *, home: Path, config_home: Path | None) -> Path:
+    """Where the service manager looks for it; `config_home` is $XDG_CONFIG_HOME, if set."""
+    name = service_name(kind, repo)
+    match kind:
+        case "system":
+            return _SYSTEM_FOLDER / name
+        case "user":
+            return (config_home or home / ".config") / "systemd" / "user" / name
+        case "launchd":
+            return home / "Library" / "LaunchAgents" / f"{name}.plist"
+
+
+def log_path(repo: Path, *, home: Path) -> Path:
+    """Where the log goes under launchd, which has no journal."""
+    return home / "Library" / "Logs" / f"{service_name('launchd', repo)}.log"
+
+
+def render(
+    kind: Kind,
+    *,
+    python: Path,
+    repo: Path,
+    config: Path | None,
+    read_write: Sequence[Path],
+    user: str | None,
+    log: Path | None = None,
+) -> str:
+    """The sealed text of a service file; all paths absolute, `python` not resolved out of its environment.
+
+    `read_write` matters to a system unit: the state folder first, then folders that may be missing (it can
+    write to them from the first start after they were made). `user` owns the repo and is needed there too.
+    `log` matters to launchd. Raises UsageError for what cannot be written down.
+    """
+    argv = [str(writable(python)), "-m", "collectord", "--repo", str(writable(repo))]
+    argv += ["--config", str(writable(config))] if config else []
+    argv += ["run"]
+    match kind:
+        case "system":
+            paths = [python, repo, *([config] if config else []), *map(writable, read_write)]
+            top = _system_part(repo, argv, read_write, user, private_tmp=not any(map(_is_temporary, paths)))
+            return seal(f"{_heading(kind, repo)}{top}{common_part('collectord.service')}")
+        case "user":
+            top = f"{_unit_section(repo)}\n[Service]\nExecStart={command(argv)}\n"
+            return seal(f"{_heading(kind, repo)}{top}{common_part('collectord-user.service')}")
+        case "launchd":
+            return seal(_property_list(service_name(kind, repo), argv, writable(log) if log else None))
+
+
+def after_install(
+    kind: Kind, repo: Path, *, path: Path, read_write: Sequence[Path], user: str | None
+) -> tuple[str, ...]:
+    """Shell commands that start the installed service, or start it again after an update."""
+    name = service_name(kind, repo)
+    match kind:
+        case "system":
+            folders = " ".join(shlex.quote(str(folder)) for folder in read_write)
+            make = (f"sudo -u {shlex.quote(user or 'root')} mkdir -p {folders}",) if read_write else ()
+            return (
+                *make,
+                *_systemctl("sudo systemctl", "daemon-reload", f"enable {name}", f"restart {name}"),
+            )
+        case "user":
+            run = _systemctl("systemctl --user", "daemon-reload", f"enable {name}", f"restart {name}")
+            return (*run, "loginctl enable-linger  # so that it runs while you are not logged in")
+        case "launchd":
+            load = f"launchctl bootstrap gui/$(id -u) {shlex.quote(str(path))}"
+            return (f"launchctl bootout gui/$(id -u)/{name} 2>/dev/null; {load}",)
+
+
+def after_uninstall(kind: Kind, repo: Path) -> tuple[str, ...]:
+    """Shell commands that stop the service whose file was removed."""
+    name = service_name(kind, repo)
+    match kind:
+        case "system":
+            return _systemctl("sudo systemctl", f"stop {name}", "daemon-reload")
+        case "user":
+            return _systemctl("systemctl --user", f"stop {name}", "daemon-reload")
+        case "launchd":
+            return (f"launchctl bootout gui/$(id -u)/{name}",)
+
+
+def _heading(kind: Kind, repo: Path) -> str:
+    edit = "systemctl edit" if kind == "system" else "systemctl --user edit"
+    return (
+        "# Written by `collectord service install`, which will not replace it once it was changed by hand.\n"
+        f"# Put changes of your own into a drop-in: {edit} {service_name(kind, repo)}\n\n"
+    )
+
+
+def _unit_section(repo: Path) -> str:
+    return f"[Unit]\nDescription={sentence(f'collectord for {repo}')}\n"
+
+
+def _system_part(
+    repo: Path, argv: Sequence[str], read_write: Sequence[Path], user: str | None, *, private_tmp: bool
+) -> str:
+    if user is None:
+        raise UsageError("a system service needs a user to run as; name the one who owns the repo")
+    # A missing folder with "-" is passed over: without the datasets' folder, archives are still collected.
+    prefixes = ("", *["-"] * len(read_write[1:]))
+    folders = [word(f"{prefix}{path}") for prefix, path in zip(prefixes, read_write, strict=False)]
+    lines = (
+        f"{_unit_section(repo)}RequiresMountsFor={word(str(repo))}",
+        "",
+        "[Service]",
+        f"User={user_name(user)}",
+        f"ExecStart={command(argv)}",
+        '# The first holds the index and must exist; "-" before the others: without them collecting goes on.',
+        *(f"ReadWritePaths={folder}" for folder in folders),
+        "ProtectHome=read-only",
+        f"PrivateTmp={'yes' if private_tmp else 'no'}",
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _is_temporary(path: Path) -> bool:
+    """Whether a service with a /tmp of its own would look for the path in vain."""
+    return any(path.is_relative_to(folder) for folder in _TEMPORARY_FOLDERS)
+
+
+def _property_list(label: str, argv: Sequence[str], log: Path | None) -> str:
+    values = plistlib.loads(template("com.cyntra.collectord.plist").read_bytes())
+    del values["StandardErrorPath"]
+    values |= {"Label": label, "ProgramArguments": list(argv)}
+    values |= {"StandardErrorPath": str(log)} if log else {}
+    return plistlib.dumps(values, sort_keys=False).decode()
+
+
+def _systemctl(tool: str, *actions: str) -> tuple[str, ...]:
+    return tuple(f"{tool} {action}" for action in actions)
