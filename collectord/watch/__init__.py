@@ -1,0 +1,10 @@
+"""Notices what stirs among the archives: file events as hints, a rescan timer for correctness."""
+
+from __future__ import annotations
+
+from collectord.watch.dirty import Dirty
+from collectord.watch.notes import WatchEvent, WatchNote
+from collectord.watch.root import RootIdentity
+from collectord.watch.watcher import Watcher, WatchMode
+
+__all__ = ["Dirty", "RootIdentity", "WatchEvent", "WatchMode", "WatchNote", "Watcher"]

@@ -1,0 +1,108 @@
+"""What stirred since the loop last asked: a bounded set that threads fill and the loop empties."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+MAX_NAMES: Final = 10_000
+_LONGEST_S: Final = 3600.0  # poll takes no more milliseconds than a C int holds
+
+
+@dataclass(frozen=True, slots=True)
+class Dirty:
+    """Hints, not facts: archives to look at, whether to scan the whole folder, extra files to read again."""
+
+    names: frozenset[str] = frozenset()
+    rescan: bool = False
+    files: frozenset[Path] = frozenset()
+
+
+class DirtySet:
+    """Thread-safe. A thread that adds never waits for the loop; beyond the cap names become a rescan."""
+
+    def __init__(self, max_names: int = MAX_NAMES) -> None:
+        self._max_names = max_names
+        self._lock = threading.Lock()
+        self._names: set[str] = set()
+        self._files: set[Path] = set()
+        self._rescan = False
+        self._overflows = 0
+        self._told = False
+        # A socket pair and not an Event: a signal handler may interrupt the very thread that holds an
+        # Event's lock, and would then wait for it for ever. And a socket object that was closed raises,
+        # where a bare number could be somebody else's file by then.
+        self._rx, self._tx = socket.socketpair()
+        self._rx.setblocking(False)
+        self._tx.setblocking(False)
+
+    def add(self, name: str) -> None:
+        """Something stirred in or at the archive of that name."""
+        with self._lock:
+            self._names.add(name)
+            if len(self._names) > self._max_names:
+                self._names.clear()
+                self._rescan = True
+            self._tell()
+
+    def add_file(self, path: Path) -> None:
+        """An extra file changed."""
+        with self._lock:
+            self._files.add(path)
+            self._tell()
+
+    def request_rescan(self) -> None:
+        """Something may have been missed."""
+        with self._lock:
+            self._rescan = True
+            self._tell()
+
+    def overflowed(self) -> None:
+        """Events were dropped before anybody saw them."""
+        with self._lock:
+            self._overflows += 1
+            self._rescan = True
+            self._tell()
+
+    def take_overflows(self) -> int:
+        """How often events were dropped since the last call."""
+        with self._lock:
+            count, self._overflows = self._overflows, 0
+        return count
+
+    def wake(self) -> None:
+        """Ends the present or the next `take`. Safe from signal handlers: takes no lock, never blocks."""
+        with contextlib.suppress(OSError):  # full: a wake is on its way; closed: nobody waits any more
+            self._tx.send(b"\0")
+
+    def take(self, timeout: float) -> Dirty:
+        """Empties the set; waits at most `timeout` seconds for the first thing in it or for a wake."""
+        self._await(timeout)
+        with self._lock:
+            dirty = Dirty(frozenset(self._names), self._rescan, frozenset(self._files))
+            self._names.clear()
+            self._files.clear()
+            self._rescan = self._told = False
+        return dirty
+
+    def close(self) -> None:
+        """Gives the socket pair back; later calls wake nobody and `take` does not wait."""
+        self._tx.close()
+        self._rx.close()
+
+    def _tell(self) -> None:
+        if not self._told:
+            self._told = True
+            self.wake()
+
+    def _await(self, timeout: float) -> None:
+        with contextlib.suppress(OSError, ValueError):  # closed
+            poller = select.poll()
+            poller.register(self._rx, select.POLLIN)
+            if poller.poll(min(max(0.0, timeout), _LONGEST_S) * 1000):
+                self._rx.recv(4096)

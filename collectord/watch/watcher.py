@@ -1,0 +1,174 @@
+"""The archives folder as one stream of hints: file events where they are to be had, and a rescan timer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from collectord.watch.dirty import Dirty, DirtySet
+from collectord.watch.files import FileWatch
+from collectord.watch.notes import INFO, WARNING, WatchEvent, WatchNote
+from collectord.watch.root import RootChange, RootGuard, RootIdentity
+from collectord.watch.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collectord.watch.feed import ObserverFactory
+
+WatchMode = Literal["auto", "events", "poll"]
+DEGRADED_POLL_S: Final = 5.0
+RESCAN_GAP_S: Final = 1.0
+MAX_ENTERED: Final = 64
+
+
+class Watcher:
+    """Everything but `wake` belongs to the loop's thread.
+
+    Events are hints, the scan decides: names may be missing, late, repeated, or of nothing at all. The
+    first `take` asks for a rescan, and every loss of events asks for another. Call `check` every second.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        files: Iterable[Path] = (),
+        mode: WatchMode = "auto",
+        poll_interval: float = 30.0,
+        is_network: Callable[[Path], bool] = lambda _: False,
+        max_entered: int = MAX_ENTERED,
+        clock: Callable[[], float] = time.monotonic,
+        make_observer: ObserverFactory | None = None,
+    ) -> None:
+        self._mode = mode
+        self._poll_interval = poll_interval
+        self._is_network = is_network
+        self._clock = clock
+        self._dirty = DirtySet()
+        self._files = FileWatch(files)
+        self._guard = RootGuard(root)
+        self._supervisor = Supervisor(root, self._dirty, max_entered, make_observer)
+        self._polling = mode == "poll"
+        self._rescanned_at = float("-inf")
+        self._rescan_at = float("-inf")
+
+    def take(self, timeout: float) -> Dirty:
+        """What stirred. Waits until something does, a rescan is due, `wake`, or for `timeout` seconds.
+
+        Rescans come every poll interval, sooner on request, and never closer than a second together.
+        """
+        wait = min(timeout, self._rescan_at - self._clock())
+        dirty = self._dirty.take(wait)
+        now = self._clock()
+        if dirty.rescan:
+            self._rescan_at = min(self._rescan_at, max(now, self._rescanned_at + RESCAN_GAP_S))
+        due = now >= self._rescan_at
+        if due:
+            self._rescanned_at, self._rescan_at = now, now + self._interval()
+        return Dirty(dirty.names, due, dirty.files)
+
+    def wake(self) -> None:
+        """Ends the present or next `take`. For signal handlers and other threads."""
+        self._dirty.wake()
+
+    def check(self) -> list[WatchNote]:
+        """One round of supervision: repairs what it can and says what changed. Takes two seconds at most."""
+        mono = self._clock()
+        notes = self._check_root(mono)
+        if self._guard.identity is not None and not self._polling:
+            notes += self._supervisor.supervise(mono)
+        overflows = self._dirty.take_overflows()
+        if overflows:
+            notes.append(WatchNote(WatchEvent.OVERFLOW, WARNING, {"times": overflows}))
+        for path in self._files.changed():
+            self._dirty.add_file(path)
+        return notes
+
+    def enter(self, name: str) -> bool:
+        """Asks for events from inside an archive that is not settled yet: enter first, look afterwards.
+
+        False if none will come (polling, cap or limit reached, gone): it then settles by its looks alone.
+        """
+        return not self._polling and self._supervisor.enter(name, self._clock())
+
+    def leave(self, name: str) -> None:
+        """The archive is settled or gone; a name that was never entered is fine."""
+        self._supervisor.leave(name)
+
+    def watch_files(self, files: Iterable[Path]) -> None:
+        """Replaces the extra files; new ones are reported once by the next check."""
+        self._files.replace(files)
+
+    def request_rescan(self) -> None:
+        """Asks for a rescan as soon as the gap between two allows."""
+        self._dirty.request_rescan()
+
+    def stop(self) -> None:
+        """Stops all threads, within about two seconds. `take` then returns at once."""
+        self._supervisor.drop(None, retry_at=float("inf"))
+        self._dirty.close()
+
+    @property
+    def root_healthy(self) -> bool:
+        """Whether the root is there, by the last check. Without that no absence may be believed."""
+        return self._guard.identity is not None
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Why new archives may be noticed late or not at all, as sentences; empty while all is well."""
+        if self._guard.reason is not None:
+            return (f"the archives folder {self._guard.path} cannot be used: {self._guard.reason}",)
+        return () if self._polling else self._supervisor.degraded
+
+    @property
+    def polling(self) -> bool:
+        """Whether this root is polled by choice (mode, network file system) rather than for a failure."""
+        return self._polling
+
+    def evidence(self, device: int, inode: int) -> RootIdentity | None:
+        """The root's identity if the folder that was just scanned is still the healthy root, else None.
+
+        Looks at the path once more, so that what happened during the scan spoils it. For `absence.weigh`.
+        """
+        before = self._guard.identity
+        if before is None or self._supervisor.root_lost() or (device, inode) != (before.device, before.inode):
+            return None
+        return before if self._guard.still(before) else None
+
+    def _interval(self) -> float:
+        blind = self.root_healthy and not self._polling and not self._supervisor.running
+        return min(self._poll_interval, DEGRADED_POLL_S) if blind else self._poll_interval
+
+    def _check_root(self, mono: float) -> list[WatchNote]:
+        # Asked before the path is looked at: what it reports has then happened before the look.
+        lost = self._supervisor.root_lost()
+        was_missing = self._guard.reason is not None
+        change = self._guard.check()
+        if change is None and lost:
+            change = self._guard.renew()
+        if change is None:
+            return []
+        self._supervisor.drop(None, retry_at=mono)
+        self._dirty.request_rescan()
+        notes = self._root_notes(change, was_missing)
+        if self._guard.identity is not None:
+            notes += self._choose_polling()
+        return notes
+
+    def _root_notes(self, change: RootChange, was_missing: bool) -> list[WatchNote]:
+        details: dict[str, object] = {"root": os.fspath(self._guard.path)}
+        if change in (RootChange.MISSING, RootChange.UNMOUNTED):
+            return [WatchNote(WatchEvent.ROOT_MISSING, WARNING, {**details, "reason": self._guard.reason})]
+        if change is RootChange.REPLACED:
+            return [WatchNote(WatchEvent.ROOT_REPLACED, WARNING, details)]
+        return [WatchNote(WatchEvent.ROOT_RETURNED, INFO, details)] if was_missing else []
+
+    def _choose_polling(self) -> list[WatchNote]:
+        network = self._mode == "auto" and self._is_network(self._guard.path)
+        self._polling = self._mode == "poll" or network
+        if not self._polling:
+            return []
+        reason = "network file system" if network else "configuration"
+        return [WatchNote(WatchEvent.POLLING, INFO, {"reason": reason, "every_s": self._poll_interval})]
