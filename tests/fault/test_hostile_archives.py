@@ -10,6 +10,7 @@ import sys
 import textwrap
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ MAX = 8 << 20
 SECRET = b"the secret outside"
 SOURCES = str(Path(collectord.__file__).parent.parent)
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(60)
 
 
 def open_descriptors() -> int:
@@ -384,26 +385,24 @@ def test_an_archive_replaced_while_it_is_listed_has_vanished(
         observe(root, "wc-1", max_entries=100)
 
 
+@pytest.mark.parametrize("seen", [0, 1, 3])
 def test_an_archive_removed_while_its_entries_are_looked_at_has_vanished(
-    root: ArchiveRoot, archive: Path, monkeypatch: pytest.MonkeyPatch
+    root: ArchiveRoot, archive: Path, monkeypatch: pytest.MonkeyPatch, seen: int
 ) -> None:
     plain = os.scandir
 
-    class Slow:
-        """A listing that is read to its end before the first entry is looked at."""
+    @contextmanager
+    def listing_of_what_was(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
+        with plain(fd) as listing:
+            items = list(listing)
+        yield until_removed(items)
 
-        def __init__(self, fd: int) -> None:
-            with plain(fd) as listing:
-                self.items = list(listing)
-            remove(archive)
+    def until_removed(items: list[os.DirEntry[str]]) -> Iterator[os.DirEntry[str]]:
+        yield from items[:seen]
+        remove(archive)
+        yield from items[seen:]
 
-        def __enter__(self) -> Iterator[os.DirEntry[str]]:
-            return iter(self.items)
-
-        def __exit__(self, *error: object) -> None:
-            pass
-
-    monkeypatch.setattr(os, "scandir", Slow)
+    monkeypatch.setattr(os, "scandir", listing_of_what_was)
     with pytest.raises(Vanished):
         observe(root, "wc-1", max_entries=100)
 
@@ -556,7 +555,7 @@ def test_what_is_mounted_into_an_archive_is_not_read(
         pytest.skip("MOUNTS INSIDE ARCHIVES NOT TESTED: a private mount namespace needs root and unshare")
     (root.path / "mounted").mkdir()
     script = """
-        import json, subprocess, sys
+        import json, os, subprocess, sys
         from pathlib import Path
         from collectord.archive import ArchiveRoot, OtherDevice, names, observe, read_core
 
@@ -570,6 +569,7 @@ def test_what_is_mounted_into_an_archive_is_not_read(
         found = []
         with ArchiveRoot(archives) as root:
             core = ["manifest.json", "proof.json", "rollout.json"]
+            handles = len(os.listdir("/dev/fd"))
             found.append([file.reason for file in read_core(root, "wc-1", core, max_bytes=1 << 20).files])
             found.append(dict(names(root))["mounted"])
             for act in (
@@ -580,8 +580,9 @@ def test_what_is_mounted_into_an_archive_is_not_read(
                     act()
                 except OtherDevice as error:
                     found.append(error.reason)
+            found.append(len(os.listdir("/dev/fd")) - handles)
         print(json.dumps(found))
     """
     found = run(script, root.path, tmp_path / "other", before=PRIVATE)
-    assert found == [["other_device", "other_device", None], "directory", "other_device", "other_device"]
+    assert found == [["other_device", "other_device", None], "directory", "other_device", "other_device", 0]
     assert read(root).data == b'{"fine": true}'

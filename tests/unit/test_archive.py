@@ -290,6 +290,11 @@ def test_signatures_are_equal_exactly_when_the_sets_of_entries_are(
     assert (signature_of(1, 2, 3, others) == signature_of(1, 2, 3, entries)) == (set(others) == set(entries))
 
 
+def test_the_directory_itself_is_part_of_a_signature() -> None:
+    seen = [signature_of(*own, ()) for own in [(1, 2, 3), (9, 2, 3), (1, 9, 3), (1, 2, 9), (2, 1, 3)]]
+    assert len(set(seen)) == len(seen)
+
+
 def test_the_size_of_a_sub_directory_is_not_part_of_a_signature() -> None:
     def with_size(kind: str, size: int) -> str:
         return signature_of(1, 2, 3, [Entry("logs", kind, size, 4, 5, 6)])
