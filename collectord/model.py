@@ -204,12 +204,13 @@ class IssueRevision:
 class IndexedRun:
     """A run of a current revision as the export reads it back.
 
-    `summary` is JSON text, of the builder's summary or of ours, whichever was asked for; `artifacts` are
-    name → sha256; `complete_ms` is when the archive was first seen complete.
+    `summary` is JSON text, of the builder's summary or of ours, whichever was asked for; `digest` is
+    the revision's, `artifacts` are name → sha256; `complete_ms` is when the archive was first seen complete.
     """
 
     kind: str
     name: str
+    digest: str
     run_id: str
     started_ms: int
     finished_ms: int | None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,14 @@ from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.planned import LazyRow, PlannedDataset, row_key, universe_digest
+from collectord.export.planned import (
+    FAB_WORLD,
+    NOT_ENCODABLE,
+    LazyRow,
+    PlannedDataset,
+    row_key,
+    universe_digest,
+)
 from collectord.model import WORLD, IndexedRun
 
 Issues = Mapping[str, JsonObject]
@@ -34,19 +40,22 @@ def plan_builder(
 
     `found` is ordered by kind and name; `universe_of` gives a universe by name, for world runs.
     """
-    shown = [run for run in found if run.kind != WORLD or options.include_world]
-    complete = [_with_population(run, universe_of) for run in shown if run.encodable]
-    runs = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
-    selected = [run for run in runs if run.job_type != "fab-world" or options.include_world]
-    rows = _Rows(runs, options, universe, issues)
+    runs = [_with_population(run, universe_of) for run in found if run.kind != WORLD or options.include_world]
+    runs = sorted(runs, key=lambda run: (run.started_ms, run.run_id))
+    judged = [(run, _reason_left_out(run, options)) for run in runs]
+    rows = _Rows([run for run in runs if run.encodable], options, universe, issues)
     return PlannedDataset(
         universe_id=universe.universe_id,
-        runs=selected,
+        runs=[run for run, reason in judged if reason is None],
+        rejects=[(run, reason) for run, reason in judged if reason is not None],
         rows=rows.iterate,
-        left_out=Counter({"not_encodable": bad}) if (bad := len(shown) - len(complete)) else Counter(),
-        not_selected=Counter({"fab_world": n}) if (n := len(runs) - len(selected)) else Counter(),
-        rejects=[(run.name, "not_encodable") for run in shown if not run.encodable],
     )
+
+
+def _reason_left_out(run: IndexedRun, options: ExportOptions) -> str | None:
+    if run.job_type == "fab-world" and not options.include_world:
+        return FAB_WORLD
+    return None if run.encodable else NOT_ENCODABLE
 
 
 def _with_population(run: IndexedRun, universe_of: UniverseOf) -> IndexedRun:
@@ -69,7 +78,7 @@ class _Rows:
         histories = Histories([Candidacy(run.summary, run.started_ms + 1) for run in self.runs])
         context = universe_digest(self.universe)
         for run in self.runs:
-            if run.job_type != "fab-world" or self.options.include_world:
+            if _reason_left_out(run, self.options) is None:
                 yield self._row(run, json.loads(run.summary), histories, context)
 
     def _row(self, run: IndexedRun, summary: JsonObject, histories: Histories, context: str) -> LazyRow:

@@ -26,15 +26,19 @@ from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.manifests import Manifests
 from collectord.export.options import DISPATCH, ExportOptions
-from collectord.export.planned import LazyRow, PlannedDataset, row_key, universe_digest
+from collectord.export.planned import (
+    FAB_WORLD,
+    NO_PLAN,
+    NOT_ENCODABLE,
+    OTHER_SWARM,
+    LazyRow,
+    PlannedDataset,
+    row_key,
+    universe_digest,
+)
 from collectord.model import WORLD, IndexedRun, IssueRevision
 
 IssueHistory = Mapping[str, Sequence[IssueRevision]]
-
-NO_PLAN = "no_executed_plan"
-NOT_ENCODABLE = "not_encodable"
-OTHER_SWARM = "swarm_not_in_action_space"
-FAB_WORLD = "fab_world"
 
 
 def plan_dispatch(
@@ -50,16 +54,13 @@ def plan_dispatch(
     ordered = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
     judged = [(run, reason_left_out(run, options, universe)) for run in ordered]
     selected = [run for run, reason in judged if reason is None]
-    left_out = Counter(reason for _, reason in judged if reason not in (None, FAB_WORLD))
     rows = _Rows(ordered, selected, options, universe, issues, manifests)
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=selected,
         rows=rows.iterate,
-        left_out=Counter({str(reason): n for reason, n in left_out.items()}),
-        not_selected=Counter(r for _, r in judged if r == FAB_WORLD),
         input_hashes=Counter(run.hash_state for run in selected if rows.is_verbatim(run)),
-        rejects=[(run.name, reason) for run, reason in judged if reason is not None],
+        rejects=[(run, reason) for run, reason in judged if reason is not None],
     )
 
 

@@ -15,6 +15,11 @@ from collectord.model import IndexedRun
 # Part of every cache key: raise it whenever the bytes of a row could come out otherwise.
 ROW_FORMAT = 1
 
+NO_PLAN = "no_executed_plan"
+NOT_ENCODABLE = "not_encodable"
+OTHER_SWARM = "swarm_not_in_action_space"
+FAB_WORLD = "fab_world"
+
 
 @dataclass(frozen=True, slots=True)
 class LazyRow:
@@ -28,17 +33,24 @@ class LazyRow:
 class PlannedDataset:
     """A dataset before it is written.
 
-    `rows` may be iterated once. `runs` are those that become rows, in order; `left_out` counts by reason
-    the runs that could have been rows, `not_selected` those that the options do not ask for.
+    `runs` are those that become rows, in order; `rejects` are the others with the reason, in order too.
     """
 
     universe_id: str
     runs: list[IndexedRun]
+    rejects: list[tuple[IndexedRun, str]]
     rows: Callable[[], Iterator[LazyRow]]
-    left_out: Counter[str] = field(default_factory=Counter)
-    not_selected: Counter[str] = field(default_factory=Counter)
     input_hashes: Counter[str] = field(default_factory=Counter)
-    rejects: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many runs could have been rows and are not, by reason."""
+        return dict(sorted(Counter(reason for _, reason in self.rejects if reason != FAB_WORLD).items()))
+
+    @property
+    def not_selected(self) -> dict[str, int]:
+        """How many runs the options do not ask for, by reason."""
+        return dict(Counter(reason for _, reason in self.rejects if reason == FAB_WORLD))
 
 
 def row_key(*parts: object) -> bytes:

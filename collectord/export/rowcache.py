@@ -8,7 +8,9 @@ as none: each row is filed under a digest of all that its bytes depend on, and c
 from __future__ import annotations
 
 import mmap
+import os
 import struct
+import tempfile
 import zlib
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,7 @@ from typing import BinaryIO
 
 from collectord.cyntra.jsonio import Rendered
 from collectord.cyntra.rows import RowPieces
+from collectord.export.leftovers import SUFFIX, own_prefix, remove_leftovers
 
 _MAGIC = b"collectord rows 1\n"
 _HEADER = struct.Struct(">32sI")
@@ -41,6 +44,7 @@ class RowCache:
         self._path = path
         self._old: dict[bytes, tuple[int, int]] = {}
         self._map: mmap.mmap | None = None
+        self._partial = path
         self._new: BinaryIO | None = None
         self.reused = 0
         self.computed = 0
@@ -48,7 +52,10 @@ class RowCache:
     def __enter__(self) -> RowCache:
         self._load()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._new = self._partial().open("wb")
+        remove_leftovers(self._path.parent)
+        fd, name = tempfile.mkstemp(prefix=own_prefix(), suffix=SUFFIX, dir=self._path.parent)
+        self._partial = Path(name)
+        self._new = os.fdopen(fd, "wb", buffering=2**20)
         self._new.write(_MAGIC)
         return self
 
@@ -60,12 +67,8 @@ class RowCache:
         if self._map is not None:
             self._map.close()
         if kind is None and (self.computed or self.reused != len(self._old)):
-            self._partial().chmod(0o600)
-            self._partial().replace(self._path)
-        self._partial().unlink(missing_ok=True)
-
-    def _partial(self) -> Path:
-        return self._path.with_suffix(".partial")
+            self._partial.replace(self._path)
+        self._partial.unlink(missing_ok=True)
 
     def _load(self) -> None:
         try:

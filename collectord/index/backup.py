@@ -32,6 +32,8 @@ def _copy(source: Path, partial: Path) -> None:
         new.execute("PRAGMA journal_mode = DELETE")
         found = new.execute("PRAGMA integrity_check").fetchone()[0]
     if found != "ok":
-        raise CollectordError(f"{source}: the copy did not pass its check ({found}); run `collectord db check`")
+        raise CollectordError(
+            f"{source}: the copy did not pass its check ({found}); run `collectord db check`"
+        )
     with partial.open("rb+") as file:
         os.fsync(file.fileno())

@@ -55,5 +55,3 @@ def set_position(connection: Connection, path: str, stamp: str, position: int) -
     statement = upsert(tables.sources).values(path=path, stamp=stamp, position=position)
     kept = {"stamp": stamp, "position": position}
     connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=kept))
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from collectord.index.writer import info, known_query
 from collectord.model import IndexedRun, Known
 
 DbRow = dict[str, Any]
+Revisions = Mapping[tuple[str, str], str]
 
 
 class IndexReader:
@@ -52,16 +53,18 @@ class IndexReader:
         with readable_errors(self.path):
             return info(self.connection, key)
 
-    def runs(self, *, builder: bool = False) -> Iterator[IndexedRun]:
+    def runs(self, *, builder: bool = False, only: Revisions | None = None) -> Iterator[IndexedRun]:
         """The run of every current revision, by kind and name, whether its archive is still there or gone.
 
-        With `builder` the runs that the kernel's own builder makes a summary of, with that summary.
+        With `builder` the runs that the kernel's own builder makes a summary of, with that summary. With
+        `only` the runs of exactly those revisions, current or not; one the index does not have is missing.
         """
         shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
         with readable_errors(self.path):
             artifacts = self._artifacts_by_revision()
-            for row in self.connection.execute(_runs_query(shown)):
-                yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
+            for row in self.connection.execute(_runs_query(shown, current=only is None)):
+                if only is None or only.get((row.kind, row.name)) == row.digest:
+                    yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
 
     def _artifacts_by_revision(self) -> dict[int, dict[str, str]]:
         table = tables.revision_files
@@ -86,7 +89,9 @@ class IndexReader:
         table = tables.artifacts
         query = select(table.c.sha256, table.c.codec, table.c.data).where(table.c.sha256.in_(digests))
         with readable_errors(self.path):
-            return {row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)}
+            return {
+                row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)
+            }
 
     def counts(self) -> dict[str, int]:
         """Archives by state, and `gone` for those that are no longer there."""
@@ -100,7 +105,9 @@ class IndexReader:
     def archive(self, name: str) -> DbRow | None:
         """Everything the index holds of one archive, for a person; None if it was never seen."""
         with readable_errors(self.path):
-            found = self.connection.execute(select(tables.archives).filter_by(kind="archive", name=name)).one_or_none()
+            found = self.connection.execute(
+                select(tables.archives).filter_by(kind="archive", name=name)
+            ).one_or_none()
             if found is None:
                 return None
             return {**found._mapping, "revisions": self._revisions(found.id)}
@@ -130,10 +137,11 @@ class IndexReader:
             return [dict(row._mapping) for row in self.connection.execute(query)]
 
 
-def _runs_query(shown: ColumnElement[Any]) -> Any:
+def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
+    of_archive = r.c.archive_id == a.c.id
     joined = (
-        a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
+        a.join(r, of_archive & (r.c.number == a.c.revision) if current else of_archive)
         .join(run, run.c.revision_id == r.c.id)
         .outerjoin(label, label.c.revision_id == r.c.id)
     )
@@ -141,6 +149,7 @@ def _runs_query(shown: ColumnElement[Any]) -> Any:
         a.c.kind,
         a.c.name,
         a.c.complete_ms,
+        r.c.digest,
         run.c.revision_id,
         run.c.finished_ms,
         run.c.ends_in_event_log,

@@ -115,6 +115,7 @@ def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
     return IndexedRun(
         kind=row.kind,
         name=row.name,
+        digest=row.digest,
         run_id=summary["run_id"],
         started_ms=summary["started_ms"],
         finished_ms=row.finished_ms,

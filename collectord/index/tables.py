@@ -30,14 +30,13 @@ NAMING = {
 metadata = MetaData(naming_convention=NAMING)
 # SQLite's STRICT knows no BIGINT, and only an INTEGER primary key is the row id.
 Int = BigInteger().with_variant(Integer(), "sqlite")
-STRICT = {"sqlite_strict": True}
 
 index_info = Table(
     "index_info",
     metadata,
     Column("key", Text, primary_key=True),
     Column("value", Text, nullable=False),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 archives = Table(
@@ -56,7 +55,7 @@ archives = Table(
     Column("gone_ms", Int),
     Column("tries", Int, nullable=False),
     UniqueConstraint("kind", "name"),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 revisions = Table(
@@ -71,7 +70,7 @@ revisions = Table(
     Column("seen_ms", Int, nullable=False),
     UniqueConstraint("archive_id", "number"),
     UniqueConstraint("archive_id", "digest"),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 artifacts = Table(
@@ -81,7 +80,7 @@ artifacts = Table(
     Column("size", Int, nullable=False),
     Column("codec", Text, nullable=False),
     Column("data", LargeBinary, nullable=False),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 revision_files = Table(
@@ -93,7 +92,7 @@ revision_files = Table(
     Column("sha256", Text, ForeignKey("artifacts.sha256")),
     Column("mtime_ns", Int),
     Column("reason", Text),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 runs = Table(
@@ -124,7 +123,7 @@ runs = Table(
     Column("builder_summary", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 labels = Table(
@@ -137,7 +136,7 @@ labels = Table(
     Column("timeout_seconds", Int),
     Column("max_iterations", Int),
     Column("recorded_swarms", Text),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 issue_revisions = Table(
@@ -149,7 +148,7 @@ issue_revisions = Table(
     Column("digest", Text, nullable=False),
     Column("record", Text, nullable=False),
     Index(None, "issue_id", "seen_ms"),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 workcell_ends = Table(
@@ -162,7 +161,7 @@ workcell_ends = Table(
     Column("at_ms", Int),
     Column("timed_out", Int, nullable=False),
     Column("duration_ms", Int, nullable=False),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 sources = Table(
@@ -171,7 +170,7 @@ sources = Table(
     Column("path", Text, primary_key=True),
     Column("stamp", Text, nullable=False),
     Column("position", Int, nullable=False),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 quarantine = Table(
@@ -182,7 +181,7 @@ quarantine = Table(
     Column("detail", Text),
     Column("first_ms", Int, nullable=False),
     Column("last_ms", Int, nullable=False),
-    **STRICT,
+    sqlite_strict=True,
 )
 
 snapshots = Table(
@@ -196,5 +195,5 @@ snapshots = Table(
     Column("example_count", Int, nullable=False),
     Column("published_ms", Int, nullable=False),
     Index(None, "dataset_hash"),
-    **STRICT,
+    sqlite_strict=True,
 )

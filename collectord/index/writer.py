@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,11 @@ class IndexWriter:
         self._next_archive, self._next_revision = plan.next_archive, plan.next_revision
         return outcomes
 
-    def transaction(self) -> Any:
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
         """A write transaction for the smaller stores (`issues`, `events`, `snapshots`)."""
-        return self._connection.begin()
-
-    @property
-    def connection(self) -> Connection:
-        """The one connection that writes."""
-        return self._connection
+        with readable_errors(self.path), self._connection.begin():
+            yield self._connection
 
 
 def info(connection: Connection, key: str) -> str | None:
@@ -239,9 +237,13 @@ class _Plan:
             if batch := self._inserts.get(name):
                 statement = upsert(tables.metadata.tables[name])
                 # Two archives can carry the same bytes; nothing else may meet a row that is there.
-                connection.execute(statement.on_conflict_do_nothing() if name == "artifacts" else statement, batch)
+                connection.execute(
+                    statement.on_conflict_do_nothing() if name == "artifacts" else statement, batch
+                )
         for archive_id, values in self._updates:
-            connection.execute(update(tables.archives).where(tables.archives.c.id == archive_id).values(values))
+            connection.execute(
+                update(tables.archives).where(tables.archives.c.id == archive_id).values(values)
+            )
         _write_quarantine(connection, self._inserts.get("quarantine", ()), self._left_quarantine)
 
 

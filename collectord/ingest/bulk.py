@@ -75,7 +75,10 @@ def ingest_repo(
     first_ingest_ms = writer.first_ingest_ms(clock_ms())
     result.events_read = ingest_events(writer, repo)
     result.issues_changed = ingest_beads(writer, repo, clock_ms())
-    places = [_Place(ARCHIVE, archives_dir, options.ignore), _Place(WORLD, repo / ".cyntra/runs", frozenset())]
+    places = [
+        _Place(ARCHIVE, archives_dir, options.ignore),
+        _Place(WORLD, repo / ".cyntra/runs", frozenset()),
+    ]
     for place in places:
         pass_ = _Pass(writer, place, options, clock_ms, first_ingest_ms, result, report)
         pass_.run()

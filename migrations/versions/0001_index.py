@@ -47,7 +47,12 @@ def upgrade() -> None:
     op.create_table(
         "revisions",
         sa.Column("id", Int(), primary_key=True),
-        sa.Column("archive_id", Int(), sa.ForeignKey("archives.id", name="fk_revisions_archive_id_archives"), nullable=False),
+        sa.Column(
+            "archive_id",
+            Int(),
+            sa.ForeignKey("archives.id", name="fk_revisions_archive_id_archives"),
+            nullable=False,
+        ),
         sa.Column("number", Int(), nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("partial", sa.Text),
@@ -67,17 +72,29 @@ def upgrade() -> None:
     )
     op.create_table(
         "revision_files",
-        sa.Column("revision_id", Int(), sa.ForeignKey("revisions.id", name="fk_revision_files_revision_id_revisions"), primary_key=True),
+        sa.Column(
+            "revision_id",
+            Int(),
+            sa.ForeignKey("revisions.id", name="fk_revision_files_revision_id_revisions"),
+            primary_key=True,
+        ),
         sa.Column("name", sa.Text, primary_key=True),
         sa.Column("state", sa.Text, nullable=False),
-        sa.Column("sha256", sa.Text, sa.ForeignKey("artifacts.sha256", name="fk_revision_files_sha256_artifacts")),
+        sa.Column(
+            "sha256", sa.Text, sa.ForeignKey("artifacts.sha256", name="fk_revision_files_sha256_artifacts")
+        ),
         sa.Column("mtime_ns", Int()),
         sa.Column("reason", sa.Text),
         sqlite_strict=True,
     )
     op.create_table(
         "runs",
-        sa.Column("revision_id", Int(), sa.ForeignKey("revisions.id", name="fk_runs_revision_id_revisions"), primary_key=True),
+        sa.Column(
+            "revision_id",
+            Int(),
+            sa.ForeignKey("revisions.id", name="fk_runs_revision_id_revisions"),
+            primary_key=True,
+        ),
         sa.Column("run_id", sa.Text, nullable=False),
         sa.Column("issue_id", sa.Text),
         sa.Column("job_type", sa.Text, nullable=False),
@@ -104,7 +121,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "labels",
-        sa.Column("revision_id", Int(), sa.ForeignKey("runs.revision_id", name="fk_labels_revision_id_runs"), primary_key=True),
+        sa.Column(
+            "revision_id",
+            Int(),
+            sa.ForeignKey("runs.revision_id", name="fk_labels_revision_id_runs"),
+            primary_key=True,
+        ),
         sa.Column("explicit", Int(), nullable=False),
         sa.Column("swarm_id", sa.Text),
         sa.Column("max_candidates", Int()),
@@ -142,7 +164,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "quarantine",
-        sa.Column("archive_id", Int(), sa.ForeignKey("archives.id", name="fk_quarantine_archive_id_archives"), primary_key=True),
+        sa.Column(
+            "archive_id",
+            Int(),
+            sa.ForeignKey("archives.id", name="fk_quarantine_archive_id_archives"),
+            primary_key=True,
+        ),
         sa.Column("reason", sa.Text, nullable=False),
         sa.Column("detail", sa.Text),
         sa.Column("first_ms", Int(), nullable=False),

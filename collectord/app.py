@@ -1,0 +1,130 @@
+"""Wires the configuration into objects; nothing else builds them. One function a use case."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collectord.errors import LockHeld
+from collectord.fs import StateLock, ensure_private_dir
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+    from collectord.export.exporter import Exported
+    from collectord.export.options import ExportOptions
+    from collectord.export.verify import Verified
+    from collectord.index.reader import IndexReader
+    from collectord.index.writer import IndexWriter
+    from collectord.ingest.bulk import IngestResult
+    from collectord.model import Outcome
+
+Progress = Callable[[int, int], None]
+
+
+def now_ms() -> int:
+    """The wall clock, UTC epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
+    """The index for writing, behind the state lock; raises LockHeld naming the holder."""
+    from collectord.index.writer import IndexWriter
+
+    ensure_private_dir(settings.state_dir)
+    with StateLock.acquire(settings.lock_path, command):
+        writer = IndexWriter(settings.index_path)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+@contextmanager
+def reader_for(settings: Settings) -> Iterator[IndexReader]:
+    """One consistent view of the index, beside whatever writes it."""
+    from collectord.index.reader import IndexReader
+
+    with IndexReader(settings.index_path) as reader:
+        yield reader
+
+
+def ingest(
+    settings: Settings,
+    *,
+    names: frozenset[str] | None = None,
+    accept_gone: bool = False,
+    report: Callable[[Outcome], None] = lambda _outcome: None,
+) -> IngestResult:
+    """One pass over the repo's archives, world runs, issues and event log."""
+    from collectord.ingest.bulk import IngestOptions, ingest_repo
+    from collectord.ingest.collect import ReadLimits
+
+    config = settings.config
+    options = IngestOptions(
+        limits=ReadLimits(config.limits.json_bytes, config.limits.entries),
+        ignore=frozenset(config.watch.ignore),
+        batch=config.ingest.batch,
+        min_age_s=config.settle.min_age,
+        names=names,
+        accept_gone=accept_gone,
+    )
+    with writer_for(settings, "collectord ingest") as writer:
+        archives = settings.archives_dir
+        return ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
+
+
+def export(
+    settings: Settings,
+    options: ExportOptions,
+    *,
+    out: Path | None = None,
+    dry_run: bool = False,
+    progress: Progress = lambda _done, _total: None,
+) -> Exported:
+    """Publish the dataset of the index; beside a running daemon at any time."""
+    from collectord.export.exporter import Target, export_dataset
+
+    target = Target(settings.benches_dir, settings.state_dir / "cache", out)
+    with reader_for(settings) as reader:
+        exported = export_dataset(
+            reader, settings.repo, options, target, clock_ms=now_ms, dry_run=dry_run, progress=progress
+        )
+    if exported.is_new:
+        _remember(settings, exported)
+    return exported
+
+
+def _remember(settings: Settings, exported: Exported) -> None:
+    """Note a snapshot in the index; while a daemon writes there, it finds the directory by itself."""
+    from collectord.index.snapshots import SnapshotRecord, register_snapshot
+
+    assert exported.path is not None
+    document = exported.document
+    record = SnapshotRecord(
+        path=str(exported.path.absolute()),
+        profile=document["profile"],
+        options=document["options"],
+        dataset_hash=document["dataset_hash"],
+        runs_digest=document["runs_digest"],
+        example_count=document["example_count"],
+        published_ms=now_ms(),
+    )
+    try:
+        with StateLock.acquire(settings.lock_path, "collectord export"):
+            register_snapshot(settings.index_path, record)
+    except LockHeld:
+        return
+
+
+def verify(settings: Settings, folder: Path, *, rebuild: bool) -> Verified:
+    """Check a snapshot directory, with `rebuild` against the index too."""
+    from collectord.export.verify import verify_snapshot
+
+    if not rebuild:
+        return verify_snapshot(folder)
+    with reader_for(settings) as reader:
+        return verify_snapshot(folder, (reader, settings.repo))

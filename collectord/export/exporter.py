@@ -1,0 +1,144 @@
+"""The export use case: plan, write, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from collectord.cyntra.jsonio import canonical
+from collectord.export import snapshot
+from collectord.export.dataset import Progress, Written, meta_of, write_rows
+from collectord.export.gather import plan_dataset
+from collectord.export.options import ExportOptions
+from collectord.export.planned import PlannedDataset, runs_digest
+from collectord.export.publish import (
+    Place,
+    candidates,
+    find_same,
+    point_link,
+    publish,
+    read_snapshot,
+    taken,
+    workspace,
+)
+from collectord.export.rowcache import RowCache
+from collectord.index.reader import IndexReader
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What an export did; `path` is None for a dry run, `is_new` False where the content was there already."""
+
+    path: Path | None
+    is_new: bool
+    meta: dict[str, object]
+    document: dict[str, Any]
+    moved_aside: Path | None
+    rows_computed: int
+    rows_reused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to: `out` is an exact directory, else a dated name in `benches`; rows are cached under `cache`."""
+
+    benches: Path
+    cache: Path | None
+    out: Path | None = None
+
+    @property
+    def place(self) -> Place:
+        """The place to publish at."""
+        return Place(self.benches if self.out is None else self.out.parent, self.out)
+
+
+def export_dataset(
+    reader: IndexReader,
+    repo: Path,
+    options: ExportOptions,
+    target: Target,
+    *,
+    clock_ms: Callable[[], int],
+    dry_run: bool = False,
+    progress: Progress = lambda _done, _total: None,
+) -> Exported:
+    """Write the dataset of the index and publish it, unless a published one has the same content."""
+    export = _Export(plan_dataset(reader, repo, options), options, target, progress)
+    if dry_run:
+        return export.result(None, export.write(None), is_new=False)
+    if there := export.find_published():
+        return there
+    if target.out is not None and target.out.exists():
+        raise taken(target.out)
+    with workspace(target.place) as folder:
+        with (folder / snapshot.DATASET_FILE).open("wb", buffering=2**20) as file:
+            written = export.write(file)
+        export.write_documents(folder, written)
+        path = publish(folder, target.place, clock_ms())
+    return export.result(path, written, is_new=True)
+
+
+@dataclass
+class _Export:
+    planned: PlannedDataset
+    options: ExportOptions
+    target: Target
+    progress: Progress
+    computed: int = 0
+    reused: int = 0
+
+    def write(self, file: BinaryIO | None) -> Written:
+        """One pass over the rows; the next pass finds in the cache what this one computed."""
+        with self._cache() or nullcontext() as cache:
+            written = write_rows(file, self.planned, self.options, cache, self.progress)
+            if cache is not None:
+                self.computed, self.reused = self.computed + cache.computed, cache.reused
+        return written
+
+    def _cache(self) -> RowCache | None:
+        if self.target.cache is None:
+            return None
+        options = canonical(self.options.as_json()).encode("utf-8", "surrogatepass")
+        name = f"rows-{self.options.profile}-{sha256(options).hexdigest()[:16]}.pack"
+        return RowCache(self.target.cache / name)
+
+    def find_published(self) -> Exported | None:
+        """A published snapshot with the same content; it is looked for only where the runs are the same."""
+        digest, options = runs_digest(self.planned.runs), self.options.as_json()
+        found = [read_snapshot(folder) or {} for folder in candidates(self.target.place)]
+        if not any(s.get("runs_digest") == digest and s.get("options") == options for s in found):
+            return None
+        written = self.write(None)
+        path = find_same(self.target.place, self.document(written))
+        return self.result(path, written, is_new=False) if path else None
+
+    def document(self, written: Written) -> dict[str, Any]:
+        return snapshot.snapshot_document(self.planned, self.options, written)
+
+    def write_documents(self, folder: Path, written: Written) -> None:
+        documents = {
+            snapshot.META_FILE: snapshot.pretty(meta_of(self.planned, self.options, written)),
+            snapshot.SNAPSHOT_FILE: snapshot.pretty(self.document(written)),
+            snapshot.RUNS_FILE: b"".join(snapshot.runs_lines(self.planned)),
+        }
+        sums = {name: sha256(data).hexdigest() for name, data in documents.items()}
+        sums[snapshot.DATASET_FILE] = written.file_sha256
+        documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
+        for name, data in documents.items():
+            (folder / name).write_bytes(data)
+
+    def result(self, path: Path | None, written: Written, *, is_new: bool) -> Exported:
+        moved = point_link(self.target.benches, path) if path and self.target.out is None else None
+        return Exported(
+            path=path,
+            is_new=is_new,
+            meta=meta_of(self.planned, self.options, written),
+            document=self.document(written),
+            moved_aside=moved,
+            rows_computed=self.computed,
+            rows_reused=self.reused,
+        )
