@@ -103,7 +103,6 @@ def test_a_missing_root_is_told_once_and_its_return_too(root: Path, clock: Clock
         root.mkdir()
         clock.passes(1)
         assert WatchEvent.ROOT_RETURNED in events_of(watcher.check())
-        assert watcher.root_healthy
         assert watcher.degraded == ()
         assert watcher.take(0).rescan
 
