@@ -25,7 +25,9 @@ def budgets(action: JsonObject) -> dict[str, Bin]:
     }
 
 
-def label_action(action: JsonObject, swarm_ids: Sequence[str], created_at: str, input_hash: str) -> JsonObject:
+def label_action(
+    action: JsonObject, swarm_ids: Sequence[str], created_at: str, input_hash: str
+) -> JsonObject:
     """The label; a missing swarm counts as serial, and one outside the action space as its first."""
     swarm = action["swarm_id"] or "serial_handoff"
     return {

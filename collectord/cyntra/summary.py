@@ -35,7 +35,9 @@ def archive_summary(
         if rollout.get("schema_version") != ROLLOUT_SCHEMA:
             return None
         started = parse_ms(member(rollout, "metadata", "started_at"))
-        return rollout_summary(name, manifest, rollout, mtime_ms(dir_mtime_ns) if started is None else started)
+        return rollout_summary(
+            name, manifest, rollout, mtime_ms(dir_mtime_ns) if started is None else started
+        )
     if proof:
         meta = as_object(proof.get("metadata"))
         started = parse_ms(_text(meta.get("started_at")))
@@ -248,7 +250,9 @@ def world_summary(
             "fail_codes": [f"stage_failed:{s['id']}" for s in failed if text_or_none(s.get("id"))],
             "gates": [],
         },
-        "runtime": {"duration_ms": sum(int(s["duration_ms"]) for s in stages if is_int(s.get("duration_ms")))},
+        "runtime": {
+            "duration_ms": sum(int(s["duration_ms"]) for s in stages if is_int(s.get("duration_ms")))
+        },
         "universe_id": "" if universe is None else str(universe),
         "world_id": context.get("world_id"),
         "objective_id": context.get("objective_id"),

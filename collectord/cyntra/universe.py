@@ -73,7 +73,9 @@ def _is_valid(universe_id: str, universe: Any, path_is_inside: Callable[[str], b
     if not _ID.fullmatch(universe_id):
         return False
     worlds = universe.get("worlds")
-    return isinstance(worlds, list) and bool(worlds) and all(_world_is_valid(w, path_is_inside) for w in worlds)
+    return (
+        isinstance(worlds, list) and bool(worlds) and all(_world_is_valid(w, path_is_inside) for w in worlds)
+    )
 
 
 def _world_is_valid(world: Any, path_is_inside: Callable[[str], bool]) -> bool:

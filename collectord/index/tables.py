@@ -197,3 +197,15 @@ snapshots = Table(
     Index(None, "dataset_hash"),
     sqlite_strict=True,
 )
+
+daemon = Table(
+    "daemon",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("pid", Int, nullable=False),
+    Column("started_ms", Int, nullable=False),
+    Column("beat_ms", Int, nullable=False),
+    Column("stopped_ms", Int),
+    Column("state", Text, nullable=False),
+    sqlite_strict=True,
+)

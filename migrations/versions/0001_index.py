@@ -191,3 +191,13 @@ def upgrade() -> None:
     op.create_index("ix_runs_run_id", "runs", ["run_id"])
     op.create_index("ix_issue_revisions_issue_id_seen_ms", "issue_revisions", ["issue_id", "seen_ms"])
     op.create_index("ix_snapshots_dataset_hash", "snapshots", ["dataset_hash"])
+    op.create_table(
+        "daemon",
+        sa.Column("id", Int(), primary_key=True),
+        sa.Column("pid", Int(), nullable=False),
+        sa.Column("started_ms", Int(), nullable=False),
+        sa.Column("beat_ms", Int(), nullable=False),
+        sa.Column("stopped_ms", Int()),
+        sa.Column("state", sa.Text, nullable=False),
+        sqlite_strict=True,
+    )

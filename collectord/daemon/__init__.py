@@ -1,0 +1,1 @@
+"""The always-on service: one thread that owns the index, woken by events, timers and signals."""

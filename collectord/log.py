@@ -1,0 +1,106 @@
+"""Structured logging on stderr: JSON lines under a service, readable on a terminal.
+
+Event names are constants with dots; everything that varies is a bound field. Values are capped, and
+control characters in them never reach a terminal: much of what is logged was named by an archive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import IO, Any, Literal
+
+import structlog
+
+Format = Literal["auto", "json", "console"]
+Logger = structlog.typing.FilteringBoundLogger
+MAX_VALUE = 500
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_Event = MutableMapping[str, Any]
+_Renderer = Callable[[Any, str, _Event], str]
+
+
+def configure(*, level: str, form: Format, stream: IO[str], environ: Mapping[str, str]) -> Logger:
+    """A logger that writes to `stream`; `auto` is readable on a terminal and JSON elsewhere."""
+    console = form == "console" or (form == "auto" and stream.isatty())
+    renderer = _console(stream) if console else _json(_is_journal(stream, environ))
+    logger: Logger = structlog.wrap_logger(
+        _Lines(stream),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            _tame,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+    )
+    return logger
+
+
+def to_stderr(*, level: str, form: Format) -> Logger:
+    """The process's own logger."""
+    return configure(level=level, form=form, stream=sys.stderr, environ=os.environ)
+
+
+class _Lines:
+    """Writes whole lines. A log that nobody reads any more must not stop the work that it tells of."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def _write(self, line: str) -> None:
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return
+
+    debug = info = warning = error = critical = _write
+
+
+def _json(priorities: bool) -> _Renderer:
+    def render(_logger: Any, _method: str, event: _Event) -> str:
+        prefix = f"<{_PRIORITIES[event['level']]}>" if priorities else ""
+        return prefix + json.dumps(event, ensure_ascii=True, default=str)
+
+    return render
+
+
+def _console(stream: IO[str]) -> _Renderer:
+    colors = stream.isatty() and "NO_COLOR" not in os.environ
+    renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="at", pad_event_to=24)
+
+    def render(logger: Any, method: str, event: _Event) -> str:
+        # The day is on every terminal user's wall; the time of day is what is looked for.
+        event["at"] = str(event["at"])[11:19]
+        return str(renderer(logger, method, event))
+
+    return render
+
+
+def _tame(_logger: Any, _method: str, event: _Event) -> _Event:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _printable(value)
+        elif isinstance(value, list | tuple | set | frozenset):
+            event[key] = [_printable(str(item)) for item in list(value)[:20]]
+    return event
+
+
+def _printable(text: str) -> str:
+    cut = text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"
+    if cut.isprintable():
+        return cut
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+
+
+def _is_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:
+    """Whether the stream is the one that the service manager connected to the journal."""
+    try:
+        own = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{own.st_dev}:{own.st_ino}"
