@@ -158,3 +158,10 @@ def test_state_holds_no_name_that_is_not_known_and_missing() -> None:
     result = scan(state, without(60), 30.0, known=without(50))
     assert set(result.state.since) == without(50) - without(60)
     assert result.state.suspects <= set(result.state.since)
+
+
+def test_a_replaced_root_begins_the_day_of_an_alarm_anew() -> None:
+    state = after((0.0, without(50)), (DAY - 60.0, without(50))).state
+    swapped = scan(state, without(50), DAY, root="other")
+    assert swapped.gone_now == frozenset()
+    assert scan(swapped.state, without(50), DAY + 60.0, root="other").gone_now == frozenset()

@@ -12,9 +12,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import BaseObserver
 
 from collectord.watch import Dirty, Watcher, WatchEvent, WatchNote
 from collectord.watch.dirty import DirtySet
+from collectord.watch.feed import Ear, make_native_observer
 from collectord.watch.root import RootChange, RootGuard
 
 
@@ -307,3 +309,56 @@ def test_waking_a_stopped_watcher_does_nothing(root: Path, clock: Clock) -> None
     watcher.stop()
     watcher.wake()
     assert not watcher.take(30.0).names
+
+
+class Observers:
+    """Real observers that can be stopped behind the watcher's back, or not be had at all."""
+
+    def __init__(self) -> None:
+        self.made: list[BaseObserver] = []
+        self.broken = False
+
+    def __call__(self, ear: Ear, on_unmount: Callable[[], None]) -> BaseObserver:
+        if self.broken:
+            raise OSError(errno.EIO, "broken")
+        self.made.append(make_native_observer(ear, on_unmount))
+        return self.made[-1]
+
+    def kill(self) -> None:
+        self.made[-1].stop()
+        self.made[-1].join(5)
+
+
+def died(notes: list[WatchNote]) -> object:
+    assert events_of(notes) == [WatchEvent.EMITTER_DIED]
+    return notes[0].details["retry_in_s"]
+
+
+def test_an_observer_that_keeps_dying_waits_longer_and_one_that_ran_a_minute_starts_anew(
+    root: Path, clock: Clock
+) -> None:
+    observers = Observers()
+    with running(Watcher(root, clock=clock, make_observer=observers)) as watcher:
+        watcher.check()
+        for wait in (1, 2, 4):
+            observers.kill()
+            assert died(watcher.check()) == wait
+            clock.passes(wait)
+            assert events_of(watcher.check()) == [WatchEvent.REBUILT]
+        clock.passes(60)
+        observers.kill()
+        assert died(watcher.check()) == 1
+
+
+def test_what_landed_between_the_loss_of_events_and_their_return_is_scanned_for(
+    root: Path, clock: Clock
+) -> None:
+    observers = Observers()
+    with running(Watcher(root, clock=clock, make_observer=observers)) as watcher:
+        watcher.check()
+        observers.kill()
+        watcher.check()
+        assert watcher.take(0).rescan
+        clock.passes(1)
+        assert events_of(watcher.check()) == [WatchEvent.REBUILT]
+        assert watcher.take(0).rescan
