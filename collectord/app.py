@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from collectord.errors import LockHeld
-from collectord.fs import StateLock, ensure_private_dir
+from collectord.fs import StateLock, ensure_private_dir, holder
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collectord.export.options import ExportOptions
     from collectord.export.verify import Verified
     from collectord.index.reader import IndexReader
+    from collectord.index.schema import Upgrade
     from collectord.index.writer import IndexWriter
     from collectord.ingest.bulk import IngestResult
     from collectord.model import Outcome
@@ -120,11 +121,68 @@ def _remember(settings: Settings, exported: Exported) -> None:
         return
 
 
-def verify(settings: Settings, folder: Path, *, rebuild: bool) -> Verified:
-    """Check a snapshot directory, with `rebuild` against the index too."""
+def verify(settings: Settings | None, folder: Path) -> Verified:
+    """Check a snapshot directory; with settings its rows are made again from their index too."""
     from collectord.export.verify import verify_snapshot
 
-    if not rebuild:
+    if settings is None:
         return verify_snapshot(folder)
     with reader_for(settings) as reader:
         return verify_snapshot(folder, (reader, settings.repo))
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """What the index holds, who writes to it, and the newest snapshot."""
+    from collectord.overview.status import status_of, without_index
+
+    if not settings.index_path.exists():
+        return without_index(str(settings.repo), str(settings.index_path))
+    with reader_for(settings) as reader:
+        return status_of(reader, str(settings.repo), holder(settings.lock_path))
+
+
+def runs(
+    settings: Settings, *, since_ms: int | None, wanted: Mapping[str, str | None], limit: int
+) -> list[dict[str, Any]]:
+    """Runs, the newest first."""
+    with reader_for(settings) as reader:
+        return reader.list_runs(since_ms=since_ms, wanted=wanted, limit=limit)
+
+
+def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
+    """What became of one archive."""
+    from collectord.overview.explain import explain_archive
+
+    with reader_for(settings) as reader:
+        return explain_archive(reader, settings.archives_dir, workcell_id)
+
+
+def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
+    """Counts over run summaries."""
+    from collectord.overview.stats import stats_of
+
+    with reader_for(settings) as reader:
+        return stats_of(reader, settings.repo, include_world=include_world)
+
+
+def quarantined(settings: Settings) -> list[dict[str, Any]]:
+    """Archives in quarantine."""
+    with reader_for(settings) as reader:
+        return reader.quarantined()
+
+
+def upgrade(settings: Settings) -> Upgrade:
+    """Bring the index to the newest schema, behind the state lock."""
+    from collectord.index.schema import require_exists, upgrade
+
+    require_exists(settings.index_path)
+    with StateLock.acquire(settings.lock_path, "collectord db upgrade"):
+        return upgrade(settings.index_path)
+
+
+def check(settings: Settings) -> tuple[list[str], int]:
+    """Findings of a full check of the index, and how many artifacts were looked at."""
+    from collectord.index.check import check_index
+
+    with reader_for(settings) as reader:
+        return check_index(reader)

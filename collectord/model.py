@@ -221,6 +221,7 @@ class IndexedRun:
     encodable: bool
     ends_in_event_log: bool
     job_type: str
+    domain: str
     summary: str
     label: Label | None
     artifacts: dict[str, str]

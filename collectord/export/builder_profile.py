@@ -1,4 +1,4 @@
-"""The `builder` profile: byte for byte what the kernel's own dataset builder writes (CONTRACT.md section 6)."""
+"""The `builder` profile: byte for byte what the kernel's dataset builder writes (CONTRACT.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing the rows of a dataset: each is computed or taken from the cache, encoded, hashed and written once."""
+"""Writing the rows of a dataset: each is computed or taken from the cache, hashed and written once."""
 
 from __future__ import annotations
 

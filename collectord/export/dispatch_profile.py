@@ -1,4 +1,4 @@
-"""The `dispatch` profile: a row holds what the planner saw at dispatch, nothing later (CONTRACT.md section 7)."""
+"""The `dispatch` profile: what the planner saw at dispatch, and nothing later (CONTRACT.md section 7)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ from collectord.index.reader import IndexReader
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did; `path` is None for a dry run, `is_new` False where the content was there already."""
+    """What an export did; `path` is None for a dry run, `is_new` False where the content was there."""
 
     path: Path | None
     is_new: bool
@@ -44,7 +44,7 @@ class Exported:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to: `out` is an exact directory, else a dated name in `benches`; rows are cached under `cache`."""
+    """Where to: `out` is an exact directory, else a dated name in `benches`; rows are cached in `cache`."""
 
     benches: Path
     cache: Path | None

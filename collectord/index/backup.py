@@ -18,8 +18,8 @@ def backup_file(source: Path, target: Path) -> None:
     try:
         with readable_errors(source):
             _copy(source, partial)
-        os.chmod(partial, 0o600)
-        os.replace(partial, target)
+        partial.chmod(0o600)
+        partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
     fsync_dir(target.parent)

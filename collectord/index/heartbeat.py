@@ -1,4 +1,4 @@
-"""The daemon's sign of life: one row, so that a reader can tell alive from dead and never sees stale green."""
+"""The daemon's sign of life: one row, so that a reader can tell alive from dead."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def _latest_digests(connection: Connection) -> dict[str, str]:
     table = tables.issue_revisions
     newest = select(func.max(table.c.id)).group_by(table.c.issue_id)
     query = select(table.c.issue_id, table.c.digest).where(table.c.id.in_(newest))
-    return {issue_id: digest for issue_id, digest in connection.execute(query)}
+    return {row.issue_id: row.digest for row in connection.execute(query)}
 
 
 def issue_history(connection: Connection) -> dict[str, list[IssueRevision]]:

@@ -42,10 +42,15 @@ def version_of(path: Path) -> str | None:
     return str(row[0]) if row else None
 
 
-def require_current(path: Path) -> None:
-    """Raise the sentence that fits if the index file is missing, older or newer than this code."""
+def require_exists(path: Path) -> None:
+    """Raise IndexMissing if there is no index file."""
     if not path.exists():
         raise IndexMissing(f"{path}: there is no index yet; run `collectord ingest` first")
+
+
+def require_current(path: Path) -> None:
+    """Raise the sentence that fits if the index file is missing, older or newer than this code."""
+    require_exists(path)
     version = version_of(path)
     if version == HEAD:
         return
@@ -59,7 +64,7 @@ def require_current(path: Path) -> None:
 
 def _too_new(path: Path, version: str) -> IndexTooNew:
     return IndexTooNew(
-        f"{path}: the index has schema {version}, which this collectord does not know (it knows up to {HEAD}): "
+        f"{path}: the index has schema {version}, which this collectord does not know (up to {HEAD}): "
         "it was written by a newer collectord; install that one, or name another state folder"
     )
 

@@ -12,7 +12,7 @@ def db_text(value: str) -> str: ...
 @overload
 def db_text(value: None) -> None: ...
 def db_text(value: str | None) -> str | None:
-    """The text with lone surrogates and NUL characters written as escapes; for looking at, not for hashing."""
+    """The text with lone surrogates and NULs written as escapes; for looking at, not for hashing."""
     if value is None or value.isprintable():
         return value
     return value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\x00")

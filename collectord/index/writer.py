@@ -87,6 +87,12 @@ class IndexWriter:
         self._next_archive, self._next_revision = plan.next_archive, plan.next_revision
         return outcomes
 
+    def set_info(self, key: str, value: str) -> None:
+        """Write a value of index_info."""
+        statement = upsert(tables.index_info).values(key=key, value=value)
+        with self.transaction() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """A write transaction for the smaller stores (`issues`, `events`, `snapshots`)."""

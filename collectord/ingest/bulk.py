@@ -31,6 +31,7 @@ class IngestResult:
     missing_not_believed: int = 0
     issues_changed: int = 0
     events_read: int = 0
+    not_found: frozenset[str] = frozenset()
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome, and keep it if it wants a person's eye."""
@@ -43,7 +44,7 @@ class IngestResult:
 class IngestOptions:
     """How one pass goes; `min_age_s` is how old an archive's youngest entry must be, `names` limit it."""
 
-    limits: ReadLimits = ReadLimits()
+    limits: ReadLimits = field(default_factory=ReadLimits)
     ignore: frozenset[str] = frozenset({"orphaned-workcells"})
     batch: int = 200
     min_age_s: float = 2.0
@@ -82,6 +83,7 @@ def ingest_repo(
     for place in places:
         pass_ = _Pass(writer, place, options, clock_ms, first_ingest_ms, result, report)
         pass_.run()
+    writer.set_info("last_ingest_ms", str(clock_ms()))
     return result
 
 
@@ -115,6 +117,8 @@ class _Pass:
             self._take(self._strays(entries))
             directories = [name for name, kind in entries if not is_stray(name, kind, self._place.ignore)]
             wanted = [name for name in directories if self._is_wanted(name)]
+            if self._options.names is not None and self._place.kind == ARCHIVE:
+                self._result.not_found = self._options.names - {readable_name(name) for name, _ in entries}
             young = self._take(self._collect(root, name) for name in wanted)
             if young:
                 time.sleep(self._options.min_age_s)

@@ -13,7 +13,7 @@ MAX_YAML_BYTES = 2**20
 
 
 def default_universe_id(repo: Path) -> str | None:
-    """The one universe of a repo: under `.cyntra/universes/`, else under `universes/`; None if not just one."""
+    """The one universe of a repo: in `.cyntra/universes/`, else in `universes/`; None if not just one."""
     in_state = _directories(repo / ".cyntra/universes")
     if len(in_state) == 1:
         return in_state[0].name

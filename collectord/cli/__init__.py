@@ -1,0 +1,3 @@
+"""The command line: parses, calls one use case, prints, and ends with an exit code."""
+
+from collectord.cli.main import main as main

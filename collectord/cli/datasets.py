@@ -1,0 +1,125 @@
+"""`collectord export` and `collectord verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from collectord import app
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option, line, pairs, progress_bar, warn
+from collectord.errors import UsageError, VerificationFailed
+
+if TYPE_CHECKING:
+    from collectord.export.exporter import Exported
+
+
+@click.command(short_help="Publish the dataset of the index.")
+@click.option("--profile", type=click.Choice(["dispatch", "builder"]), help="Default: dispatch.")
+@click.option("--out", type=click.Path(path_type=Path), help="A directory that does not exist yet.")
+@click.option("--n-similar", type=click.IntRange(0, 10_000), help="Similar runs in a history; default 8.")
+@click.option("--universe", help="Universe to name in rows that recorded none; default: the repo's own.")
+@click.option("--include-world/--no-include-world", default=None, help="Also fab-world runs; default no.")
+@click.option("--dry-run", is_flag=True, help="Compute the dataset and its hash, write nothing.")
+@json_option
+@click.pass_obj
+def export(
+    invocation: Invocation,
+    profile: str | None,
+    out: Path | None,
+    n_similar: int | None,
+    universe: str | None,
+    include_world: bool | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Publish the dataset of the index, in .cyntra/benches/planner_dataset_v1_<day>/ unless --out is given.
+
+    The same content again makes nothing new. Works beside a running daemon.
+    """
+    from collectord.export.options import ExportOptions
+
+    asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
+    settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})
+    if universe == "":
+        raise UsageError("--universe: an empty name; leave the option out for the repo's own universe")
+    chosen = settings.config.export
+    options = ExportOptions(chosen.profile, chosen.n_similar, universe, chosen.include_world)
+    target = out.absolute() if out else None
+    with progress_bar("writing rows") as progress:
+        exported = app.export(settings, options, out=target, dry_run=dry_run, progress=progress)
+    if exported.moved_aside:
+        warn(f"planner_dataset_v1 was a directory of something else: it is now {exported.moved_aside}")
+    if mismatched := exported.document["input_hashes"].get("mismatch", 0):
+        warn(
+            f"{mismatched} rows hold an input that does not have the hash recorded with it: their archives "
+            "were altered; `collectord runs --hash mismatch` names them"
+        )
+    if as_json:
+        path = str(exported.path) if exported.path else None
+        document = {**exported.meta, "path": path, "is_new": exported.is_new}
+        emit_json({**document, "left_out": exported.document["left_out"], "schema": "collectord.export.v1"})
+    else:
+        _print(exported)
+
+
+def _print(exported: Exported) -> None:
+    document = exported.document
+    splits = ", ".join(f"{name} {count}" for name, count in document["split_counts"].items())
+    pairs(
+        [
+            ("profile", document["profile"]),
+            ("rows", f"{document['example_count']} ({splits})"),
+            ("left out", _counts(document["left_out"]) or "none"),
+            ("not selected", _counts(document["not_selected"]) or "none"),
+            ("recorded inputs", _counts(document["input_hashes"]) or "none taken verbatim"),
+            (
+                "computed",
+                f"{exported.rows_computed} rows, {exported.rows_reused} reused from the last export",
+            ),
+            ("dataset_hash", document["dataset_hash"]),
+        ]
+    )
+    if exported.path is None:
+        line("dry run: nothing was written")
+    elif exported.is_new:
+        line(f"published {exported.path}")
+    else:
+        line(f"nothing new: {exported.path} holds the same dataset")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
+
+
+@click.command(short_help="Check a published dataset directory.")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--rebuild", is_flag=True, help="Make the rows again from the index and compare.")
+@json_option
+@click.pass_obj
+def verify(invocation: Invocation, directory: Path, rebuild: bool, as_json: bool) -> None:
+    """Check a dataset directory: sums, counts, dataset_hash; with --rebuild also each row from the index."""
+    settings = invocation.settings() if rebuild else None
+    verified = app.verify(settings, directory)
+    if as_json:
+        emit_json(
+            {
+                "schema": "collectord.verify.v1",
+                "path": str(directory),
+                "verified": not verified.findings,
+                "rows": verified.rows,
+                "dataset_hash": verified.dataset_hash,
+                "rebuilt": verified.rebuilt,
+                "findings": list(verified.findings),
+            }
+        )
+    else:
+        for finding in verified.findings:
+            line(finding)
+    if verified.findings:
+        raise VerificationFailed(f"{directory}: is not what was published: {len(verified.findings)} findings")
+    if not as_json:
+        how = "sums, counts, hash and rebuild" if verified.rebuilt else "sums, counts and hash"
+        line(f"{directory}: {verified.rows} rows, dataset_hash {verified.dataset_hash}: verified ({how})")

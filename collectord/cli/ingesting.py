@@ -1,0 +1,81 @@
+"""`collectord ingest`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from collectord import app
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option, line, progress_bar, warn
+from collectord.errors import CollectordError
+
+if TYPE_CHECKING:
+    from collectord.ingest.bulk import IngestResult
+    from collectord.model import Outcome
+
+MAX_NOTED = 20
+_ALWAYS = ("indexed", "unchanged", "partial", "quarantined", "ignored")
+
+
+@click.command(short_help="Bring the index up to date with the archives.")
+@click.argument("workcell_id", nargs=-1)
+@click.option("--accept-gone", is_flag=True, help="Believe it where many archives are missing at once.")
+@json_option
+@click.pass_obj
+def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bool, as_json: bool) -> None:
+    """Bring the index up to date with the archives: all of them, or those named.
+
+    Safe to stop at any point and to repeat; an archive that did not change is not read again.
+    """
+    settings = invocation.settings()
+    if not settings.archives_dir.is_dir():
+        raise CollectordError(
+            f"{settings.archives_dir}: there is no archives folder; is --repo a Cyntra repo, "
+            "and did the kernel finish a run in it?"
+        )
+    names = frozenset(workcell_id) or None
+    with progress_bar("reading archives") as progress:
+        done = 0
+
+        def report(_outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            progress(done, 0)
+
+        result = app.ingest(settings, names=names, accept_gone=accept_gone, report=report)
+    emit_json(_document(result)) if as_json else _print(result)
+    if result.not_found:
+        listed = ", ".join(sorted(result.not_found))
+        raise CollectordError(f"{settings.archives_dir}: there is no archive named {listed}")
+
+
+def _document(result: IngestResult) -> dict[str, object]:
+    return {
+        "schema": "collectord.ingest.v1",
+        "outcomes": {**dict.fromkeys(_ALWAYS, 0), **result.outcomes},
+        "noted": [{"name": o.name, "outcome": str(o.kind), "reason": o.reason} for o in result.noted],
+        "gone": result.gone,
+        "missing_not_believed": result.missing_not_believed,
+        "issues_changed": result.issues_changed,
+        "events_read": result.events_read,
+        "not_found": sorted(result.not_found),
+    }
+
+
+def _print(result: IngestResult) -> None:
+    for outcome in result.noted[:MAX_NOTED]:
+        line(f"{outcome.name}: {outcome.kind}: {outcome.reason}")
+    if (more := len(result.noted) - MAX_NOTED) > 0:
+        line(f"… and {more} more; see them all with `collectord ingest --json` or `collectord status`")
+    if result.missing_not_believed:
+        warn(
+            f"{result.missing_not_believed} known archives are missing at once, which looks more like an "
+            "unmounted disk than like pruning: nothing was marked gone. "
+            "If they were removed on purpose, run `collectord ingest --accept-gone`"
+        )
+    counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]
+    counts += [f"{n} {kind}" for kind, n in sorted(result.outcomes.items()) if kind not in _ALWAYS]
+    gone = f", {result.gone} gone" if result.gone else ""
+    line(f"{', '.join(counts)}{gone}; {result.issues_changed} issue records changed")

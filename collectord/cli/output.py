@@ -1,0 +1,98 @@
+"""Printing: one JSON document, lines, tables. Names from archives never reach a terminal as they are."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+Progress = Callable[[int, int], None]
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def emit_json(document: object) -> None:
+    """One JSON document on stdout."""
+    text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def line(text: str) -> None:
+    """One line on stdout."""
+    click.echo(printable(text))
+
+
+def warn(text: str) -> None:
+    """One line on stderr."""
+    click.echo(f"collectord: {printable(text)}", err=True)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns on a terminal, tab-separated lines elsewhere."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            click.echo("\t".join(printable(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        drawn.add_row(*[Text(printable(cell)) for cell in row])
+    Console().print(drawn)
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values, the values under each other."""
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        line(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Progress]:
+    """A bar on stderr if that is a terminal, else nothing."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
+
+
+def time_text(ms: int | None) -> str:
+    """A time for a person, in UTC."""
+    if ms is None:
+        return "-"
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{ms} ms"
+
+
+def size_text(size: int) -> str:
+    """Bytes for a person."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} GiB"
+
+
+def json_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The --json flag of every read command."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)

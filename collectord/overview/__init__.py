@@ -1,0 +1,1 @@
+"""Views of the index for people and programs: plain documents, nothing printed."""
