@@ -11,9 +11,45 @@ from collectord.cyntra.values import texts
 
 MAX_KEYWORDS = 16
 _WORD = re.compile(r"[A-Za-z0-9_]{3,}")
-_STOP_WORDS = frozenset(  # noqa: SIM905
-    "the and for with from into over under then than this that these those your you our are was were has "
-    "have had not but can may must should will would fix add update create make".split()
+_STOP_WORDS = frozenset(
+    (
+        "the",
+        "and",
+        "for",
+        "with",
+        "from",
+        "into",
+        "over",
+        "under",
+        "then",
+        "than",
+        "this",
+        "that",
+        "these",
+        "those",
+        "your",
+        "you",
+        "our",
+        "are",
+        "was",
+        "were",
+        "has",
+        "have",
+        "had",
+        "not",
+        "but",
+        "can",
+        "may",
+        "must",
+        "should",
+        "will",
+        "would",
+        "fix",
+        "add",
+        "update",
+        "create",
+        "make",
+    )
 )
 
 
