@@ -1,0 +1,86 @@
+"""The documentation says what is there, and nothing that is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from collectord.cli.main import COMMANDS, collectord
+from collectord.config.schema import dotted_keys
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/commands.md"]
+
+
+def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+ALL = dict(_commands(collectord, "collectord"))
+
+
+def _section(name: str) -> str:
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    found = re.search(rf"^## `{re.escape(name)}[^\n]*\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert found, f"{name} has no section in docs/commands.md"
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_of_a_command_is_documented_and_no_other(name: str) -> None:
+    options = {
+        opt
+        for param in ALL[name].params
+        if isinstance(param, click.Option)
+        for opt in [*param.opts, *param.secondary_opts]
+    }
+    mentioned = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", _section(name)))
+    assert mentioned == options - {"--help"}
+
+
+def test_no_command_is_documented_that_is_not_there() -> None:
+    text = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
+    headed = re.findall(r"^## `(collectord [a-z]+(?: [a-z]+)?)", text, re.M)
+    assert sorted(headed) == sorted(ALL)
+
+
+def test_the_help_list_says_what_each_command_says_of_itself() -> None:
+    context = click.Context(collectord)
+    for name, (_, _, line) in COMMANDS.items():
+        command = collectord.get_command(context, name)
+        assert command is not None
+        assert command.short_help == line
+
+
+def test_the_readme_lists_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `collectord (\w+)`", text, re.M) == list(COMMANDS)
+
+
+def test_the_readme_begins_with_the_demo_and_the_test() -> None:
+    blocks = re.findall(r"```\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
+    assert blocks[:2] == ["./dev demo", "./dev test"]
+
+
+def test_every_key_is_in_the_example() -> None:
+    text = (ROOT / "config.example.yaml").read_text(encoding="utf-8")
+    for key in dotted_keys():
+        assert re.search(rf"^\s+{key.partition('.')[2]}:", text, re.M), key
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_between_pages_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / page).parent.joinpath(target).exists(), target
