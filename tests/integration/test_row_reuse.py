@@ -1,0 +1,98 @@
+"""Rows kept from an earlier export are used only where nothing that they show has changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord import app
+from collectord.config import Settings
+from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+
+REBUILT = [ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
+OPTIONS = pytest.mark.parametrize("options", REBUILT, ids=lambda options: options.profile)
+
+
+def _exports(settings: Settings, options: ExportOptions, tmp_path: Path) -> tuple[bytes, bytes]:
+    """The dataset with the rows kept so far, and with none."""
+    app.export(settings, options, out=tmp_path / "warm")
+    shutil.rmtree(settings.state_dir / "cache")
+    app.export(settings, options, out=tmp_path / "cold")
+    return tuple((tmp_path / name / "dataset.jsonl").read_bytes() for name in ("warm", "cold"))  # type: ignore[return-value]
+
+
+@OPTIONS
+def test_runs_that_arrive_late_appear_in_the_histories_of_kept_rows(
+    golden_repo: Any, settings_for: Any, tmp_path: Path, options: ExportOptions
+) -> None:
+    repo = golden_repo("kernel-run")
+    late = sorted((repo / ".cyntra/archives").iterdir())[::3]
+    for archive in late:
+        shutil.move(archive, tmp_path / archive.name)
+    settings = settings_for(repo)
+    app.ingest(settings)
+    app.export(settings, options, dry_run=True)
+    for archive in late:
+        shutil.move(tmp_path / archive.name, archive)
+    app.ingest(settings)
+    warm, cold = _exports(settings, options, tmp_path)
+    assert warm == cold
+    assert warm.count(b"\n") == 66
+
+
+def _edit_beads(repo: Path) -> None:
+    beads = repo / ".beads/issues.jsonl"
+    lines = [json.loads(line) for line in beads.read_text().splitlines() if line.startswith("{")]
+    for line in lines:
+        line["tags"] = ["edited", *(line.get("tags") or [])]
+    beads.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _edit_universe(repo: Path) -> None:
+    for swarms in repo.glob("universes/*/swarms.yaml"):
+        swarms.unlink()
+
+
+@OPTIONS
+@pytest.mark.parametrize(
+    ("edit", "corpus"), [(_edit_beads, "kernel-run"), (_edit_universe, "universe")], ids=["beads", "universe"]
+)
+def test_what_rows_are_joined_with_is_part_of_what_they_are_kept_under(
+    golden_repo: Any,
+    settings_for: Any,
+    tmp_path: Path,
+    edit: Callable[[Path], None],
+    corpus: str,
+    options: ExportOptions,
+) -> None:
+    settings = settings_for(golden_repo(corpus))
+    app.ingest(settings)
+    app.export(settings, options, dry_run=True)
+    edit(settings.repo)
+    app.ingest(settings)
+    warm, cold = _exports(settings, options, tmp_path)
+    assert warm == cold
+
+
+def test_an_export_after_one_new_run_writes_what_an_empty_cache_would(
+    golden_repo: Any, settings_for: Any, tmp_path: Path
+) -> None:
+    repo = golden_repo("kernel-run")
+    newest = sorted((repo / ".cyntra/archives").iterdir(), key=lambda path: path.name[-16:])[-1]
+    shutil.move(newest, tmp_path / newest.name)
+    settings = settings_for(repo)
+    app.ingest(settings)
+    app.export(settings, ExportOptions(), dry_run=True)
+    shutil.move(tmp_path / newest.name, newest)
+    app.ingest(settings)
+    warm = app.export(settings, ExportOptions(), out=tmp_path / "warm")
+    assert (warm.rows_computed, warm.rows_reused) == (1, 65)
+    shutil.rmtree(settings.state_dir / "cache")
+    cold = app.export(settings, ExportOptions(), out=tmp_path / "cold")
+    assert (cold.rows_computed, cold.rows_reused) == (66, 0)
+    assert warm.meta == cold.meta
