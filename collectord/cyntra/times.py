@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+# Years 1 to 9999: a time beyond them can be read from its text and never written again.
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _STAMP = re.compile(r"(\d{8}T\d{6})Z")
 
 
 def parse_ms(text: object) -> int | None:
-    """Milliseconds of an ISO 8601 text; no zone means UTC; None if it does not parse."""
+    """Milliseconds of an ISO 8601 text; no zone means UTC; None if it does not parse or cannot be written."""
     if not isinstance(text, str):
         return None
     stripped = text.strip()
@@ -19,7 +21,8 @@ def parse_ms(text: object) -> int | None:
         moment = datetime.fromisoformat(stripped)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return int(moment.timestamp() * 1000)
+        ms = int(moment.timestamp() * 1000)
+        return ms if _FIRST_MS <= ms <= _LAST_MS else None
     except (ValueError, OverflowError):
         return None
 

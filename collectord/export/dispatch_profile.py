@@ -59,7 +59,7 @@ def plan_dispatch(
         universe_id=universe.universe_id,
         runs=selected,
         rows=rows.iterate,
-        input_hashes=Counter(run.hash_state for run in selected if rows.is_verbatim(run)),
+        input_hashes=Counter(run.hash_state for run in selected if is_verbatim(run, options)),
         rejects=[(run, reason) for run, reason in judged if reason is not None],
     )
 
@@ -73,8 +73,15 @@ def reason_left_out(run: IndexedRun, options: ExportOptions, universe: Universe)
     if not run.encodable:
         return NOT_ENCODABLE
     recorded = run.label.recorded_swarms
-    swarms = universe.swarm_ids if recorded is None else recorded
-    return None if run.label.swarm_id in swarms else OTHER_SWARM
+    if recorded is None:
+        # An input that is taken as it is, without an action space, offers no swarm at all.
+        recorded = () if is_verbatim(run, options) else universe.swarm_ids
+    return None if run.label.swarm_id in recorded else OTHER_SWARM
+
+
+def is_verbatim(run: IndexedRun, options: ExportOptions) -> bool:
+    """Whether a row takes the recorded input as it is."""
+    return options.n_similar == RECORDED_N_SIMILAR and run.input_state == InputState.VERBATIM
 
 
 def _with_end(run: IndexedRun, timeouts: Mapping[str, WorkcellEnd]) -> IndexedRun:
@@ -103,21 +110,17 @@ class _Rows:
     issues: IssueHistory
     manifests: Manifests
 
-    def is_verbatim(self, run: IndexedRun) -> bool:
-        """Whether the recorded input is taken as it is."""
-        return self.options.n_similar == RECORDED_N_SIMILAR and run.input_state == InputState.VERBATIM
-
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
         self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
-        rebuilding = any(not self.is_verbatim(run) for run in self.selected)
+        rebuilding = any(not is_verbatim(run, self.options) for run in self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
         histories = Histories([Candidacy(run.summary, _visible_from_ms(run)) for run in shown])
         places = {(run.kind, run.name): place for place, run in enumerate(shown)}
         context = universe_digest(self.universe)
         for run in self.selected:
-            if self.is_verbatim(run):
+            if is_verbatim(run, self.options):
                 yield self._verbatim(run)
             else:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)

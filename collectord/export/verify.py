@@ -75,12 +75,17 @@ def _check_sums(folder: Path, findings: _Findings) -> None:
 
 
 def _read_sums(path: Path, findings: _Findings) -> dict[str, str]:
+    """Name → digest; the file must be exactly what those sums are written as, to the last byte."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        data = path.read_bytes()
+        lines = data.decode("utf-8").split("\n")[:-1]
+        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except (OSError, ValueError):
         findings.add(f"{path.name}: missing or unreadable")
         return {}
+    if snapshot.sums_document(sums) != data:
+        findings.add(f"{path.name}: has other bytes than when it was published")
+    return sums
 
 
 def _document(path: Path, findings: _Findings) -> dict[str, Any]:

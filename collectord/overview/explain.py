@@ -56,6 +56,8 @@ def _dispatch(current: dict[str, Any] | None) -> str:
     if not run["encodable"]:
         return REASONS["not_encodable"]
     recorded = label["recorded_swarms"]
+    if recorded is None and run["input_state"] == "verbatim":
+        recorded = []
     if recorded is not None and label["swarm_id"] not in recorded:
         return REASONS["swarm_not_in_action_space"]
     if recorded is None:

@@ -1,0 +1,113 @@
+"""The migrations make exactly the declared schema, and no step of them can lose an index."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from collectord import app
+from collectord.errors import IndexTooNew, IndexTooOld
+from collectord.index import schema, tables
+from collectord.index.engine import open_engine
+from collectord.index.reader import IndexReader
+from tests.conftest import unpack
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(schema.migrations_dir()))
+    return config
+
+
+def _make(path: Path, revision: str) -> None:
+    engine = open_engine(path, read_only=False)
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+def test_the_migrated_schema_is_the_declared_one(tmp_path: Path) -> None:
+    schema.upgrade(tmp_path / "index.sqlite3")
+    engine = open_engine(tmp_path / "index.sqlite3", read_only=False)
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_every_table_is_strict(tmp_path: Path) -> None:
+    schema.upgrade(tmp_path / "index.sqlite3")
+    with closing(sqlite3.connect(tmp_path / "index.sqlite3")) as connection:
+        listed = connection.execute("PRAGMA table_list").fetchall()
+    strict = {row[1]: row[5] for row in listed if not row[1].startswith(("sqlite_", "alembic_"))}
+    assert set(strict) == set(tables.metadata.tables)
+    assert set(strict.values()) == {1}
+
+
+def test_the_list_of_revisions_is_the_folders() -> None:
+    script = ScriptDirectory.from_config(_config())
+    assert tuple(reversed([r.revision for r in script.walk_revisions()])) == schema.REVISIONS
+    assert script.get_current_head() == schema.HEAD
+
+
+def test_the_schema_is_valid_for_postgresql_too() -> None:
+    for table in tables.metadata.sorted_tables:
+        assert "CREATE TABLE" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
+@pytest.mark.parametrize("revision", schema.REVISIONS)
+def test_a_populated_index_of_each_revision_is_upgraded_behind_a_backup(
+    tmp_path: Path, revision: str
+) -> None:
+    path = tmp_path / "index.sqlite3"
+    _make(path, revision)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO index_info (key, value) VALUES ('kept', 'yes')")
+        connection.commit()
+    if revision != schema.HEAD:
+        with pytest.raises(IndexTooOld, match="db upgrade"):
+            schema.require_current(path)
+    done = schema.upgrade(path)
+    assert (done.before, done.after) == (revision, schema.HEAD)
+    assert (done.backup is None) == (revision == schema.HEAD)
+    with IndexReader(path) as reader:
+        assert reader.info("kept") == "yes"
+
+
+def test_a_file_without_a_schema_is_told_from_a_current_one(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite3"
+    path.touch()
+    with pytest.raises(IndexTooOld):
+        schema.require_current(path)
+
+
+def test_a_newer_index_is_refused_and_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite3"
+    schema.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    before = path.read_bytes()
+    for refuse in (schema.upgrade, schema.require_current):
+        with pytest.raises(IndexTooNew, match="newer collectord"):
+            refuse(path)
+    assert path.read_bytes() == before
+
+
+def test_the_index_and_its_folder_are_for_their_owner_only(tmp_path: Path, settings_for: object) -> None:
+    settings = settings_for(unpack("kernel-run", tmp_path / "repo"))  # type: ignore[operator]
+    app.ingest(settings)
+    assert settings.state_dir.stat().st_mode & 0o777 == 0o700
+    assert settings.index_path.stat().st_mode & 0o777 == 0o600
