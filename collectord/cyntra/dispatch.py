@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from collectord.cyntra.jsonio import JsonObject, canonical, is_encodable, is_finite
+from collectord.cyntra.jsonio import JsonObject, canonical, canonical_finite, is_encodable, is_finite
 from collectord.cyntra.planner_input import INPUT_SCHEMA, recorded_input
 from collectord.cyntra.summary import (
     ROLLOUT_SCHEMA,
@@ -117,26 +117,48 @@ def ends_in_event_log(proof: JsonObject, rollout: JsonObject) -> bool:
     return not proof and rollout.get("schema_version") != ROLLOUT_SCHEMA
 
 
-def input_state(manifest: JsonObject) -> InputState:
-    """Whether the recorded input can be taken as it is."""
+@dataclass(frozen=True, slots=True)
+class RecordedInput:
+    """What is known of a recorded planner_input after encoding it once."""
+
+    state: InputState
+    hash_state: HashState
+    encodable: bool
+
+
+def judge_recorded_input(manifest: JsonObject) -> RecordedInput:
+    """Whether the recorded input can be taken as it is, and whether the kernel's own hash agrees with it."""
     recorded = member(manifest, "planner", "planner_input")
     if not isinstance(recorded, dict):
-        return InputState.ABSENT
+        return RecordedInput(InputState.ABSENT, HashState.ABSENT, True)
+    finite = is_finite(recorded.get("created_at"))
+    try:
+        text = canonical_finite(_hashed(recorded))
+    except ValueError:
+        finite, text = False, canonical(_hashed(recorded))
+    try:
+        digest = sha256(text.encode("utf-8")).hexdigest()
+    except UnicodeEncodeError:
+        return RecordedInput(_state(recorded, finite), HashState.ABSENT, False)
+    said = member(manifest, "planner", "planner_action", "input_hash")
+    agrees = HashState.VERIFIED if digest == said else HashState.MISMATCH
+    return RecordedInput(
+        _state(recorded, finite),
+        agrees if isinstance(said, str) and recorded else HashState.ABSENT,
+        is_encodable(recorded.get("created_at")),
+    )
+
+
+def _state(recorded: JsonObject, finite: bool) -> InputState:
     if recorded.get("schema_version") != INPUT_SCHEMA:
         return InputState.OTHER_SCHEMA
-    return InputState.VERBATIM if is_finite(recorded) else InputState.NOT_FINITE
+    return InputState.VERBATIM if finite else InputState.NOT_FINITE
+
+
+def _hashed(planner_input: JsonObject) -> JsonObject:
+    return {k: v for k, v in planner_input.items() if k != "created_at"}
 
 
 def input_hash(planner_input: JsonObject) -> str:
     """The hash of a planner input, its creation time left out; the input must be encodable."""
-    hashed = {k: v for k, v in planner_input.items() if k != "created_at"}
-    return sha256(canonical(hashed).encode("utf-8")).hexdigest()
-
-
-def recorded_hash_state(manifest: JsonObject) -> HashState:
-    """Whether the kernel's own hash agrees with the recorded input; a mismatch means it was altered."""
-    recorded = member(manifest, "planner", "planner_action", "input_hash")
-    planner_input = recorded_input(manifest)
-    if not isinstance(recorded, str) or not planner_input or not is_encodable(planner_input):
-        return HashState.ABSENT
-    return HashState.VERIFIED if input_hash(planner_input) == recorded else HashState.MISMATCH
+    return sha256(canonical(_hashed(planner_input)).encode("utf-8")).hexdigest()

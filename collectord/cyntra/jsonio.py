@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 _COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _SPACED = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _ASCII = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-_FINITE = json.JSONEncoder(ensure_ascii=True, allow_nan=False)
+_FINITE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class Unparsable(ValueError):
@@ -47,6 +47,11 @@ def parse_object(data: bytes) -> JsonObject:
 def canonical(value: object) -> str:
     """Canonical JSON (CONTRACT.md 6.6): sorted keys, no white space, characters unescaped."""
     return _COMPACT.encode(value)
+
+
+def canonical_finite(value: object) -> str:
+    """Canonical JSON; raises ValueError where a number is NaN or infinite."""
+    return _FINITE.encode(value)
 
 
 def ascii_json(value: object) -> str:

@@ -35,8 +35,12 @@ def hashed(prefix: str, salt: str, values: Iterable[str]) -> list[str]:
 
 
 def _triple(key: str, namespace: str, value: object) -> list[str]:
-    text = "" if value is None else str(value)
+    text = _text(value)
     return [f"[KEY:{key}]", "[=]", f"[VAL:{namespace}:{text if text.strip() else 'NONE'}]"]
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _set(key: str, tokens: list[str]) -> list[str]:
@@ -47,12 +51,30 @@ def run_block(run: JsonObject) -> list[str]:
     """The tokens of one similar run after its `[RUN_i]`, not yet cut."""
     outcome = as_object(run.get("outcome"))
     duration = member(run, "runtime", "duration_ms")
-    block = _triple("OUTCOME_STATUS", "STATUS", outcome.get("status"))
-    block += _triple("EXEC_SWARM_ID", "SWARM_ID", member(run, "action_executed", "swarm_id"))
-    if is_int(duration) and duration >= 0:
-        block += _triple("DURATION_BIN", "DURATION_BIN", _duration_bin(duration))
-    block += _set("FAIL_CODES", hashed("FAIL", "fail", texts(outcome.get("fail_codes"))[:8]))
-    return block + _set("FAIL_GATES", hashed("GATE", "gate", _failed_gates(outcome)[:8]))
+    return _block(
+        _text(outcome.get("status")),
+        _text(member(run, "action_executed", "swarm_id")),
+        _duration_bin(duration) if is_int(duration) and duration >= 0 else None,
+        tuple(texts(outcome.get("fail_codes"))[:8]),
+        tuple(_failed_gates(outcome)[:8]),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _block(
+    status: str,
+    swarm: str,
+    duration_bin: str | None,
+    fail_codes: tuple[str, ...],
+    fail_gates: tuple[str, ...],
+) -> list[str]:
+    """Runs of a kind have the same block; it is shared between rows and never changed."""
+    block = _triple("OUTCOME_STATUS", "STATUS", status)
+    block += _triple("EXEC_SWARM_ID", "SWARM_ID", swarm)
+    if duration_bin is not None:
+        block += _triple("DURATION_BIN", "DURATION_BIN", duration_bin)
+    block += _set("FAIL_CODES", hashed("FAIL", "fail", fail_codes))
+    return block + _set("FAIL_GATES", hashed("GATE", "gate", fail_gates))
 
 
 def _duration_bin(duration_ms: int) -> str:

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 from collectord.errors import IndexDamaged
 
 CODEC = "zlib"
-_LEVEL = 3
+_WORTH_THREADS = 64
+# Level 1 costs a third of the time of 6 and a tenth more room; ingest waits for it.
+_LEVEL = 1
 
 
 def pack(data: bytes) -> bytes:
     """Compressed bytes of one artifact."""
     return zlib.compress(data, _LEVEL)
+
+
+def pack_all(items: Sequence[bytes]) -> list[bytes]:
+    """Compress many artifacts at once; zlib lets go of the interpreter, so threads share the cores."""
+    if len(items) < _WORTH_THREADS:
+        return [pack(item) for item in items]
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        return list(pool.map(pack, items, chunksize=16))
 
 
 def unpack(digest: str, codec: str, data: bytes) -> bytes:

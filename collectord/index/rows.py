@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from collectord.cyntra.jsonio import ascii_json
-from collectord.index.codec import CODEC, pack
+from collectord.index.codec import CODEC, pack_all
 from collectord.index.values import MAX_INT, db_int, db_real, db_text
 from collectord.model import CoreFile, FileState, IndexedRun, Known, Label, Reading, Run
 
 DbRow = dict[str, Any]
 
 
-def artifact_rows(files: tuple[CoreFile, ...]) -> list[DbRow]:
-    """One row for each file that was read; empty files included."""
+def artifact_rows(files: Sequence[CoreFile]) -> list[DbRow]:
+    """One row for each distinct file that was read, compressed on all cores; empty files included."""
+    distinct = {file.sha256: file.data for file in files if file.state is FileState.READ}
+    packed = pack_all(list(distinct.values()))
     return [
-        {"sha256": file.sha256, "size": len(file.data), "codec": CODEC, "data": pack(file.data)}
-        for file in files
-        if file.state is FileState.READ
+        {"sha256": digest, "size": len(data), "codec": CODEC, "data": small}
+        for (digest, data), small in zip(distinct.items(), packed, strict=True)
     ]
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from collectord.index import rows, tables
 from collectord.index.engine import open_engine, readable_errors
 from collectord.index.schema import upgrade
-from collectord.model import Known, Outcome, OutcomeKind, Reading
+from collectord.model import CoreFile, Known, Outcome, OutcomeKind, Reading
 
 DbRow = dict[str, Any]
 KnownKey = tuple[str, str]
@@ -132,6 +132,7 @@ class _Plan:
         self.known: dict[KnownKey, Known] = {}
         self.archive_ids: dict[KnownKey, int] = {}
         self._inserts: dict[str, list[DbRow]] = {}
+        self._files: list[CoreFile] = []
         self._updates: list[tuple[int, DbRow]] = []
         self._left_quarantine: list[int] = []
 
@@ -215,7 +216,7 @@ class _Plan:
         revision_id = self.next_revision
         self.next_revision += 1
         self._insert("revisions", rows.revision_row(revision_id, archive_id, number, reading, self._now))
-        self._inserts.setdefault("artifacts", []).extend(rows.artifact_rows(reading.files))
+        self._files.extend(reading.files)
         self._inserts.setdefault("revision_files", []).extend(rows.file_rows(revision_id, reading.files))
         if reading.run is not None:
             self._insert("runs", rows.run_row(revision_id, reading.run))
@@ -239,6 +240,7 @@ class _Plan:
         return archive_id
 
     def write(self, connection: Connection) -> None:
+        self._inserts["artifacts"] = rows.artifact_rows(self._files)
         for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels"):
             if batch := self._inserts.get(name):
                 statement = upsert(tables.metadata.tables[name])

@@ -139,6 +139,7 @@ def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
         return None
     summary = dispatch.run_summary(name, manifest, proof, rollout, started)
     built = archive_summary(name, manifest, proof, rollout, mtime_ns)
+    recorded = dispatch.judge_recorded_input(manifest)
     config = member(manifest, "toolchain_config")
     tokens = member(proof, "metadata", "tokens_used")
     return Run(
@@ -159,18 +160,13 @@ def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
         has_proof=bool(proof),
         has_rollout=bool(rollout),
         ends_in_event_log=dispatch.ends_in_event_log(proof, rollout),
-        input_state=dispatch.input_state(manifest),
-        hash_state=dispatch.recorded_hash_state(manifest),
-        encodable=_encodable(summary, built, manifest),
+        input_state=recorded.state,
+        hash_state=recorded.hash_state,
+        encodable=recorded.encodable and is_encodable([summary, built, member(manifest, "issue")]),
         summary=summary,
         builder_summary=built if built is None or is_writable_ms(built["started_ms"]) else None,
         label=_label(manifest),
     )
-
-
-def _encodable(summary: JsonObject, built: JsonObject | None, manifest: JsonObject) -> bool:
-    shown = [summary, built, recorded_input(manifest), member(manifest, "issue")]
-    return is_encodable(shown)
 
 
 def _label(manifest: JsonObject) -> Label | None:

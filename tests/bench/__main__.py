@@ -57,9 +57,8 @@ class Bench:
     def _note(self, what: str, found: dict[str, Any], floor: float | None, said: str = "") -> None:
         self.rows.append((what, found["seconds"], floor, found["peak_mib"], said))
         ratio = f"{found['seconds'] / floor:5.1f}x" if floor else "      "
-        print(
-            f"{self._size:>6}  {what:<34} {found['seconds']:8.2f} s  {ratio}  {found['peak_mib']:5.0f} MiB  {said}"
-        )
+        took = f"{found['seconds']:8.2f} s  {ratio}  {found['peak_mib']:5.0f} MiB"
+        print(f"{self._size:>6}  {what:<44} {took}  {said}")
 
     def run(self) -> None:
         """Measure everything at this size."""
