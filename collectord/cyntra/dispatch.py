@@ -51,12 +51,13 @@ def started_ms(
 ) -> tuple[int, str]:
     """When the run was dispatched, and where that is known from, best source first."""
     sources = (
-        ("planner_input", parse_ms(recorded_input(manifest).get("created_at"))),
-        ("proof", parse_ms(member(proof, "metadata", "started_at"))),
-        ("workcell", stamp_ms(marker.get("created"))),
-        ("workcell_id", stamp_ms(name)),
+        ("planner_input", parse_ms, recorded_input(manifest).get("created_at")),
+        ("proof", parse_ms, member(proof, "metadata", "started_at")),
+        ("workcell", stamp_ms, marker.get("created")),
+        ("workcell_id", stamp_ms, name),
     )
-    for source, value in sources:
+    for source, parse, text in sources:
+        value = parse(text)
         if value is not None:
             return value, source
     return mtime_ms(dir_mtime_ns), "mtime"
