@@ -453,6 +453,12 @@ def test_the_second_learns_who_is_the_first(path: Path) -> None:
     assert caught.value.exit_code == 75
 
 
+def test_a_longer_note_of_a_killed_holder_leaves_no_tail(path: Path) -> None:
+    path.write_text(json.dumps({"pid": 1, "command": "x" * 3000}))
+    with StateLock.acquire(path, "short"):
+        assert holder(path) == {**json.loads(path.read_text()), "pid": os.getpid(), "command": "short"}
+
+
 def test_a_killed_holder_holds_nothing_whatever_its_note_says(path: Path) -> None:
     with start(HOLD, path) as process:
         assert said(process) == "held"
