@@ -60,7 +60,7 @@ class Observation:
 
     @property
     def newest_mtime_ns(self) -> int:
-        """The youngest modification of the directory or of an entry directly in it."""
+        """The youngest modification of an entry directly in it; of the directory where it has none."""
         return max((e.mtime_ns for e in self.entries), default=self.dir_mtime_ns)
 
     def has(self, name: str) -> bool:
