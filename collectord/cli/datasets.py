@@ -9,7 +9,7 @@ import click
 
 from collectord import app
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, pairs, progress_bar, warn
+from collectord.cli.output import complain, emit_json, json_option, line, pairs, progress_bar
 from collectord.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ def export(
     with progress_bar("writing rows") as progress:
         exported = app.export(settings, options, out=target, dry_run=dry_run, progress=progress)
     if exported.moved_aside:
-        warn(f"planner_dataset_v1 was a directory of something else: it is now {exported.moved_aside}")
+        complain(f"planner_dataset_v1 was a directory of something else: it is now {exported.moved_aside}")
     if mismatched := exported.document["input_hashes"].get("mismatch", 0):
-        warn(
+        complain(
             f"{mismatched} rows hold an input that does not have the hash recorded with it: their archives "
             "were altered; `collectord runs --hash mismatch` names them"
         )

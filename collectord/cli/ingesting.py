@@ -8,7 +8,7 @@ import click
 
 from collectord import app
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, progress_bar, warn
+from collectord.cli.output import complain, emit_json, json_option, line, progress_bar
 from collectord.errors import CollectordError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _print(result: IngestResult) -> None:
     if (more := len(result.noted) - MAX_NOTED) > 0:
         line(f"… and {more} more; see them all with `collectord ingest --json` or `collectord status`")
     if result.missing_not_believed:
-        warn(
+        complain(
             f"{result.missing_not_believed} known archives are missing at once, which looks more like an "
             "unmounted disk than like pruning: nothing was marked gone. "
             "If they were removed on purpose, run `collectord ingest --accept-gone`"

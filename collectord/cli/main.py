@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
 from collectord.cli.invocation import Invocation
+from collectord.cli.output import complain
+from collectord.cli.streams import discard_output, prepare_streams
 from collectord.errors import CollectordError
 
 # Command → (module, attribute, help line); a test holds the help lines against the commands' own.
@@ -28,7 +31,10 @@ COMMANDS = {
     "db": ("collectord.cli.admin", "db", "Upgrade or check the index."),
 }
 EPILOG = """Exit codes: 0 fine, 1 failed, 2 usage, 3 verification found a difference, 75 another instance \
-holds the lock, 78 bad configuration."""
+holds the lock, 78 bad configuration.
+
+Completion in bash: eval "$(_COLLECTORD_COMPLETE=bash_source collectord)"; zsh and fish likewise."""
+_TRACEBACK = "--traceback"
 
 
 class _LazyGroup(click.Group):
@@ -44,6 +50,17 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = get_close_matches(args[0], COMMANDS, 1)
+            if not close:
+                raise
+            raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
@@ -51,7 +68,9 @@ class _LazyGroup(click.Group):
 
 def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        click.echo(f"collectord {installed_version('collectord')}")
+        from importlib.metadata import version
+
+        click.echo(f"collectord {version('collectord')}")
         ctx.exit()
 
 
@@ -64,7 +83,15 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     type=click.Path(path_type=Path),
     help="Configuration file; else $COLLECTORD_CONFIG, else .cyntra/collectord.yaml.",
 )
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Print the version.",
+)
+@click.option(_TRACEBACK, is_flag=True, expose_value=False, hidden=True)
 @click.pass_context
 def collectord(ctx: click.Context, repo: Path | None, config: Path | None) -> None:
     """Index the archives of a Cyntra kernel and export the executed-plan dataset."""
@@ -77,35 +104,48 @@ def main() -> NoReturn:
 
 
 def _run(arguments: list[str]) -> int:
+    prepare_streams()
     try:
-        code: Any = collectord.main(arguments, prog_name="collectord", standalone_mode=False)
+        code = collectord.main(arguments, prog_name="collectord", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as end:
-        return end.exit_code
-    except click.ClickException as error:
-        error.show()
+    except (Exception, KeyboardInterrupt) as error:
+        discard_output()
+        if _TRACEBACK in arguments:
+            from traceback import print_exc
+
+            print_exc()
+        with suppress(OSError):  # there may be no standard error to say it on
+            _explain(error)
+        return _exit_code(error)
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, (click.exceptions.Exit, click.ClickException, CollectordError)):
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return _say("stopped", 130)
-    except CollectordError as error:
-        return _say(str(error), error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output is gone; the interpreter must not complain about it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        return _say(f"{named}{error.strerror or error}; check that it exists, its rights and its disk", 1)
-    except Exception as error:
-        return _say(
-            f"unexpected {type(error).__name__}: {error}; this is a mistake in collectord, tell us", 1
-        )
+    return 130 if isinstance(error, (KeyboardInterrupt, click.Abort)) else 1
 
 
-def _say(sentence: str, code: int) -> int:
-    from collectord.cli.output import printable
+def _explain(error: BaseException) -> None:
+    """Say what ended the command."""
+    match error:
+        case click.exceptions.Exit() | BrokenPipeError():
+            pass
+        case click.ClickException():
+            error.show()
+        case KeyboardInterrupt() | click.Abort():
+            complain("stopped")
+        case CollectordError():
+            complain(str(error))
+        case OSError():
+            complain(_sentence(error))
+        case MemoryError():
+            complain("out of memory; nothing is half written: run the command again where there is more")
+        case _:
+            complain(f"unexpected {type(error).__name__}: {error}; please report it with {_TRACEBACK}")
 
-    for line in sentence.split("\n"):
-        click.echo(f"collectord: {printable(line)}", err=True)
-    return code
+
+def _sentence(error: OSError) -> str:
+    if error.filename is None:
+        return f"{error.strerror or error}"
+    return f"{os.fsdecode(error.filename)}: {error.strerror}; check that it exists, its rights and its disk"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,9 @@ from datetime import UTC, datetime
 import click
 
 Progress = Callable[[int, int], None]
+
+# What json.dumps leaves as it is and a terminal, a line reader or an encoder could trip over.
+_UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -22,8 +26,9 @@ def printable(text: str) -> str:
 
 def emit_json(document: object) -> None:
     """One JSON document on stdout."""
-    text = json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True)
-    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    in_ascii = "utf" not in (sys.stdout.encoding or "").lower()
+    text = json.dumps(document, ensure_ascii=in_ascii, indent=2, sort_keys=True)
+    click.echo(_UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def line(text: str) -> None:
@@ -31,9 +36,10 @@ def line(text: str) -> None:
     click.echo(printable(text))
 
 
-def warn(text: str) -> None:
-    """One line on stderr."""
-    click.echo(f"collectord: {printable(text)}", err=True)
+def complain(text: str) -> None:
+    """A message on stderr, each of its lines with our name."""
+    for part in text.split("\n"):
+        click.echo(f"collectord: {printable(part)}", err=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
