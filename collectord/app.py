@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.errors import LockHeld
+from collectord.errors import IndexDamaged, LockHeld
 from collectord.fs import StateLock, ensure_private_dir, holder
 
 if TYPE_CHECKING:
@@ -88,31 +88,33 @@ def export(
 ) -> Exported:
     """Publish the dataset of the index; beside a running daemon at any time."""
     from collectord.export.exporter import Target, export_dataset
+    from collectord.index.snapshots import known_snapshots
+    from collectord.index.values import db_text
 
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
         exported = export_dataset(
             reader, settings.repo, options, target, clock_ms=now_ms, dry_run=dry_run, progress=progress
         )
-    if exported.is_new:
-        _remember(settings, exported)
+        known = {snapshot["path"] for snapshot in known_snapshots(reader.connection)}
+    # One that was there before can be unknown: to a new index, or where another process held the lock.
+    if exported.path and (exported.is_new or db_text(str(exported.path.absolute())) not in known):
+        _remember(settings, exported.path, exported.document)
     return exported
 
 
-def _remember(settings: Settings, exported: Exported) -> None:
+def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:
     """Note a snapshot in the index; while a daemon writes there, it finds the directory by itself."""
     from collectord.index.snapshots import SnapshotRecord, register_snapshot
 
-    assert exported.path is not None
-    document = exported.document
     record = SnapshotRecord(
-        path=str(exported.path.absolute()),
+        path=str(path.absolute()),
         profile=document["profile"],
         options=document["options"],
         dataset_hash=document["dataset_hash"],
         runs_digest=document["runs_digest"],
         example_count=document["example_count"],
-        published_ms=now_ms(),
+        published_ms=path.stat().st_mtime_ns // 1_000_000,
     )
     try:
         with StateLock.acquire(settings.lock_path, "collectord export"):
@@ -145,16 +147,21 @@ def runs(
     settings: Settings, *, since_ms: int | None, wanted: Mapping[str, str | None], limit: int
 ) -> list[dict[str, Any]]:
     """Runs, the newest first."""
+    from collectord.index.views import list_runs
+
     with reader_for(settings) as reader:
-        return reader.list_runs(since_ms=since_ms, wanted=wanted, limit=limit)
+        return list_runs(reader, since_ms=since_ms, wanted=wanted, limit=limit)
 
 
 def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
-    """What became of one archive."""
-    from collectord.overview.explain import explain_archive
+    """What became of one archive, and of its run in the datasets that the configuration asks for."""
+    from collectord.export.options import ExportOptions
+    from collectord.overview.explain import explain_directory
 
+    asked = settings.config.export
+    options = ExportOptions(n_similar=asked.n_similar, include_world=asked.include_world)
     with reader_for(settings) as reader:
-        return explain_archive(reader, settings.archives_dir, workcell_id)
+        return explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
 
 
 def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
@@ -167,8 +174,10 @@ def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
 
 def quarantined(settings: Settings) -> list[dict[str, Any]]:
     """Archives in quarantine."""
+    from collectord.index.views import quarantined
+
     with reader_for(settings) as reader:
-        return reader.quarantined()
+        return quarantined(reader)
 
 
 def upgrade(settings: Settings) -> Upgrade:
@@ -184,5 +193,8 @@ def check(settings: Settings) -> tuple[list[str], int]:
     """Findings of a full check of the index, and how many artifacts were looked at."""
     from collectord.index.check import check_index
 
-    with reader_for(settings) as reader:
-        return check_index(reader)
+    try:
+        with reader_for(settings) as reader:
+            return check_index(reader)
+    except IndexDamaged as damage:
+        return [f"cannot be opened: {damage.__cause__}"], 0

@@ -7,7 +7,7 @@ import click
 from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, table, time_text
-from collectord.errors import CollectordError
+from collectord.errors import CollectordError, ConfigError
 
 
 @click.group(short_help="Show or check the configuration.")
@@ -40,10 +40,16 @@ def _value_text(value: object) -> str:
 @click.pass_obj
 def config_check(invocation: Invocation, as_json: bool) -> None:
     """Say whether the configuration is good: exit 0, or 78 with every finding."""
-    settings = invocation.settings()
+    schema = "collectord.config_check.v1"
+    try:
+        settings = invocation.settings()
+    except ConfigError as error:
+        if as_json:
+            emit_json({"schema": schema, "ok": False, "file": None, "findings": str(error).split("\n")})
+        raise
     file = str(settings.file) if settings.file else None
     if as_json:
-        emit_json({"schema": "collectord.config_check.v1", "ok": True, "file": file})
+        emit_json({"schema": schema, "ok": True, "file": file, "findings": []})
     else:
         line(f"good ({file or 'no file: defaults, environment and command line'})")
 
@@ -85,8 +91,9 @@ def db_check(invocation: Invocation, as_json: bool) -> None:
             line(finding)
     if findings:
         raise CollectordError(
-            f"{settings.index_path}: {len(findings)} findings; keep the file, and make a new index from the "
-            "archives by moving it aside and running `collectord ingest`"
+            f"{settings.index_path}: {len(findings)} findings. Keep the file and everything beside it: runs "
+            "whose archives were pruned are only there. Move the state folder aside and run `collectord "
+            "ingest` for a new index of the archives that are left"
         )
     if not as_json:
         line(f"{settings.index_path}: fine ({artifacts} artifacts have their digests)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from collectord.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
     from collectord.export.exporter import Exported
+
+_TOLD = ("profile", "left_out", "not_selected", "input_hashes")
 
 
 @click.command(short_help="Publish the dataset of the index.")
@@ -43,11 +46,9 @@ def export(
 
     asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
     settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})
-    if universe == "":
-        raise UsageError("--universe: an empty name; leave the option out for the repo's own universe")
     chosen = settings.config.export
-    options = ExportOptions(chosen.profile, chosen.n_similar, universe, chosen.include_world)
-    target = out.absolute() if out else None
+    options = ExportOptions(chosen.profile, chosen.n_similar, _universe(universe), chosen.include_world)
+    target = _target(out, settings.archives_dir)
     with progress_bar("writing rows") as progress:
         exported = app.export(settings, options, out=target, dry_run=dry_run, progress=progress)
     if exported.moved_aside:
@@ -59,10 +60,33 @@ def export(
         )
     if as_json:
         path = str(exported.path) if exported.path else None
-        document = {**exported.meta, "path": path, "is_new": exported.is_new}
-        emit_json({**document, "left_out": exported.document["left_out"], "schema": "collectord.export.v1"})
+        told = {
+            key: exported.document[key] for key in ("profile", "left_out", "not_selected", "input_hashes")
+        }
+        document = {**exported.meta, **told, "path": path, "is_new": exported.is_new}
+        emit_json({**document, "schema": "collectord.export.v1"})
     else:
         _print(exported)
+
+
+def _universe(given: str | None) -> str | None:
+    if given is None:
+        return None
+    if not given or not given.isprintable():
+        raise UsageError(
+            f"--universe '{given}': not a name; leave the option out for the repo's own universe"
+        )
+    return given
+
+
+def _target(out: Path | None, archives: Path) -> Path | None:
+    """The directory to make; never in the archives folder, where it would be taken for an archive."""
+    if out is None:
+        return None
+    target = Path(os.path.normpath(out.absolute()))
+    if target.parent.resolve().is_relative_to(archives.resolve()):
+        raise UsageError(f"--out {out}: lies inside the archives folder {archives}; choose another place")
+    return target
 
 
 def _print(exported: Exported) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, progress_bar
 from collectord.errors import CollectordError
+from collectord.names import readable_name
 
 if TYPE_CHECKING:
     from collectord.ingest.bulk import IngestResult
@@ -25,7 +27,7 @@ _ALWAYS = ("indexed", "unchanged", "partial", "quarantined", "ignored")
 @json_option
 @click.pass_obj
 def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bool, as_json: bool) -> None:
-    """Bring the index up to date with the archives: all of them, or those named.
+    """Bring the index up to date with the archives: all of them, or those named (names or paths).
 
     Safe to stop at any point and to repeat; an archive that did not change is not read again.
     """
@@ -35,7 +37,7 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
             f"{settings.archives_dir}: there is no archives folder; is --repo a Cyntra repo, "
             "and did the kernel finish a run in it?"
         )
-    names = frozenset(workcell_id) or None
+    names = frozenset(readable_name(Path(given).name) for given in workcell_id) or None
     with progress_bar("reading archives") as progress:
         done = 0
 
@@ -68,7 +70,7 @@ def _print(result: IngestResult) -> None:
     for outcome in result.noted[:MAX_NOTED]:
         line(f"{outcome.name}: {outcome.kind}: {outcome.reason}")
     if (more := len(result.noted) - MAX_NOTED) > 0:
-        line(f"… and {more} more; see them all with `collectord ingest --json` or `collectord status`")
+        line(f"… and {more} more: `collectord status --json` lists all that are not whole")
     if result.missing_not_believed:
         complain(
             f"{result.missing_not_believed} known archives are missing at once, which looks more like an "

@@ -89,6 +89,13 @@ def time_text(ms: int | None) -> str:
         return f"{ms} ms"
 
 
+def seconds_text(seconds: int | None) -> str:
+    """A duration for a person; None where it did not fit into the index."""
+    if seconds is None:
+        return "?"
+    return f"{seconds // 60} min" if seconds >= 60 and seconds % 60 == 0 else f"{seconds} s"
+
+
 def size_text(size: int) -> str:
     """Bytes for a person."""
     value = float(size)

@@ -42,7 +42,7 @@ def plan_builder(
     """
     runs = [_with_population(run, universe_of) for run in found if run.kind != WORLD or options.include_world]
     runs = sorted(runs, key=lambda run: (run.started_ms, run.run_id))
-    judged = [(run, _reason_left_out(run, options)) for run in runs]
+    judged = [(run, reason_left_out(run, options)) for run in runs]
     rows = _Rows([run for run in runs if run.encodable], options, universe, issues)
     return PlannedDataset(
         universe_id=universe.universe_id,
@@ -52,7 +52,8 @@ def plan_builder(
     )
 
 
-def _reason_left_out(run: IndexedRun, options: ExportOptions) -> str | None:
+def reason_left_out(run: IndexedRun, options: ExportOptions) -> str | None:
+    """Why a run is no row of a builder dataset, or None."""
     if run.job_type == "fab-world" and not options.include_world:
         return FAB_WORLD
     return None if run.encodable else NOT_ENCODABLE
@@ -78,7 +79,7 @@ class _Rows:
         histories = Histories([Candidacy(run.summary, run.started_ms + 1) for run in self.runs])
         context = universe_digest(self.universe)
         for run in self.runs:
-            if _reason_left_out(run, self.options) is None:
+            if reason_left_out(run, self.options) is None:
                 yield self._row(run, json.loads(run.summary), histories, context)
 
     def _row(self, run: IndexedRun, summary: JsonObject, histories: Histories, context: str) -> LazyRow:

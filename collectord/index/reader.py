@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, func, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from collectord.index import rows, tables
 from collectord.index.codec import unpack
@@ -16,7 +15,6 @@ from collectord.index.schema import require_current
 from collectord.index.writer import info, known_query
 from collectord.model import IndexedRun, Known
 
-DbRow = dict[str, Any]
 Revisions = Mapping[tuple[str, str], str]
 
 
@@ -67,11 +65,24 @@ class IndexReader:
                 if only is None or only.get((row.kind, row.name)) == row.digest:
                     yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
 
-    def _artifacts_by_revision(self) -> dict[int, dict[str, str]]:
+    def run_of(self, kind: str, name: str, *, builder: bool = False) -> IndexedRun | None:
+        """The run of one directory, as `runs` gives it."""
+        shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
+        query = _runs_query(shown, current=True).where(
+            tables.archives.c.kind == kind, tables.archives.c.name == name
+        )
+        with readable_errors(self.path):
+            row = self.connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            of_revision = tables.revision_files.c.revision_id == row.revision_id
+            return rows.indexed_run_from(row, self._artifacts_by_revision(of_revision)[row.revision_id])
+
+    def _artifacts_by_revision(self, *where: ColumnElement[bool]) -> dict[int, dict[str, str]]:
         table = tables.revision_files
         found: dict[int, dict[str, str]] = {}
         query = select(table.c.revision_id, table.c.name, table.c.sha256).where(table.c.sha256.is_not(None))
-        for revision_id, name, digest in self.connection.execute(query):
+        for revision_id, name, digest in self.connection.execute(query.where(*where)):
             found.setdefault(revision_id, {})[name] = digest
         return found
 
@@ -93,108 +104,6 @@ class IndexReader:
             return {
                 row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)
             }
-
-    def counts(self) -> dict[str, int]:
-        """Archives by state, and `gone` for those that are no longer there."""
-        a = tables.archives
-        query = select(a.c.state, func.count().label("n")).filter_by(kind="archive").group_by(a.c.state)
-        gone = select(func.count()).select_from(a).where(a.c.kind == "archive", a.c.gone_ms.is_not(None))
-        with readable_errors(self.path):
-            counts = {row.state: row.n for row in self.connection.execute(query)}
-            return {**counts, "gone": self.connection.execute(gone).scalar_one()}
-
-    def count_runs(self) -> int:
-        """Runs of current revisions."""
-        return self._count(_current_runs())
-
-    def count_plans(self) -> int:
-        """Runs of current revisions with an explicit executed plan."""
-        explicit = tables.labels.c.explicit == 1
-        joined = _current_runs().join(tables.labels, tables.labels.c.revision_id == tables.runs.c.revision_id)
-        return self._count(joined, explicit)
-
-    def count_issues(self) -> int:
-        """Issues that were ever seen in Beads."""
-        query = select(func.count(func.distinct(tables.issue_revisions.c.issue_id)))
-        with readable_errors(self.path):
-            return int(self.connection.execute(query).scalar_one())
-
-    def _count(self, joined: FromClause, *where: ColumnElement[bool]) -> int:
-        with readable_errors(self.path):
-            return int(
-                self.connection.execute(select(func.count()).select_from(joined).where(*where)).scalar_one()
-            )
-
-    def list_runs(self, *, since_ms: int | None, wanted: Mapping[str, str | None], limit: int) -> list[DbRow]:
-        """Runs of current archives with their plans, the newest first; `wanted` are column → value."""
-        a, run, label = tables.archives, tables.runs, tables.labels
-        joined = _current_runs().outerjoin(label, label.c.revision_id == run.c.revision_id)
-        shown = [c for c in run.c if c.name not in ("summary", "builder_summary", "revision_id")]
-        plan = [label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds]
-        query = select(a.c.name, a.c.state, a.c.gone_ms, *shown, *plan).select_from(joined)
-        query = query.where(a.c.kind == "archive")
-        for column, value in wanted.items():
-            if value is not None:
-                query = query.where((label.c if column == "swarm_id" else run.c)[column] == value)
-        if since_ms is not None:
-            query = query.where(run.c.started_ms >= since_ms)
-        query = query.order_by(run.c.started_ms.desc(), a.c.name).limit(limit)
-        with readable_errors(self.path):
-            return [dict(row._mapping) for row in self.connection.execute(query)]
-
-    def archive_of_run(self, run_id: str) -> DbRow | None:
-        """The archive whose current run has that id; the first by name if several have."""
-        query = select(tables.archives.c.name).select_from(_current_runs())
-        query = query.where(tables.archives.c.kind == "archive", tables.runs.c.run_id == run_id)
-        with readable_errors(self.path):
-            name = self.connection.execute(query.order_by(tables.archives.c.name)).scalar()
-        return self.archive(name) if name is not None else None
-
-    def archive(self, name: str) -> DbRow | None:
-        """Everything the index holds of one archive, for a person; None if it was never seen."""
-        with readable_errors(self.path):
-            found = self.connection.execute(
-                select(tables.archives).filter_by(kind="archive", name=name)
-            ).one_or_none()
-            if found is None:
-                return None
-            return {**found._mapping, "revisions": self._revisions(found.id)}
-
-    def _revisions(self, archive_id: int) -> list[DbRow]:
-        r = tables.revisions
-        found = self.connection.execute(select(r).filter_by(archive_id=archive_id).order_by(r.c.number))
-        return [{**row._mapping, **self._revision_parts(row.id)} for row in found.all()]
-
-    def _revision_parts(self, revision_id: int) -> DbRow:
-        one = {"revision_id": revision_id}
-        f, a = tables.revision_files, tables.artifacts
-        sized = select(f, a.c.size).select_from(f.outerjoin(a, a.c.sha256 == f.c.sha256))
-        files = self.connection.execute(sized.where(f.c.revision_id == revision_id).order_by(f.c.name)).all()
-        run = self.connection.execute(select(tables.runs).filter_by(**one)).one_or_none()
-        label = self.connection.execute(select(tables.labels).filter_by(**one)).one_or_none()
-        return {
-            "files": [dict(row._mapping) for row in files],
-            "run": None if run is None else dict(run._mapping),
-            "label": None if label is None else _label_view(label),
-        }
-
-    def quarantined(self) -> list[DbRow]:
-        """Every archive in quarantine with its reason."""
-        q, a = tables.quarantine, tables.archives
-        query = select(a.c.kind, a.c.name, a.c.tries, q).join_from(q, a).order_by(a.c.kind, a.c.name)
-        with readable_errors(self.path):
-            return [dict(row._mapping) for row in self.connection.execute(query)]
-
-
-def _label_view(row: Any) -> DbRow:
-    swarms = row.recorded_swarms
-    return {**row._mapping, "recorded_swarms": None if swarms is None else json.loads(swarms)}
-
-
-def _current_runs() -> Any:
-    a, r, run = tables.archives, tables.revisions, tables.runs
-    current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
-    return a.join(r, current).join(run, run.c.revision_id == r.c.id)
 
 
 def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:

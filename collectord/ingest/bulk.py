@@ -141,6 +141,7 @@ class _Pass:
     def _stray(self, name: str, reason: str) -> Collected | None:
         known = self._known(name)
         if known and (known.state, known.reason, known.gone_ms) == (OutcomeKind.IGNORED, reason, None):
+            self._done(_unchanged(known))
             return None
         return Seen(self._place.kind, readable_name(name), OutcomeKind.IGNORED, None, reason)
 

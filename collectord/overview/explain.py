@@ -1,85 +1,115 @@
-"""What became of one archive, and why it is or is not in a dataset."""
+"""What became of one directory, and why it is or is not in a dataset."""
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from collectord.cyntra.label import budgets
 from collectord.errors import CollectordError
+from collectord.export import builder_profile, dispatch_profile
+from collectord.export.options import ExportOptions
+from collectord.export.planned import FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM
+from collectord.index import views
 from collectord.index.reader import IndexReader
+from collectord.model import ARCHIVE, WORLD, IndexedRun
+from collectord.names import readable_name
+from collectord.overview.advice import advice_for
+from collectord.sources.universe import load_universe
 
-REASONS = {
-    "no_executed_plan": "no: its manifest holds no explicit executed plan, so there is no label",
-    "swarm_not_in_action_space": "no: the executed swarm is not among those it could choose from",
-    "not_encodable": "no: it holds a lone surrogate, which cannot be written as UTF-8",
-    "fab_world": "only with --include-world",
+NO_RUN = "no_run"
+NO_SUMMARY = "no_builder_summary"
+_WORDS = {
+    NO_RUN: "no run can be made of what was read",
+    NO_PLAN: "its manifest holds no explicit executed plan, so there is no label",
+    OTHER_SWARM: "the executed swarm is not among those it could choose from",
+    NOT_ENCODABLE: "it holds a lone surrogate, which cannot be written as UTF-8",
+    NO_SUMMARY: "the kernel's builder takes no run without a proof or a v1 rollout",
+    FAB_WORLD: "it is a fab-world run, which only --include-world asks for",
 }
-"""Words for why a run is no row."""
 
 
-def explain_archive(reader: IndexReader, archives_dir: Path, wanted: str) -> dict[str, Any]:
-    """One document about an archive, by its directory's name or its run id."""
-    found = reader.archive(wanted) or reader.archive_of_run(wanted)
+def explain_directory(
+    reader: IndexReader, repo: Path, archives_dir: Path, wanted: str, options: ExportOptions
+) -> dict[str, Any]:
+    """One document about an archive or world run, by its directory's name or its run id.
+
+    `options` say for which dataset; their profile does not count. Raises CollectordError for the unknown.
+    """
+    found = _find(reader, wanted)
     if found is None:
         raise _unknown(reader, archives_dir, wanted)
     revisions = found.pop("revisions")
-    current = next((r for r in revisions if r["number"] == found["revision"]), None)
+    place = found["kind"], found["name"]
+    run = reader.run_of(*place)
     return {
         "schema": "collectord.explain.v1",
         "archive": found,
         "revisions": revisions,
-        "datasets": {"dispatch": _dispatch(current), "builder": _builder(current)},
-        "advice": _advice(found),
+        "label": _label(run),
+        "datasets": {
+            "dispatch": _verdict(_dispatch(run, repo, options)),
+            "builder": _verdict(_builder(run, reader.run_of(*place, builder=True), options)),
+        },
+        "same_run_id": _others(reader, run, place),
+        "advice": advice_for(found["state"], found["reason"], has_revision=found["revision"] is not None),
     }
 
 
+def _find(reader: IndexReader, wanted: str) -> dict[str, Any] | None:
+    name = readable_name(wanted)
+    for kind, candidate in [(ARCHIVE, name), *views.directories_of_run(reader, wanted), (WORLD, name)]:
+        found = views.directory(reader, kind, candidate)
+        if found is not None:
+            return found
+    return None
+
+
 def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> CollectordError:
-    if "/" not in wanted and "\0" not in wanted and (archives_dir / wanted).is_dir():
+    if _is_there(archives_dir, wanted):
         return CollectordError(
             f"{wanted}: is on disk and not in the index yet; run `collectord ingest {wanted}`"
         )
-    close = get_close_matches(wanted, [k.name for k in reader.known() if k.kind == "archive"], 1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    known = [directory.name for directory in reader.known()]
+    close = get_close_matches(wanted, known, 3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return CollectordError(f"{wanted}: neither in the index nor in {archives_dir}{hint}")
 
 
-def _dispatch(current: dict[str, Any] | None) -> str:
-    run = current["run"] if current else None
-    if current is None or run is None:
-        return "no: no run can be made of it"
-    label = current["label"]
-    if run["job_type"] == "fab-world":
-        return REASONS["fab_world"]
-    if label is None or not label["explicit"]:
-        return REASONS["no_executed_plan"]
-    if not run["encodable"]:
-        return REASONS["not_encodable"]
-    recorded = label["recorded_swarms"]
-    if recorded is None and run["input_state"] == "verbatim":
-        recorded = []
-    if recorded is not None and label["swarm_id"] not in recorded:
-        return REASONS["swarm_not_in_action_space"]
-    if recorded is None:
-        return "yes, if the universe knows its swarm (it recorded no action space)"
-    return "yes"
+def _is_there(archives_dir: Path, name: str) -> bool:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        return False
+    return (archives_dir / name).is_dir()
 
 
-def _builder(current: dict[str, Any] | None) -> str:
-    run = current["run"] if current else None
+def _label(run: IndexedRun | None) -> dict[str, Any] | None:
+    """The label as rows hold it: swarm and bins; None without an explicit plan."""
+    if run is None or run.label is None or not run.label.explicit:
+        return None
+    action = json.loads(run.summary)["action_executed"]
+    return {"swarm_id": action["swarm_id"], "budgets": budgets(action)}
+
+
+def _dispatch(run: IndexedRun | None, repo: Path, options: ExportOptions) -> str | None:
     if run is None:
-        return "no: no run can be made of it"
-    if run["builder_summary"] is None:
-        return "no: the kernel's builder takes no run without a proof or a v1 rollout"
-    if not run["encodable"]:
-        return REASONS["not_encodable"]
-    return REASONS["fab_world"] if run["job_type"] == "fab-world" else "yes"
+        return NO_RUN
+    return dispatch_profile.reason_left_out(run, options, load_universe(repo, options.universe))
 
 
-def _advice(archive: dict[str, Any]) -> str | None:
-    state, reason = archive["state"], archive["reason"] or ""
-    if state == "quarantined":
-        return f"it is tried again when it changes; what stands in the way: {reason}"
-    if state == "partial":
-        return f"it is read again when it changes; what is missing or broken: {reason}"
-    return None
+def _builder(run: IndexedRun | None, summarized: IndexedRun | None, options: ExportOptions) -> str | None:
+    if summarized is None:
+        return NO_RUN if run is None else NO_SUMMARY
+    return builder_profile.reason_left_out(summarized, options)
+
+
+def _verdict(reason: str | None) -> dict[str, Any]:
+    text = "yes" if reason is None else f"no: {_WORDS[reason]}"
+    return {"included": reason is None, "reason": reason, "text": text}
+
+
+def _others(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str]) -> list[str]:
+    """Names of other directories whose run has the same id; the kernel lets that happen."""
+    found = views.directories_of_run(reader, run.run_id) if run else []
+    return [name for kind, name in found if (kind, name) != place]

@@ -2,46 +2,69 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from collectord.fs import Holder
+from collectord.index import views
 from collectord.index.heartbeat import last_beat
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.snapshots import known_snapshots
+from collectord.model import OutcomeKind
 
-STATES = ("indexed", "partial", "quarantined", "ignored", "gone")
+SCHEMA = "collectord.status.v1"
+STATES = (
+    OutcomeKind.INDEXED,
+    OutcomeKind.PARTIAL,
+    OutcomeKind.QUARANTINED,
+    OutcomeKind.IGNORED,
+    "gone",
+)
 
 
 def without_index(repo: str, path: str) -> dict[str, Any]:
     """The status before the first ingest."""
-    return {
-        "schema": "collectord.status.v1",
-        "repo": repo,
-        "index": {"path": path, "exists": False, "bytes": 0, "schema": None},
-    }
+    index = {"path": path, "exists": False, "bytes": 0, "schema": None}
+    return {"schema": SCHEMA, "repo": repo, "index": index}
 
 
 def status_of(reader: IndexReader, repo: str, holder: Holder | None) -> dict[str, Any]:
-    """The status as one document; counts are of archives by their last outcome."""
-    counts = reader.counts()
+    """The status as one document; counts are of archives by their last outcome.
+
+    `attention` lists the archives that are partial or in quarantine, `lock` is who writes now; it is an
+    empty object where the writer has not given its name.
+    """
+    found = views.totals(reader)
     last = reader.info("last_ingest_ms")
-    snapshots = known_snapshots(reader.connection)
     beat = last_beat(reader.connection)
     return {
-        **without_index(repo, str(reader.path)),
-        "index": {
-            "path": str(reader.path),
-            "exists": True,
-            "bytes": reader.path.stat().st_size,
-            "schema": HEAD,
-        },
-        "archives": {state: counts.get(state, 0) for state in STATES},
-        "runs": reader.count_runs(),
-        "plans": reader.count_plans(),
-        "issues": reader.count_issues(),
+        "schema": SCHEMA,
+        "repo": repo,
+        "index": {"path": str(reader.path), "exists": True, "bytes": _bytes(reader.path), "schema": HEAD},
+        "archives": {str(state): found.archives.get(state, 0) for state in STATES},
+        "attention": views.wanting_an_eye(reader),
+        "runs": found.runs,
+        "plans": found.plans,
+        "issues": found.issues,
         "last_ingest_ms": int(last) if last else None,
         "lock": dict(holder) if holder is not None else None,
         "daemon": {"beat_ms": beat.beat_ms, "stopped_ms": beat.stopped_ms} if beat else None,
-        "snapshot": snapshots[0] if snapshots else None,
+        "snapshot": _newest_snapshot(reader),
     }
+
+
+def _bytes(path: Path) -> int:
+    """Of the index and its log."""
+    files = (path, path.with_name(f"{path.name}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def _newest_snapshot(reader: IndexReader) -> dict[str, Any] | None:
+    known = known_snapshots(reader.connection)
+    if not known:
+        return None
+    newest = known[0]
+    path, options = str(newest["path"]), str(newest["options"])
+    return {**newest, "options": json.loads(options), "exists": Path(path).is_dir()}

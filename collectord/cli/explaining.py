@@ -1,0 +1,89 @@
+"""`collectord explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from collectord import app
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option, line, seconds_text, size_text, time_text
+from collectord.errors import UsageError
+
+_SOURCES = {
+    "planner_input": "the recorded planner input",
+    "proof": "proof.json",
+    "workcell": ".workcell",
+    "workcell_id": "the archive's name",
+    "manifest": "manifest.json",
+    "mtime": "the directory's time of change, as nothing in it says",
+}
+
+
+@click.command(short_help="Say what became of one archive, and why.")
+@click.argument("workcell_id")
+@json_option
+@click.pass_obj
+def explain(invocation: Invocation, workcell_id: str, as_json: bool) -> None:
+    """Say what was read of one archive, what became of it, and why it is or is not in a dataset.
+
+    Takes the name of the archive's directory, a path to it, or a run id.
+    """
+    name = Path(workcell_id).name
+    if not name:
+        raise UsageError(f"'{workcell_id}' is no name of an archive")
+    found = app.explain(invocation.settings(), name)
+    if as_json:
+        emit_json(found)
+    else:
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    archive = found["archive"]
+    line(f"{archive['name']}: {archive['state']}" + (f": {archive['reason']}" if archive["reason"] else ""))
+    if found["advice"]:
+        line(f"  {found['advice']}")
+    changed = time_text(archive["changed_ms"])
+    line(f"  first seen {time_text(archive['first_seen_ms'])}, last changed {changed}")
+    if archive["gone_ms"] is not None:
+        line(f"  gone from disk since {time_text(archive['gone_ms'])}; its run and artifacts are kept")
+    for revision in found["revisions"]:
+        _print_revision(revision, revision["number"] == archive["revision"])
+    if label := found["label"]:
+        bins = ", ".join(f"{name.removesuffix('_bin')} {bin_}" for name, bin_ in label["budgets"].items())
+        line(f"  label: {label['swarm_id']}; bins: {bins}")
+    if found["same_run_id"]:
+        line(f"  the same run id is also in {', '.join(found['same_run_id'])}")
+    for profile, verdict in found["datasets"].items():
+        line(f"  {profile} dataset: {verdict['text']}")
+
+
+def _print_revision(revision: dict[str, Any], current: bool) -> None:
+    mark = "current" if current else "superseded"
+    line(f"  revision {revision['number']} ({mark}), read {time_text(revision['seen_ms'])}")
+    if revision["partial"]:
+        line(f"    partial: {revision['partial']}")
+    for file in revision["files"]:
+        size = size_text(file["size"]) if file["size"] is not None else "-"
+        line(f"    {file['name']:<14} {file['state']} {size:>10}  {file['sha256'] or file['reason']}")
+    if revision["run"] is None:
+        line("    no run can be made of it")
+    else:
+        _print_run(revision["run"], revision["label"])
+
+
+def _print_run(run: dict[str, Any], label: dict[str, Any] | None) -> None:
+    source = _SOURCES.get(run["started_source"], run["started_source"])
+    lasted = f", lasted {seconds_text(run['duration_ms'] // 1000)}" if run["duration_ms"] > 0 else ""
+    line(f"    run {run['run_id']}: {run['status']}{lasted}")
+    line(f"    dispatched {time_text(run['started_ms'])}, known from {source}")
+    line(f"    recorded input: {run['input_state']}, its hash: {run['hash_state']}")
+    if not label or not label["explicit"]:
+        line("    no executed plan was recorded")
+        return
+    candidates = "?" if label["max_candidates"] is None else label["max_candidates"]
+    seconds = seconds_text(label["timeout_seconds"])
+    line(f"    executed plan: {label['swarm_id']}, candidates {candidates}, timeout {seconds}")

@@ -1,0 +1,91 @@
+"""`collectord runs`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from collectord import app
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
+from collectord.errors import UsageError
+
+_AGE = re.compile(r"([0-9]{1,12})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _since_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = _AGE.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--since: '{text}' is not an age; write a number and s, m, h, d or w, such as 7d")
+    return max(0, app.now_ms() - int(found[1]) * _UNITS[found[2]] * 1000)
+
+
+@click.command(short_help="List runs, the newest first.")
+@click.option("--since", help="Dispatched at most this long ago, such as 7d or 12h.")
+@click.option("--status", type=click.Choice(["success", "failed", "timeout"]), help="How the run ended.")
+@click.option("--swarm", help="Executed swarm.")
+@click.option("--toolchain", help="Toolchain.")
+@click.option("--issue", help="Issue id.")
+@click.option(
+    "--hash",
+    "hash_state",
+    type=click.Choice(["verified", "mismatch", "absent"]),
+    help="The recorded input against its hash.",
+)
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True)
+@json_option
+@click.pass_obj
+def runs(
+    invocation: Invocation,
+    since: str | None,
+    status: str | None,
+    swarm: str | None,
+    toolchain: str | None,
+    issue: str | None,
+    hash_state: str | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List runs, the newest first."""
+    wanted = {
+        "status": status,
+        "swarm_id": swarm,
+        "toolchain": toolchain,
+        "issue_id": issue,
+        "hash_state": hash_state,
+    }
+    found = app.runs(invocation.settings(), since_ms=_since_ms(since), wanted=wanted, limit=limit + 1)
+    shown, more = found[:limit], len(found) > limit
+    if as_json:
+        emit_json({"schema": "collectord.runs.v1", "runs": shown, "more": more})
+        return
+    headers = ("dispatched", "workcell", "issue", "toolchain", "plan", "status", "archive")
+    table(headers, [_cells(run) for run in shown])
+    if more:
+        complain(f"only the newest {limit} are shown; --limit shows more")
+    if not shown:
+        complain("no runs match")
+
+
+def _cells(run: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        time_text(run["started_ms"]),
+        run["name"],
+        run["issue_id"] or "-",
+        run["toolchain"] or "-",
+        _plan_text(run),
+        run["status"],
+        "gone" if run["gone_ms"] is not None else run["state"],
+    )
+
+
+def _plan_text(run: dict[str, Any]) -> str:
+    if not run["explicit"]:
+        return "no executed plan"
+    candidates = "?" if run["max_candidates"] is None else run["max_candidates"]
+    return f"{run['swarm_id']}×{candidates} {seconds_text(run['timeout_seconds'])}"
