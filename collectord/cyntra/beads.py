@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-from collectord.cyntra.jsonio import JsonObject, is_encodable
+from collectord.cyntra.jsonio import JsonObject, is_encodable, loads
 
 _INT_FIELDS = ("dk_attempts", "dk_max_attempts", "dk_required_reviewers", "dk_estimated_tokens")
 
@@ -30,7 +29,7 @@ def _records(text: str) -> Iterator[JsonObject]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = loads(line)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, dict):

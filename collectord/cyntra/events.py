@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from collectord.cyntra.jsonio import loads
 from collectord.cyntra.times import parse_ms
-from collectord.cyntra.values import is_int, member
+from collectord.cyntra.values import is_int, member, text_or_none
 
 _ENDS = frozenset({"workcell.failed", "workcell.timeout"})
 
@@ -28,10 +28,10 @@ def parse_end(line: bytes) -> WorkcellEnd | None:
     if b"workcell." not in line:
         return None
     try:
-        event = json.loads(line.decode("utf-8"))
+        event = loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
-    if not isinstance(event, dict) or event.get("type") not in _ENDS:
+    if not isinstance(event, dict) or text_or_none(event.get("type")) not in _ENDS:
         return None
     workcell = event.get("workcell_id")
     if not isinstance(workcell, str) or not workcell:

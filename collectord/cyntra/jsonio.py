@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 
 JsonObject = dict[str, Any]
 
+# How deep Python itself goes depends on its version and on how deep the caller's stack is already: what
+# one process could read, another could not write. This is well below, and the same for all of them.
+MAX_DEPTH = 800
+
 _COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 _SPACED = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
 _ASCII = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"))
@@ -24,6 +28,25 @@ class Unparsable(ValueError):
     """The bytes are not one JSON object; `args[0]` is a constant reason."""
 
 
+def loads(text: str) -> Any:
+    """Any JSON value; raises ValueError, and RecursionError for one nested deeper than MAX_DEPTH."""
+    value = json.loads(text)
+    if text.count("[") + text.count("{") > MAX_DEPTH and _is_too_deep(value):
+        raise RecursionError(f"nested deeper than {MAX_DEPTH}")
+    return value
+
+
+def _is_too_deep(value: object) -> bool:
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _items(outer) if isinstance(inner, dict | list)]
+    return bool(level)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def parse_object(data: bytes) -> JsonObject:
     """One JSON object from the bytes of a file, read as the kernel reads it.
 
@@ -32,7 +55,7 @@ def parse_object(data: bytes) -> JsonObject:
     `not_utf8`, `not_json`, `too_deep`, `not_an_object`.
     """
     try:
-        value = json.loads(data.decode("utf-8"))
+        value = loads(data.decode("utf-8"))
     except UnicodeDecodeError:
         raise Unparsable("not_utf8") from None
     except RecursionError:
@@ -105,11 +128,22 @@ def is_finite(value: object) -> bool:
 
 def drop_non_finite(value: Any) -> Any:
     """The value with every non-finite number taken out: a member is dropped, a list item is null."""
+    top = [value]
+    # No recursion: two Python frames a level would end it at half of what can be parsed.
+    todo: list[Any] = [top]
+    while todo:
+        outer = todo.pop()
+        for key, inner in list(outer.items() if isinstance(outer, dict) else enumerate(outer)):
+            if isinstance(inner, dict | list):
+                outer[key] = _copy_without_bad(inner)
+                todo.append(outer[key])
+    return top[0]
+
+
+def _copy_without_bad(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: drop_non_finite(v) for k, v in value.items() if not _bad_number(v)}
-    if isinstance(value, list):
-        return [None if _bad_number(v) else drop_non_finite(v) for v in value]
-    return value
+        return {k: v for k, v in value.items() if not _bad_number(v)}
+    return [None if _bad_number(v) else v for v in value]
 
 
 def _bad_number(value: object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectord.cyntra.jsonio import JsonObject
+from collectord.cyntra.jsonio import JsonObject, is_encodable
 from collectord.cyntra.values import as_object, is_int, member, text_or_none
 
 UNKNOWN = "unknown"
@@ -48,14 +48,18 @@ def from_documents(
     """
     if not _is_valid(universe_id, universe, path_is_inside):
         return Universe(universe_id)
+    swarm = text_or_none(member(universe, "defaults", "swarm_id"))
+    objective = text_or_none(member(universe, "defaults", "objective_id"))
+    if not is_encodable([swarm, objective]):
+        return Universe(universe_id)
     if not (_catalog_is_valid(swarms, "swarms") and _catalog_is_valid(objectives, "objectives")):
         return Universe(universe_id)
     catalog = as_object(member(swarms, "swarms"))
     return Universe(
         universe_id,
         tuple(sorted(catalog)) or DEFAULT_SWARMS,
-        text_or_none(member(universe, "defaults", "swarm_id")),
-        text_or_none(member(universe, "defaults", "objective_id")),
+        swarm,
+        objective,
         {name: size for name, swarm in catalog.items() if (size := _population(swarm)) is not None},
     )
 
@@ -84,7 +88,7 @@ def _world_is_valid(world: Any, path_is_inside: Callable[[str], bool]) -> bool:
     path = world.get("path")
     return (
         text_or_none(world.get("world_id")) is not None
-        and world.get("world_kind") in _WORLD_KINDS
+        and text_or_none(world.get("world_kind")) in _WORLD_KINDS
         and isinstance(path, str)
         and path_is_inside(path)
     )
@@ -98,4 +102,5 @@ def _catalog_is_valid(catalog: Any | None, key: str) -> bool:
         member(catalog, "schema_version") == "1.0"
         and isinstance(entries, dict)
         and all(isinstance(name, str) and isinstance(entry, dict) for name, entry in entries.items())
+        and is_encodable(list(entries))
     )

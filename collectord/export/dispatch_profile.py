@@ -10,7 +10,7 @@ from functools import partial
 
 from collectord.cyntra.dispatch import InputState, finished_ms, with_workcell_end
 from collectord.cyntra.events import WorkcellEnd
-from collectord.cyntra.jsonio import JsonObject, ascii_json
+from collectord.cyntra.jsonio import JsonObject, ascii_json, drop_non_finite
 from collectord.cyntra.planner_input import (
     RECORDED_N_SIMILAR,
     issue_input,
@@ -145,7 +145,7 @@ class _Rows:
     def _parts(self, run: IndexedRun, manifest: JsonObject) -> tuple[JsonObject, JsonObject | None]:
         issue_id = manifest_issue_id(manifest) or run.run_id
         known = knowledge_at(self.issues.get(issue_id, ()), run.started_ms)
-        record = known if known is not None else manifest_issue_record(manifest)
+        record = drop_non_finite(known) if known is not None else manifest_issue_record(manifest)
         issue = issue_input(issue_id, record, json.loads(run.summary).get("tags", []))
         job_type = str(manifest.get("job_type") or "code")
         started = format_ms(run.started_ms)

@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,10 @@ def _check(repo: Path) -> tuple[str, str | None, dict[str, Any]]:
         known = {k.name: k for k in reader.known() if k.kind == "archive"}
         for run in reader.runs():
             assert CANARY not in run.summary
+    with closing(sqlite3.connect(settings.index_path)) as connection:
+        for (data,) in connection.execute("SELECT data FROM artifacts"):
+            assert CANARY.encode() not in zlib.decompress(data)
+        assert not any(CANARY in line for line in connection.iterdump())
     indexed = [name for name in ("wc-e001", "wc-e058", "wc-e074") if known[name].state == "indexed"]
     assert len(indexed) == NEIGHBOURS
     assert app.check(settings)[0] == []

@@ -18,6 +18,7 @@ from sqlalchemy.schema import CreateTable
 from collectord import app
 from collectord.errors import IndexTooNew, IndexTooOld
 from collectord.index import schema, tables
+from collectord.index.backup import backup_file
 from collectord.index.engine import open_engine
 from collectord.index.reader import IndexReader
 from tests.conftest import unpack
@@ -84,6 +85,18 @@ def test_a_populated_index_of_each_revision_is_upgraded_behind_a_backup(
     assert (done.backup is None) == (revision == schema.HEAD)
     with IndexReader(path) as reader:
         assert reader.info("kept") == "yes"
+
+
+def test_a_backup_holds_the_whole_of_a_populated_index(tmp_path: Path, settings_for: object) -> None:
+    settings = settings_for(unpack("kernel-run", tmp_path / "repo"))  # type: ignore[operator]
+    app.ingest(settings)
+    copy = tmp_path / "copy.sqlite3"
+    backup_file(settings.index_path, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(settings.index_path)) as one, closing(sqlite3.connect(copy)) as other:
+        kept = list(one.iterdump())
+        assert any(line.startswith('INSERT INTO "runs"') for line in kept)
+        assert list(other.iterdump()) == kept
 
 
 def test_a_file_without_a_schema_is_told_from_a_current_one(tmp_path: Path) -> None:
