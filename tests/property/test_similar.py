@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.cyntra.similar import Candidate, Pool, Tags
+from collectord.cyntra.similar import Candidate, Pool, Tags, recency
 
 DAY = 86_400_000
 # Few values, so that ties in score, time and id are common; ages on both sides of each bucket's edge.
 TIMES = st.sampled_from(
     [0, 1, DAY - 1, DAY, DAY + 1, 6 * DAY, 7 * DAY, 8 * DAY, 29 * DAY, 30 * DAY, 31 * DAY]
 )
-TAGS = st.frozensets(st.sampled_from("abcde"), max_size=4)
+TAGS = st.frozensets(st.sampled_from("abcde"), max_size=4) | st.frozensets(st.sampled_from("abcdefghijkl"))
 RUN = st.tuples(TIMES, st.sampled_from(["r1", "r2", "r3"]), TAGS)
 
 
@@ -48,3 +49,22 @@ def test_the_pool_agrees_with_a_look_at_every_pair(
     for place, (time, run_id, run_tags) in enumerate(runs):
         pool.add(run_tags, Candidate(-time, run_id, place))
     assert pool.nearest(tags, started_ms, n, leave_out) == _naive(runs, tags, started_ms, n, leave_out)
+
+
+@pytest.mark.parametrize(
+    ("age_ms", "score"),
+    [
+        (-DAY, 0.1),
+        (DAY - 1, 0.1),
+        (DAY, 0.1 / 2),
+        (7 * DAY - 1, 0.1 / 2),
+        (7 * DAY, 0.1 / 3),
+        (30 * DAY - 1, 0.1 / 3),
+        (30 * DAY, 0.1 / 4),
+        (9_999 * DAY, 0.1 / 4),
+    ],
+)
+def test_being_recent_counts_in_four_steps_each_edge_belonging_to_the_older(
+    age_ms: int, score: float
+) -> None:
+    assert recency(age_ms) == score
