@@ -14,7 +14,7 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain
-from collectord.cli.streams import discard_output, prepare_streams
+from collectord.cli.streams import flush_or_discard, prepare_streams
 from collectord.errors import CollectordError
 
 # Command → (module, attribute, help line); a test holds the help lines against the commands' own.
@@ -110,13 +110,14 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (Exception, KeyboardInterrupt) as error:
-        discard_output()
+        flush_or_discard()
         if _TRACEBACK in arguments:
             from traceback import print_exc
 
             print_exc()
         with suppress(OSError):  # there may be no standard error to say it on
             _explain(error)
+        flush_or_discard()
         return _exit_code(error)
 
 

@@ -13,6 +13,7 @@ import click
 
 Progress = Callable[[int, int], None]
 
+_UNBOUNDED = 10_000
 # What json.dumps leaves as it is and a terminal, a line reader or an encoder could trip over.
 _UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -55,7 +56,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     drawn = Table(*headers, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         drawn.add_row(*[Text(printable(cell)) for cell in row])
-    Console().print(drawn)
+    # As wide as it needs: a name that was cut short cannot be copied into the next command.
+    Console(width=_UNBOUNDED).print(drawn)
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -72,9 +74,11 @@ def progress_bar(what: str) -> Iterator[Progress]:
         yield lambda _done, _total: None
         return
     from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total or None)
 

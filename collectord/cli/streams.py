@@ -23,10 +23,11 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def discard_output() -> None:
-    """Write out what waits to be, and if it cannot be, keep the interpreter from trying again at its end."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def flush_or_discard() -> None:
+    """Write out what waits to be; where it cannot be, keep the interpreter from trying again at its end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

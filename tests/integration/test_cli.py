@@ -7,59 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import pytest
 
 from collectord.fs import StateLock
+from tests.support.cli import Cli
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
-
-
-class Cli:
-    """Runs collectord on one repo, with a home of its own."""
-
-    def __init__(self, repo: Path, home: Path) -> None:
-        self.repo, self.home = repo, home
-
-    def __call__(
-        self, *args: str, cwd: Path | None = None, repo: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        named = ["--repo", str(self.repo)] if repo else []
-        environ = {"PATH": os.environ["PATH"], "HOME": str(self.home)}
-        return subprocess.run(
-            [sys.executable, "-m", "collectord", *named, *args],
-            capture_output=True,
-            text=True,
-            env=environ,
-            cwd=cwd or self.home,
-            timeout=120,
-            check=False,
-        )
-
-    def ok(self, *args: str) -> str:
-        done = self(*args)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    """collectord on the `universe` corpus, not ingested yet."""
-    repo, home = tmp_path / "repo", tmp_path / "home"
-    repo.mkdir()
-    home.mkdir()
-    with tarfile.open(GOLDEN / "universe.tar.gz") as tar:
-        tar.extractall(repo, filter="tar")
-    return Cli(repo, home)
-
-
-@pytest.fixture
-def ingested(cli: Cli) -> Cli:
-    """collectord on the `universe` corpus, ingested."""
-    cli.ok("ingest")
-    return cli
 
 
 def test_ingest_names_what_wants_an_eye_and_ends_with_the_counts(cli: Cli) -> None:
