@@ -65,7 +65,9 @@ class Pool:
             _merge(best, group, similarity, started_ms, n, leave_out)
         if len(best) < n or -best[-1][0] <= _RECENCY[0]:
             _merge(best, self._recent, 0.0, started_ms, n, leave_out, seen={c.sequence for _, c in best})
-        return [candidate.sequence for candidate in sorted(c for _, c in best)]
+        # Two runs can share time and run_id: sorting is stable, and the better score then stays in front.
+        chosen = sorted((candidate for _, candidate in best), key=_by_time)
+        return [candidate.sequence for candidate in chosen]
 
     def _groups_by_similarity(self, tags: Tags) -> Iterator[tuple[float, list[Candidate]]]:
         """The groups that share a tag, the most similar first; the Jaccard follows from three counts."""
@@ -76,6 +78,10 @@ class Pool:
         for similarity in sorted(alike, reverse=True):
             for other in alike[similarity]:
                 yield similarity, self._groups[other]
+
+
+def _by_time(candidate: Candidate) -> tuple[int, str]:
+    return candidate.negative_started_ms, candidate.run_id
 
 
 def _merge(

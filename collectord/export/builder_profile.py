@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-from collectord.cyntra.jsonio import JsonObject, ascii_json
+from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.planner_input import issue_input, rebuilt_parts, row_tags
 from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row
-from collectord.cyntra.summary import with_population
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
@@ -26,21 +25,16 @@ from collectord.export.planned import (
 from collectord.model import WORLD, IndexedRun
 
 Issues = Mapping[str, JsonObject]
-UniverseOf = Callable[[str], Universe]
 
 
 def plan_builder(
-    found: Sequence[IndexedRun],
-    options: ExportOptions,
-    universe: Universe,
-    issues: Issues,
-    universe_of: UniverseOf,
+    found: Sequence[IndexedRun], options: ExportOptions, universe: Universe, issues: Issues
 ) -> PlannedDataset:
     """Every summary is a row, fab-world ones only with `include_world`; Beads is joined as it is today.
 
-    `found` is ordered by kind and name; `universe_of` gives a universe by name, for world runs.
+    `found` is ordered by kind and name.
     """
-    runs = [_with_population(run, universe_of) for run in found if run.kind != WORLD or options.include_world]
+    runs = [run for run in found if run.kind != WORLD or options.include_world]
     runs = sorted(runs, key=lambda run: (run.started_ms, run.run_id))
     judged = [(run, reason_left_out(run, options)) for run in runs]
     rows = _Rows([run for run in runs if run.encodable], options, universe, issues)
@@ -57,14 +51,6 @@ def reason_left_out(run: IndexedRun, options: ExportOptions) -> str | None:
     if run.job_type == "fab-world" and not options.include_world:
         return FAB_WORLD
     return None if run.encodable else NOT_ENCODABLE
-
-
-def _with_population(run: IndexedRun, universe_of: UniverseOf) -> IndexedRun:
-    if run.kind != WORLD:
-        return run
-    summary = json.loads(run.summary)
-    universe = universe_of(summary["universe_id"])
-    return replace(run, summary=ascii_json(with_population(summary, universe.populations)))
 
 
 @dataclass(frozen=True)

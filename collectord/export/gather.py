@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 
+from collectord.cyntra.jsonio import ascii_json
+from collectord.cyntra.summary import with_population
+from collectord.cyntra.universe import Universe
 from collectord.export.builder_profile import plan_builder
 from collectord.export.dispatch_profile import plan_dispatch
 from collectord.export.manifests import Manifests
@@ -13,6 +19,7 @@ from collectord.export.planned import PlannedDataset
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader, Revisions
+from collectord.model import WORLD, IndexedRun
 from collectord.sources.beads import read_beads
 from collectord.sources.universe import load_universe
 
@@ -25,10 +32,24 @@ def plan_dataset(
     The builder profile joins the Beads file of today, as the kernel's builder does.
     """
     universe = load_universe(repo, options.universe)
+    universe_of = lru_cache(maxsize=256)(partial(_universe_of_world, repo))
+    runs = reader.runs(builder=options.profile == BUILDER, only=only)
+    found = [_with_population(run, universe_of) if options.include_world else run for run in runs]
     if options.profile == BUILDER:
-        found = list(reader.runs(builder=True, only=only))
-        universe_of = lru_cache(maxsize=256)(lambda name: load_universe(repo, name))
-        return plan_builder(found, options, universe, read_beads(repo) or {}, universe_of)
-    found = list(reader.runs(only=only))
+        return plan_builder(found, options, universe, read_beads(repo) or {})
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
     return plan_dispatch(found, options, universe, issues, ends, Manifests(reader))
+
+
+def _universe_of_world(repo: Path, name: str) -> Universe:
+    # A world run without a universe is in none; only a person's silence means the repo's own.
+    return load_universe(repo, name) if name else Universe(name)
+
+
+def _with_population(run: IndexedRun, universe_of: Callable[[str], Universe]) -> IndexedRun:
+    """A world run with the width that its universe gives its swarm; the universe may come after the run."""
+    if run.kind != WORLD:
+        return run
+    summary = json.loads(run.summary)
+    universe = universe_of(summary["universe_id"])
+    return replace(run, summary=ascii_json(with_population(summary, universe.populations)))

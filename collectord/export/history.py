@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -12,7 +12,7 @@ from collectord.cyntra.rows import HistoryRun, history_run
 from collectord.cyntra.similar import Candidate, Pool
 from collectord.cyntra.values import texts
 
-PoolKey = tuple[str, str | None, str | None]
+PoolKey = tuple[str, Hashable, Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +83,9 @@ def pool_key(summary: JsonObject) -> PoolKey:
     return job_type, _name(summary.get("world_id")), _name(summary.get("objective_id"))
 
 
-def _name(value: object) -> str | None:
-    return None if value is None else canonical(value)
+def _name(value: object) -> Hashable:
+    # The kernel compares the values themselves: 1 equals true, and NaN equals nothing, itself included.
+    if isinstance(value, list | dict):
+        return (canonical(value),)
+    # The parser gives one and the same NaN each time, and a dict would find it by identity.
+    return object() if value != value else value

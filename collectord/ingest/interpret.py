@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from collectord.cyntra import dispatch
-from collectord.cyntra.jsonio import JsonObject, Unparsable, is_encodable, parse_object
+from collectord.cyntra.jsonio import JsonObject, Unparsable, drop_non_finite, is_encodable, parse_object
 from collectord.cyntra.planner_input import recorded_input, swarm_ids_of
 from collectord.cyntra.summary import archive_summary, world_summary
 from collectord.cyntra.times import is_writable_ms
@@ -100,8 +101,9 @@ def _run(kind: str, observation: Observation, parsed: Parsed) -> Run | None:
 def _world_run(observation: Observation, parsed: Parsed) -> Run | None:
     context = parsed.documents.get("context.json")
     manifest = parsed.get("manifest.json")
-    summary = world_summary(observation.name, manifest, context, observation.dir_mtime_ns)
-    if summary is None or not is_writable_ms(summary["started_ms"]):
+    made = partial(world_summary, observation.name, manifest, dir_mtime_ns=observation.dir_mtime_ns)
+    built, summary = made(context), made(drop_non_finite(context))
+    if built is None or summary is None or not is_writable_ms(summary["started_ms"]):
         return None
     started, duration = summary["started_ms"], summary["runtime"]["duration_ms"]
     return Run(
@@ -124,9 +126,9 @@ def _world_run(observation: Observation, parsed: Parsed) -> Run | None:
         ends_in_event_log=False,
         input_state=dispatch.InputState.ABSENT,
         hash_state=dispatch.HashState.ABSENT,
-        encodable=is_encodable(summary),
+        encodable=is_encodable([summary, built]),
         summary=summary,
-        builder_summary=summary,
+        builder_summary=built,
         label=None,
     )
 

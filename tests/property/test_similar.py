@@ -31,7 +31,7 @@ def _naive(
 
     places = [i for i in range(len(runs)) if i != leave_out]
     best = sorted(places, key=lambda i: (-score(runs[i]), -runs[i][0], runs[i][1], i))[:n]
-    return sorted(best, key=lambda i: (-runs[i][0], runs[i][1], i))
+    return sorted(best, key=lambda i: (-runs[i][0], runs[i][1]))
 
 
 @given(
