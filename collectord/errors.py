@@ -40,6 +40,18 @@ class IndexDamaged(CollectordError):
     """The index answered with an I/O error or a corrupt page; nothing is retried over it."""
 
 
+class IndexFull(CollectordError):
+    """There was no room to write; nothing of the transaction was kept."""
+
+
+class IndexBusy(CollectordError):
+    """Another process holds the index for longer than a writer waits; nothing was written."""
+
+
+class IndexUnusable(CollectordError):
+    """The index cannot be opened or written: rights, or a folder that went away."""
+
+
 class IndexTooNew(CollectordError):
     """The index was written by a newer collectord."""
 

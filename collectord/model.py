@@ -164,7 +164,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One revision of a directory, read and understood: what ingest hands to the index."""
+    """One revision of a directory, read and understood: what ingest hands to the index.
+
+    `whole`: there is a manifest, and the core files that are there parse; settling waits for that.
+    """
 
     kind: str
     name: str
@@ -174,6 +177,7 @@ class Reading:
     dir_mtime_ns: int
     files: tuple[CoreFile, ...]
     run: Run | None
+    whole: bool
 
 
 @dataclass(frozen=True, slots=True)

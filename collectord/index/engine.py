@@ -12,9 +12,18 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from collectord.errors import CollectordError, IndexDamaged, IndexMissing
+from collectord.errors import (
+    CollectordError,
+    IndexBusy,
+    IndexDamaged,
+    IndexFull,
+    IndexMissing,
+    IndexUnusable,
+)
 
 BUSY_TIMEOUT_MS = 5000
+# The shared memory of the log grows by truncating a file: a full disk shows itself there in this way.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
 def open_engine(path: Path, *, read_only: bool) -> Engine:
@@ -66,15 +75,15 @@ def explain(path: Path, error: BaseException) -> CollectordError:
     """The error as a sentence for a person, IndexDamaged where the file can no longer be trusted."""
     code = getattr(error, "sqlite_errorname", "") or ""
     said = f"{path}: {error}"
+    if code.startswith(_FULL):
+        return IndexFull(f"{said}; the disk is full: free some space and run the command again")
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR")):
         return IndexDamaged(
             f"{said} ({code}); the index is damaged or its disk is failing: "
             "stop the daemon, check the disk, then run `collectord db check`"
         )
-    if code.startswith("SQLITE_FULL"):
-        return CollectordError(f"{said}; the disk is full: free some space and run the command again")
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return CollectordError(f"{said}; another process is writing to the index: try again in a moment")
+        return IndexBusy(f"{said}; another process is writing to the index: try again in a moment")
     if code.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return CollectordError(f"{said}; check the rights of the file and of its folder")
+        return IndexUnusable(f"{said}; check the rights of the file and of its folder")
     return CollectordError(said)

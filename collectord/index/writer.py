@@ -22,7 +22,10 @@ KnownKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A directory that was looked at and not read into a revision: ignored, quarantined or only touched."""
+    """A directory that was looked at and not read into a revision: ignored, quarantined or only touched.
+
+    `tries` is how often it was tried in vain for this.
+    """
 
     kind: str
     name: str
@@ -30,6 +33,7 @@ class Seen:
     signature: str | None
     reason: str | None = None
     detail: str | None = None
+    tries: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,7 @@ class _Plan:
         before = known or Known(seen.kind, seen.name, "", None, None, None, None, None, 0)
         state = before.state if touched else str(seen.outcome)
         reason = before.reason if touched else seen.reason
-        tries = before.tries + 1 if seen.outcome is OutcomeKind.QUARANTINED else 0
+        tries = before.tries + seen.tries if seen.outcome is OutcomeKind.QUARANTINED else 0
         after = replace(
             before, state=state, reason=reason, signature=seen.signature, gone_ms=None, tries=tries
         )

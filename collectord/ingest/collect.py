@@ -54,30 +54,57 @@ def collect(
     """
     key = readable_name(name)
     if key != name:
-        return _seen(kind, key, OutcomeKind.QUARANTINED, "name: not UTF-8")
+        return undecodable(kind, key)
     try:
         before = archive.observe(root, name, max_entries=limits.entries)
-        if known is not None and known.signature == before.signature and known.gone_ms is None:
+        if is_known(known, before.signature):
             return None
         if is_young(before):
             return NotYet(Outcome(name, OutcomeKind.SETTLING, "still being written"))
-        return _read(root, before, limits, kind)
+        if worktree := worktree_in_place(kind, before):
+            return worktree
+        change = read(root, before, limits, kind)
+        after = archive.observe(root, name, max_entries=limits.entries)
     except archive.Vanished:
         return NotYet(Outcome(name, OutcomeKind.VANISHED, "went away while it was read"))
     except archive.ArchiveRefused as refusal:
-        return _seen(kind, name, OutcomeKind.QUARANTINED, f"directory: {refusal.reason}")
+        return _seen(kind, name, OutcomeKind.QUARANTINED, refused_directory(refusal))
+    if after.signature != before.signature:
+        return NotYet(Outcome(name, OutcomeKind.SETTLING, "changed while it was read"))
+    return change
 
 
-def _read(root: ArchiveRoot, before: Observation, limits: ReadLimits, kind: str) -> Collected:
+def undecodable(kind: str, key: str) -> Seen:
+    """The change for a directory whose name no database can hold as it is; `key` is the name readable."""
+    return _seen(kind, key, OutcomeKind.QUARANTINED, "name: not UTF-8")
+
+
+def is_known(known: Known | None, signature: str) -> bool:
+    """Whether the index has the directory as it looks now."""
+    return known is not None and known.signature == signature and known.gone_ms is None
+
+
+def worktree_in_place(kind: str, seen: Observation) -> Seen | None:
+    """The change for a git worktree that was moved among the archives; None for all else."""
+    if not seen.has(".git"):
+        return None
+    return _seen(kind, seen.name, OutcomeKind.IGNORED, "a git worktree, not an archive", seen.signature)
+
+
+def refused_directory(refusal: archive.ArchiveRefused) -> str:
+    """The reason under which a directory that cannot be read as an archive is kept."""
+    return f"directory: {refusal.reason}"
+
+
+def read(root: ArchiveRoot, before: Observation, limits: ReadLimits, kind: str) -> Change:
+    """The change that a directory makes to the index, read once; raises Vanished and ArchiveRefused.
+
+    The bytes are worth nothing unless another observation after the read has the signature of `before`.
+    """
     name = before.name
-    if before.has(".git"):
-        return _seen(kind, name, OutcomeKind.IGNORED, "a git worktree, not an archive", before.signature)
     artifacts = archive.read_core(
         root, name, CORE_FILES[kind], max_bytes=limits.json_bytes, allow_hard_links=limits.hard_links
     )
-    after = archive.observe(root, name, max_entries=limits.entries)
-    if after.signature != before.signature:
-        return NotYet(Outcome(name, OutcomeKind.SETTLING, "changed while it was read"))
     if reason := refused(artifacts):
         return _seen(kind, name, OutcomeKind.QUARANTINED, reason, before.signature)
     return interpret(kind, before, artifacts)

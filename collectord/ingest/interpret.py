@@ -69,13 +69,8 @@ def interpret(kind: str, observation: Observation, artifacts: Artifacts) -> Read
         dir_mtime_ns=observation.dir_mtime_ns,
         files=artifacts.files,
         run=run,
+        whole="manifest.json" in parsed.documents and not parsed.unparsable,
     )
-
-
-def is_whole(kind: str, artifacts: Artifacts) -> bool:
-    """Whether the core files that are there parse, and there is a manifest: what settling waits for."""
-    parsed = parse(artifacts)
-    return "manifest.json" in parsed.documents and not parsed.unparsable
 
 
 def _has_core(kind: str, artifacts: Artifacts) -> bool:
