@@ -11,12 +11,11 @@ from typing import Any
 
 from tests.support.made_planner import planner_text
 from tests.support.made_text import dump, iso, put_in
-from tests.support.made_values import MODELS, Issue, MadeRun
+from tests.support.made_values import Issue, MadeRun
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 _MODEL_ARCHIVE = ".cyntra/archives/wc-123-20261123T181349Z"
 _PROMPT_ARCHIVE = ".cyntra/archives/wc-145-20261123T181401Z"
-_GATES = ("test", "typecheck", "lint")
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,8 @@ def _manifest(run: MadeRun, model: Model) -> dict[str, Any]:
         "branch_name": f"wc/{issue.id}/{name}",
         "issue": {**model.manifest["issue"], **about, "tags": list(issue.tags)},
         "toolchain": run.toolchain,
-        "toolchain_config": {"model": MODELS[run.toolchain]},
+        "toolchain_config": {"model": run.route.model},
+        "quality_gates": dict(run.route.gates),
         "speculate_mode": run.width > 1,
         "speculate_tag": f"spec-{run.toolchain}" if run.width > 1 else None,
     }
@@ -133,7 +133,7 @@ def _proof(run: MadeRun, model: Model) -> dict[str, Any]:
     proof["verification"] = _verification(run, proof["verification"]["gates"])
     proof["metadata"].update(
         toolchain=run.toolchain,
-        model=MODELS[run.toolchain],
+        model=run.route.model,
         started_at=iso(run.started_ms + 3, 492),
         completed_at=iso(run.finished_ms, 313),
         duration_ms=took,
@@ -145,6 +145,7 @@ def _proof(run: MadeRun, model: Model) -> dict[str, Any]:
 def _verification(run: MadeRun, gates: dict[str, Any]) -> dict[str, Any]:
     if run.status == "crashed":
         return {"gates": {}, "all_passed": False, "blocking_failures": []}
+    gates = {name: gates.get(name, gates["test"]) for name, _ in run.route.gates}
     if run.failed_gate:
         told = {"passed": False, "exit_code": 1, "fail_codes": [run.failed_gate]}
         gates[run.failed_gate] = {**gates[run.failed_gate], **told}
@@ -157,7 +158,7 @@ def _rollout(run: MadeRun, model: Model) -> dict[str, Any]:
     failures = [run.failed_gate] if run.failed_gate else []
     name = run.workcell_id
     rollout.update(rollout_id=f"ro_{name}", workcell_id=name, issue_id=run.issue.id)
-    rollout["policy"].update(toolchain=run.toolchain, model=MODELS[run.toolchain])
+    rollout["policy"].update(toolchain=run.toolchain, model=run.route.model)
     rollout["trajectory"]["commands_executed"] = _commands(run)
     rollout["outcomes"]["verification"] = {"all_passed": not failures, "blocking_failures": failures}
     rollout["scores"]["duration_ms"] = run.duration_ms - 3
@@ -190,7 +191,8 @@ def _marker(run: MadeRun, model: Model) -> dict[str, Any]:
 
 
 def _logs(run: MadeRun) -> dict[str, str]:
-    gates = {} if run.status in ("crashed", "timeout") else dict.fromkeys(_GATES, "passed")
+    names = () if run.status in ("crashed", "timeout") else [name for name, _ in run.route.gates]
+    gates = dict.fromkeys(names, "passed")
     if run.failed_gate:
         gates[run.failed_gate] = "failed"
     told = {f"{name}.log": f"== STDOUT ==\n{end}\n\n== STDERR ==\n" for name, end in gates.items()}
@@ -201,5 +203,5 @@ def _named(text: str, run: MadeRun) -> str:
     return (
         text.replace("wc-145-20261123T181401Z", run.workcell_id)
         .replace("Frontier policy bench genome", run.issue.title)
-        .replace("claude-opus-4-5-20251101", MODELS[run.toolchain])
+        .replace("claude-opus-4-5-20251101", run.route.model)
     )

@@ -12,7 +12,7 @@ from typing import Any
 from collectord.cyntra.dispatch import input_hash
 from collectord.cyntra.keywords import extract_keywords
 from tests.support.made_text import dump, iso, put_in
-from tests.support.made_values import TIMEOUT_S, MadeRun
+from tests.support.made_values import MadeRun
 
 
 def planner_text(run: MadeRun, real: dict[str, Any], *, recorded: bool) -> str:
@@ -22,7 +22,7 @@ def planner_text(run: MadeRun, real: dict[str, Any], *, recorded: bool) -> str:
         **planner["executed_plan"],
         "swarm_id_executed": run.swarm_id,
         "max_candidates_executed": run.width,
-        "timeout_seconds_executed": TIMEOUT_S[run.toolchain],
+        "timeout_seconds_executed": run.route.timeout_s,
     }
     if not recorded:
         del planner["planner_input"], planner["planner_action"]
@@ -64,7 +64,7 @@ def _planner_input(run: MadeRun, real: dict[str, Any]) -> dict[str, Any]:
 
 
 def _planner_action(run: MadeRun, real: dict[str, Any], digest: str) -> dict[str, Any]:
-    minutes = TIMEOUT_S[run.toolchain] // 60
+    minutes = run.route.timeout_s // 60
     bins = {"max_candidates_bin": run.width, "max_minutes_bin": minutes, "max_iterations_bin": "NA"}
     chosen = {"created_at": iso(run.started_ms), "swarm_id": run.swarm_id, "budgets": bins}
     return {**real, **chosen, "input_hash": digest}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import accumulate
 
-from tests.support.made_values import TIMEOUT_S, Issue, MadeRun, stamp_of
+from tests.support.made_values import MODELS, TIMEOUT_S, Issue, MadeRun, Route, stamp_of
 
 WORDS = (
     "archive",
@@ -66,14 +67,21 @@ OTHER_TAGS = ("kernel", "architecture", "bug", "docs", "performance", "security"
 _AREA_WEIGHTS = tuple(accumulate(1 / (rank + 2) for rank in range(len(AREAS))))
 _OTHER_WEIGHTS = tuple(accumulate(1 / (rank + 1) for rank in range(len(OTHER_TAGS))))
 WIDTHS = {"low": 1, "medium": 1, "high": 2, "critical": 3}
+Router = Callable[[Issue, random.Random], Route]
+
+
+def by_model_config(issue: Issue, dice: random.Random) -> Route:
+    """As the configuration of the `kernel-run` corpus has it."""
+    toolchain = _toolchain(dice, issue)
+    return Route(toolchain, WIDTHS[issue.risk], MODELS[toolchain], TIMEOUT_S[toolchain])
 
 
 class Runs:
     """An endless stream of runs in order of dispatch; the first n do not depend on how many are asked for."""
 
-    def __init__(self, seed: int) -> None:
-        self._dice = random.Random(seed)
-        self._now_ms, self._number = START_MS, 0
+    def __init__(self, seed: int, *, start_ms: int = START_MS, route: Router = by_model_config) -> None:
+        self._dice, self._route = random.Random(seed), route
+        self._now_ms, self._number = start_ms, 0
         self._busy_until: dict[str, int] = {}
         self._to_retry: deque[str] = deque()
         self._in_flight: list[MadeRun] = []
@@ -130,12 +138,12 @@ class Runs:
 
     def _dispatch(self, issue: Issue) -> MadeRun:
         dice = self._dice
-        toolchain, width = _toolchain(dice, issue), WIDTHS[issue.risk]
-        limit_ms = TIMEOUT_S[toolchain] * 1000
+        route = self._route(issue, dice)
+        limit_ms = route.timeout_s * 1000
         status = dice.choices(["success", "failed", "crashed", "timeout"], [80, 11, 4, 5])[0]
         took_ms = min(limit_ms - 1, int(dice.lognormvariate(13.5, 0.8)))
         stamp = stamp_of(self._now_ms)
-        name = f"wc-{issue.id}-{stamp}" + (f"-spec-{toolchain}" if width > 1 else "")
+        name = f"wc-{issue.id}-{stamp}" + (f"-spec-{route.toolchain}" if route.width > 1 else "")
         return MadeRun(
             number=self._number,
             workcell_id=name,
@@ -144,9 +152,8 @@ class Runs:
             started_ms=self._now_ms,
             duration_ms=limit_ms if status == "timeout" else took_ms,
             status=status,
-            toolchain=toolchain,
-            width=width,
-            failed_gate=dice.choice(["test", "typecheck", "lint"]) if status == "failed" else None,
+            route=route,
+            failed_gate=dice.choice([name for name, _ in route.gates]) if status == "failed" else None,
             history=self._similar(issue),
         )
 

@@ -16,6 +16,17 @@ def stamp_of(ms: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """What the kernel's configuration makes of one issue; `gates` are name → command."""
+
+    toolchain: str
+    width: int
+    model: str
+    timeout_s: int
+    gates: tuple[tuple[str, str], ...] = (("test", "true"), ("typecheck", "true"), ("lint", "true"))
+
+
+@dataclass(frozen=True, slots=True)
 class Issue:
     """What Beads holds of an issue; `attempts` are its failures so far."""
 
@@ -43,10 +54,19 @@ class MadeRun:
     started_ms: int
     duration_ms: int
     status: str
-    toolchain: str
-    width: int
+    route: Route
     failed_gate: str | None
     history: tuple[MadeRun, ...] = field(repr=False)
+
+    @property
+    def toolchain(self) -> str:
+        """The toolchain that ran."""
+        return self.route.toolchain
+
+    @property
+    def width(self) -> int:
+        """How many candidates ran."""
+        return self.route.width
 
     @property
     def finished_ms(self) -> int:
@@ -61,6 +81,6 @@ class MadeRun:
     @property
     def action(self) -> dict[str, Any]:
         """The executed action as summaries show it."""
-        minutes = TIMEOUT_S[self.toolchain] // 60
+        minutes = self.route.timeout_s // 60
         width = {"swarm_id": self.swarm_id, "max_candidates": self.width}
         return {**width, "max_minutes": minutes, "max_iterations": None}
