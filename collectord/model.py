@@ -129,6 +129,43 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a manifest shows of the environment that its run had; None where it shows nothing.
+
+    `domain` is the one that genomes and control modes are chosen by, `gates` are (name, command),
+    `universe_defaults` are (swarm, objective). A value that something else than the environment decided is
+    None, with its name in `overridden`.
+    """
+
+    toolchain: str | None = None
+    model: str | None = None
+    prompt_genome_id: str | None = None
+    domain: str | None = None
+    gates: tuple[tuple[str, str], ...] | None = None
+    control_mode: str | None = None
+    timeout_seconds: int | None = None
+    universe_id: str | None = None
+    universe_defaults: tuple[str | None, str | None] | None = None
+    swarm_ids: tuple[str, ...] | None = None
+    overridden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a run was dispatched for, as its manifest shows it: the key by which equal issues are found.
+
+    `tags` are sorted. `available_toolchains` is no part of the key: it is a cause of different labels.
+    """
+
+    job_type: str
+    risk: str | None = None
+    size: str | None = None
+    tool_hint: str | None = None
+    tags: tuple[str, ...] = ()
+    available_toolchains: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One executed run as derived from the artifacts of one revision; all texts are the run's own.
 
@@ -160,6 +197,8 @@ class Run:
     summary: dict[str, Any]
     builder_summary: dict[str, Any] | None
     label: Label | None
+    evidence: Evidence = Evidence()
+    situation: Situation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,3 +268,66 @@ class IndexedRun:
     summary: str
     label: Label | None
     artifacts: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """An environment as the index keeps it.
+
+    `origin` is `policy` for one that was read from the repo, `evidence` for one that only runs show.
+    """
+
+    fingerprint: str
+    origin: str
+    normaliser: int
+    digests: dict[str, str]
+    components: dict[str, Any]
+    unrecognised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentChange:
+    """One fingerprint followed another; `source` says how that is known: daemon, start or git."""
+
+    at_ms: int
+    before: str
+    after: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A longest stretch of runs under one environment.
+
+    `key` names it whatever its number becomes, `first_ms` and `last_ms` are dispatch times, `ended_ms` is
+    when the next environment or a manual cut took effect (None: nothing has ended it), `why` says what.
+    `strays` are runs in it that no environment explains.
+    """
+
+    number: int
+    key: str
+    fingerprint: str
+    origin: str
+    first_ms: int
+    last_ms: int
+    runs: int
+    ended_ms: int | None
+    why: str | None
+    strays: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something about the environment that a person should know.
+
+    `event` is a constant, `key` tells causes apart; the same cause stays one alert while it is open.
+    """
+
+    id: int
+    event: str
+    key: str
+    opened_ms: int
+    last_ms: int
+    resolved_ms: int | None
+    acked_ms: int | None
+    fields: dict[str, Any]

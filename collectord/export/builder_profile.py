@@ -19,6 +19,8 @@ from collectord.export.planned import (
     NOT_ENCODABLE,
     LazyRow,
     PlannedDataset,
+    RunKeys,
+    judge,
     row_key,
     universe_digest,
 )
@@ -28,16 +30,20 @@ Issues = Mapping[str, JsonObject]
 
 
 def plan_builder(
-    found: Sequence[IndexedRun], options: ExportOptions, universe: Universe, issues: Issues
+    found: Sequence[IndexedRun],
+    options: ExportOptions,
+    universe: Universe,
+    issues: Issues,
+    other_epoch: RunKeys = frozenset(),
 ) -> PlannedDataset:
     """Every summary is a row, fab-world ones only with `include_world`; Beads is joined as it is today.
 
-    `found` is ordered by kind and name.
+    `found` is ordered by kind and name. Runs in `other_epoch` are no rows and still stand in histories.
     """
     runs = [run for run in found if run.kind != WORLD or options.include_world]
     runs = sorted(runs, key=lambda run: (run.started_ms, run.run_id))
-    judged = [(run, reason_left_out(run, options)) for run in runs]
-    rows = _Rows([run for run in runs if run.encodable], options, universe, issues)
+    judged = [(run, judge(run, other_epoch, partial(reason_left_out, options=options))) for run in runs]
+    rows = _Rows([run for run in runs if run.encodable], options, universe, issues, other_epoch)
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=[run for run, reason in judged if reason is None],
@@ -59,13 +65,14 @@ class _Rows:
     options: ExportOptions
     universe: Universe
     issues: Issues
+    other_epoch: RunKeys
 
     def iterate(self) -> Iterator[LazyRow]:
         # A run is visible to rows that started later, not to those of the same millisecond.
         histories = Histories([Candidacy(run.summary, run.started_ms + 1) for run in self.runs])
         context = universe_digest(self.universe)
         for run in self.runs:
-            if reason_left_out(run, self.options) is None:
+            if judge(run, self.other_epoch, partial(reason_left_out, options=self.options)) is None:
                 yield self._row(run, json.loads(run.summary), histories, context)
 
     def _row(self, run: IndexedRun, summary: JsonObject, histories: Histories, context: str) -> LazyRow:

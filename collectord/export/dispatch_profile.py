@@ -33,6 +33,8 @@ from collectord.export.planned import (
     OTHER_SWARM,
     LazyRow,
     PlannedDataset,
+    RunKeys,
+    judge,
     row_key,
     universe_digest,
 )
@@ -48,11 +50,16 @@ def plan_dispatch(
     issues: IssueHistory,
     timeouts: Mapping[str, WorkcellEnd],
     manifests: Manifests,
+    other_epoch: RunKeys = frozenset(),
 ) -> PlannedDataset:
-    """Every run with an explicit plan is a row; `found` is ordered by kind and name."""
+    """Every run with an explicit plan is a row, but for those in `other_epoch`.
+
+    `found` is ordered by kind and name. What is no row still stands in the histories of others.
+    """
     complete = [_with_end(run, timeouts) for run in found]
     ordered = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
-    judged = [(run, reason_left_out(run, options, universe)) for run in ordered]
+    reason_of = partial(reason_left_out, options=options, universe=universe)
+    judged = [(run, judge(run, other_epoch, reason_of)) for run in ordered]
     selected = [run for run, reason in judged if reason is None]
     rows = _Rows(ordered, selected, options, universe, issues, manifests)
     return PlannedDataset(

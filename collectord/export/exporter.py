@@ -14,7 +14,8 @@ from collectord.export import snapshot
 from collectord.export.dataset import Progress, Written, meta_of, write_rows
 from collectord.export.gather import plan_dataset
 from collectord.export.options import ExportOptions
-from collectord.export.planned import PlannedDataset, runs_digest
+from collectord.export.planned import PlannedDataset, RunKeys, runs_digest
+from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
     Place,
     candidates,
@@ -65,9 +66,15 @@ def export_dataset(
     clock_ms: Callable[[], int],
     dry_run: bool = False,
     progress: Progress = lambda _done, _total: None,
+    provenance: Provenance = NO_PROVENANCE,
+    other_epoch: RunKeys = frozenset(),
 ) -> Exported:
-    """Write the dataset of the index and publish it, unless a published one has the same content."""
-    export = _Export(plan_dataset(reader, repo, options), options, target, progress)
+    """Write the dataset of the index and publish it, unless a published one has the same content.
+
+    `other_epoch` are the runs that `options.epoch` and `options.environment` leave out.
+    """
+    planned = plan_dataset(reader, repo, options, other_epoch=other_epoch)
+    export = _Export(planned, options, target, progress, provenance)
     if dry_run:
         return export.result(None, export.write(None), is_new=False)
     if there := export.find_published():
@@ -88,6 +95,7 @@ class _Export:
     options: ExportOptions
     target: Target
     progress: Progress
+    provenance: Provenance
     computed: int = 0
     reused: int = 0
 

@@ -15,7 +15,7 @@ from collectord.export.builder_profile import plan_builder
 from collectord.export.dispatch_profile import plan_dispatch
 from collectord.export.manifests import Manifests
 from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.planned import PlannedDataset
+from collectord.export.planned import PlannedDataset, RunKeys
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader, Revisions
@@ -25,20 +25,25 @@ from collectord.sources.universe import load_universe
 
 
 def plan_dataset(
-    reader: IndexReader, repo: Path, options: ExportOptions, only: Revisions | None = None
+    reader: IndexReader,
+    repo: Path,
+    options: ExportOptions,
+    only: Revisions | None = None,
+    other_epoch: RunKeys = frozenset(),
 ) -> PlannedDataset:
     """The dataset of the index as it is, or of exactly the revisions in `only`.
 
-    The builder profile joins the Beads file of today, as the kernel's builder does.
+    Runs in `other_epoch` are looked at and become no rows. The builder profile joins the Beads file of
+    today, as the kernel's builder does.
     """
     universe = load_universe(repo, options.universe)
     universe_of = lru_cache(maxsize=256)(partial(_universe_of_world, repo))
     runs = reader.runs(builder=options.profile == BUILDER, only=only)
     found = [_with_population(run, universe_of) if options.include_world else run for run in runs]
     if options.profile == BUILDER:
-        return plan_builder(found, options, universe, read_beads(repo) or {})
+        return plan_builder(found, options, universe, read_beads(repo) or {}, other_epoch)
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
-    return plan_dispatch(found, options, universe, issues, ends, Manifests(reader))
+    return plan_dispatch(found, options, universe, issues, ends, Manifests(reader), other_epoch)
 
 
 def _universe_of_world(repo: Path, name: str) -> Universe:

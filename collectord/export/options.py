@@ -13,12 +13,18 @@ DISPATCH = "dispatch"
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """`universe` None means the repo's own; `n_similar` is the length of a history."""
+    """`universe` None means the repo's own; `n_similar` is the length of a history.
+
+    `epoch` is the number of the only epoch whose runs become rows, `environment` the fingerprint of the only
+    environment; None for all.
+    """
 
     profile: str = DISPATCH
     n_similar: int = RECORDED_N_SIMILAR
     universe: str | None = None
     include_world: bool = False
+    epoch: int | None = None
+    environment: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The options as they stand in snapshot.json."""
@@ -27,11 +33,18 @@ class ExportOptions:
             "n_similar": self.n_similar,
             "universe": self.universe,
             "include_world": self.include_world,
+            "epoch": self.epoch,
+            "environment": self.environment,
         }
 
 
 def options_from_json(value: dict[str, Any]) -> ExportOptions:
     """The options that a snapshot names; raises KeyError or TypeError where it names none."""
     return ExportOptions(
-        str(value["profile"]), int(value["n_similar"]), value["universe"], bool(value["include_world"])
+        str(value["profile"]),
+        int(value["n_similar"]),
+        value["universe"],
+        bool(value["include_world"]),
+        value.get("epoch"),
+        value.get("environment"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -19,6 +19,12 @@ NO_PLAN = "no_executed_plan"
 NOT_ENCODABLE = "not_encodable"
 OTHER_SWARM = "swarm_not_in_action_space"
 FAB_WORLD = "fab_world"
+OTHER_EPOCH = "other_epoch"
+_NOT_ASKED_FOR = frozenset({FAB_WORLD, OTHER_EPOCH})
+
+
+# (kind, name) of directories.
+RunKeys = Set[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +51,23 @@ class PlannedDataset:
     @property
     def left_out(self) -> dict[str, int]:
         """How many runs could have been rows and are not, by reason."""
-        return dict(sorted(Counter(reason for _, reason in self.rejects if reason != FAB_WORLD).items()))
+        return dict(sorted(Counter(self._reasons(asked_for=True)).items()))
 
     @property
     def not_selected(self) -> dict[str, int]:
         """How many runs the options do not ask for, by reason."""
-        return dict(Counter(reason for _, reason in self.rejects if reason == FAB_WORLD))
+        return dict(sorted(Counter(self._reasons(asked_for=False)).items()))
+
+    def _reasons(self, *, asked_for: bool) -> Iterator[str]:
+        return (reason for _, reason in self.rejects if (reason not in _NOT_ASKED_FOR) == asked_for)
+
+
+def judge(
+    run: IndexedRun, other_epoch: RunKeys, reason_left_out: Callable[[IndexedRun], str | None]
+) -> str | None:
+    """Why a run is no row, or None; what the options do not ask for goes before what is wrong with it."""
+    reason = reason_left_out(run)
+    return OTHER_EPOCH if reason != FAB_WORLD and (run.kind, run.name) in other_epoch else reason
 
 
 def row_key(*parts: object) -> bytes:

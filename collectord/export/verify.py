@@ -17,6 +17,7 @@ from collectord.export import snapshot
 from collectord.export.dataset import file_sha256, whole_rows
 from collectord.export.gather import plan_dataset
 from collectord.export.options import BUILDER, ExportOptions, options_from_json
+from collectord.export.planned import OTHER_EPOCH
 from collectord.index.reader import IndexReader, Revisions
 
 _ROW_KEYS = {"run_id", "started_ms", "planner_input", "tokens", "label_action", "split"}
@@ -166,11 +167,11 @@ def _check_rebuilt(
 ) -> None:
     try:
         options = options_from_json(document["options"])
-        only = _revisions(folder / snapshot.RUNS_FILE)
+        only, other_epoch = _revisions(folder / snapshot.RUNS_FILE)
     except (KeyError, TypeError, ValueError, OSError):
         findings.add(f"{snapshot.SNAPSHOT_FILE} and {snapshot.RUNS_FILE} do not say what to rebuild from")
         return
-    planned = plan_dataset(reader, repo, options, only)
+    planned = plan_dataset(reader, repo, options, only, other_epoch)
     known = len(planned.runs) + len(planned.rejects)
     if known != len(only):
         findings.add(f"{len(only) - known} of its {len(only)} runs are not in this index")
@@ -215,9 +216,13 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _revisions(path: Path) -> Revisions:
-    found = {}
+def _revisions(path: Path) -> tuple[Revisions, set[tuple[str, str]]]:
+    """The revision of every run that was looked at, and which of them were left out as of another epoch."""
+    found, other_epoch = {}, set()
     for line in _lines(path):
         run = json.loads(line)
-        found[run["kind"], run["workcell_id"]] = str(run["revision"])
-    return found
+        key = run["kind"], run["workcell_id"]
+        found[key] = str(run["revision"])
+        if run["left_out"] == OTHER_EPOCH:
+            other_epoch.add(key)
+    return found, other_epoch

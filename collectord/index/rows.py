@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from collectord.cyntra.evidence import evidence_json, situation_json
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index.codec import CODEC, pack_all
 from collectord.index.values import MAX_INT, db_int, db_real, db_text
@@ -79,6 +80,8 @@ def run_row(revision_id: int, run: Run) -> DbRow:
         "encodable": int(run.encodable),
         "summary": ascii_json(run.summary),
         "builder_summary": None if run.builder_summary is None else ascii_json(run.builder_summary),
+        "evidence": evidence_json(run.evidence),
+        "situation": None if run.situation is None else situation_json(run.situation),
     }
 
 

@@ -121,6 +121,8 @@ runs = Table(
     Column("encodable", Int, nullable=False),
     Column("summary", Text, nullable=False),
     Column("builder_summary", Text),
+    Column("evidence", Text),
+    Column("situation", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
     sqlite_strict=True,
@@ -207,5 +209,78 @@ daemon = Table(
     Column("beat_ms", Int, nullable=False),
     Column("stopped_ms", Int),
     Column("state", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+environments = Table(
+    "environments",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("normaliser", Int, nullable=False),
+    Column("digests", Text, nullable=False),
+    Column("components", Text, nullable=False),
+    Column("unrecognised", Text, nullable=False),
+    Column("first_seen_ms", Int, nullable=False),
+    sqlite_strict=True,
+)
+
+environment_observations = Table(
+    "environment_observations",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("fingerprint", Text, ForeignKey("environments.fingerprint"), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("since_ms", Int, nullable=False),
+    Column("seen_ms", Int, nullable=False),
+    Column("previous_ms", Int),
+    Column("commit_id", Text),
+    sqlite_strict=True,
+)
+
+epoch_cuts = Table(
+    "epoch_cuts",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("at_ms", Int, nullable=False),
+    Column("why", Text, nullable=False),
+    sqlite_strict=True,
+)
+
+sealed_epochs = Table(
+    "sealed_epochs",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("number", Int, nullable=False),
+    Column("closing_ms", Int, nullable=False),
+    Column("sealed_ms", Int),
+    Column("why_sealed", Text),
+    sqlite_strict=True,
+)
+
+epoch_snapshots = Table(
+    "epoch_snapshots",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("key", Text, ForeignKey("sealed_epochs.key"), nullable=False),
+    Column("path", Text, nullable=False),
+    Column("dataset_hash", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("published_ms", Int, nullable=False),
+    Column("superseded_ms", Int),
+    sqlite_strict=True,
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("event", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("opened_ms", Int, nullable=False),
+    Column("last_ms", Int, nullable=False),
+    Column("resolved_ms", Int),
+    Column("acked_ms", Int),
+    Column("fields", Text, nullable=False),
+    Index(None, "event", "key"),
     sqlite_strict=True,
 )

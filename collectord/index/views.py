@@ -16,7 +16,7 @@ from collectord.index.values import db_int, db_text
 from collectord.model import ARCHIVE, OutcomeKind
 
 DbRow = dict[str, Any]
-_UNTOLD = frozenset({"summary", "builder_summary"})
+_UNTOLD = frozenset({"summary", "builder_summary", "evidence", "situation"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import partial
 from hashlib import sha256
 
 from collectord.cyntra import dispatch
+from collectord.cyntra.evidence import evidence_of, situation_of
 from collectord.cyntra.jsonio import JsonObject, Unparsable, drop_non_finite, is_encodable, parse_object
 from collectord.cyntra.planner_input import recorded_input, swarm_ids_of
 from collectord.cyntra.summary import archive_summary, world_summary
@@ -163,6 +164,8 @@ def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
         summary=summary,
         builder_summary=built if built is None or is_writable_ms(built["started_ms"]) else None,
         label=_label(manifest),
+        evidence=evidence_of(manifest, summary["domain"]),
+        situation=situation_of(manifest) if manifest else None,
     )
 
 

@@ -124,3 +124,22 @@ def test_the_index_and_its_folder_are_for_their_owner_only(tmp_path: Path, setti
     app.ingest(settings)
     assert settings.state_dir.stat().st_mode & 0o777 == 0o700
     assert settings.index_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_of_an_older_index_keep_their_rows_and_show_no_evidence_yet(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite3"
+    _make(path, "0001")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO archives VALUES (1, 'archive', 'wc-1', 'indexed', NULL, 's', 1, 1, 1, 1, NULL, 0)"
+        )
+        connection.execute("INSERT INTO revisions VALUES (1, 1, 1, 'd', NULL, 1, 1)")
+        values = "1, 'r', NULL, 'code', 'code', 'failed', NULL, NULL, NULL, 1, 'mtime', NULL, 0, NULL, NULL"
+        more = "0, 0, 1, 'absent', 'absent', 1, '{}', NULL"
+        connection.execute(f"INSERT INTO runs VALUES ({values}, {more})")
+        connection.commit()
+    schema.upgrade(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT run_id, evidence, situation FROM runs").fetchall() == [
+            ("r", None, None)
+        ]
