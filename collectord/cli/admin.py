@@ -1,4 +1,4 @@
-"""`collectord config`, `collectord db` and `collectord quarantine`."""
+"""`collectord config` and `collectord db`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 
 from collectord import app
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, table, time_text
+from collectord.cli.output import emit_json, json_option, line, table
 from collectord.errors import CollectordError, ConfigError
 
 
@@ -97,25 +97,3 @@ def db_check(invocation: Invocation, as_json: bool) -> None:
         )
     if not as_json:
         line(f"{settings.index_path}: fine ({artifacts} artifacts have their digests)")
-
-
-@click.group(short_help="Archives that were not taken.")
-def quarantine() -> None:
-    """Archives that were not taken."""
-
-
-@quarantine.command("list")
-@json_option
-@click.pass_obj
-def quarantine_list(invocation: Invocation, as_json: bool) -> None:
-    """List them with their reasons; they are tried again when they change."""
-    found = app.quarantined(invocation.settings())
-    if as_json:
-        emit_json({"schema": "collectord.quarantine.v1", "quarantined": found})
-        return
-    table(
-        ("archive", "reason", "tries", "since"),
-        [(q["name"], q["reason"], str(q["tries"]), time_text(q["first_ms"])) for q in found],
-    )
-    if not found:
-        click.echo("nothing is in quarantine", err=True)

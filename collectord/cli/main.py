@@ -26,9 +26,10 @@ COMMANDS = {
     "runs": ("collectord.cli.listing", "runs", "List runs, the newest first."),
     "explain": ("collectord.cli.explaining", "explain", "Say what became of one archive, and why."),
     "stats": ("collectord.cli.views", "stats", "Count run summaries as the kernel's planner does."),
-    "quarantine": ("collectord.cli.admin", "quarantine", "Archives that were not taken."),
+    "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.admin", "db", "Upgrade or check the index."),
+    "service": ("collectord.cli.serving", "service", "Install collectord as a service."),
 }
 EPILOG = """Exit codes: 0 fine, 1 failed, 2 usage, 3 verification found a difference, 75 another instance \
 holds the lock, 78 bad configuration.

@@ -1,0 +1,102 @@
+"""`collectord service`: files for systemd and launchd. Nothing here talks to a service manager."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import complain, line
+
+if TYPE_CHECKING:
+    from collectord.app.service import ServiceFile
+
+
+@click.group(short_help="Install collectord as a service.")
+def service() -> None:
+    """Install collectord as a service."""
+
+
+def _which(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say whose service it is."""
+    system = click.option(
+        "--system/--user",
+        "system",
+        default=None,
+        help="Of the machine, or of you; default: --system for root, else --user.",
+    )
+    run_as = click.option("--run-as", metavar="USER", help="With --system; default: who owns the repo.")
+    return system(run_as(function))
+
+
+def _where(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where files go and what may be replaced."""
+    root = click.option("--root", type=click.Path(path_type=Path), help="Write below this folder, not /.")
+    force = click.option("--force", is_flag=True, help="Also a file that is not ours or was changed by hand.")
+    return root(force(function))
+
+
+def _file(invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None) -> ServiceFile:
+    from collectord.app.service import service_file
+
+    wanted = os.geteuid() == 0 if system is None else system
+    root = root.absolute() if root else None
+    return service_file(invocation.settings(), system=wanted, run_as=run_as, environ=os.environ, root=root)
+
+
+@service.command("print")
+@_which
+@click.pass_obj
+def service_print(invocation: Invocation, system: bool | None, run_as: str | None) -> None:
+    """Print the service file for this interpreter, repo and configuration."""
+    click.echo(_file(invocation, system, run_as, None).text, nl=False)
+
+
+@service.command("install")
+@_which
+@_where
+@click.pass_obj
+def service_install(
+    invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None, force: bool
+) -> None:
+    """Write the service file and say what to run next; again without a change it does nothing."""
+    from collectord.service.units import install
+
+    file = _file(invocation, system, run_as, root)
+    done = install(file.path, file.text, force=force)
+    line(f"{done} {file.path}")
+    if file.unheard:
+        complain(
+            f"the environment of this shell sets {', '.join(file.unheard)}, and the service will not see it: "
+            "write it into the configuration file"
+        )
+    _say_next("start it" if done == "created" else "start it again", file.next)
+
+
+@service.command("uninstall")
+@_which
+@_where
+@click.pass_obj
+def service_uninstall(
+    invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None, force: bool
+) -> None:
+    """Remove the service file and what enabled it; the index and the datasets stay."""
+    from collectord.service.units import uninstall
+
+    file = _file(invocation, system, run_as, root)
+    done = uninstall(file.path, force=force)
+    if done == "absent":
+        line(f"nothing to do: there is no {file.path}")
+        return
+    line(f"removed {file.path}")
+    _say_next("stop it", file.after_uninstall)
+
+
+def _say_next(what: str, commands: tuple[str, ...]) -> None:
+    line(f"to {what}:")
+    for command in commands:
+        line(f"  {command}")
