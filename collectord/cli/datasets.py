@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,13 @@ _TOLD = ("profile", "left_out", "not_selected", "input_hashes")
 @click.option("--n-similar", type=click.IntRange(0, 10_000), help="Similar runs in a history; default 8.")
 @click.option("--universe", help="Universe to name in rows that recorded none; default: the repo's own.")
 @click.option("--include-world/--no-include-world", default=None, help="Also fab-world runs; default no.")
+@click.option(
+    "--split-by",
+    type=click.Choice(["time", "issue"]),
+    default="time",
+    show_default=True,
+    help="By time as the kernel does, or all rows of an issue in one split.",
+)
 @click.option("--dry-run", is_flag=True, help="Compute the dataset and its hash, write nothing.")
 @json_option
 @click.pass_obj
@@ -35,6 +42,7 @@ def export(
     n_similar: int | None,
     universe: str | None,
     include_world: bool | None,
+    split_by: str,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -47,7 +55,9 @@ def export(
     asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
     settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})
     chosen = settings.config.export
-    options = ExportOptions(chosen.profile, chosen.n_similar, _universe(universe), chosen.include_world)
+    options = ExportOptions(
+        chosen.profile, chosen.n_similar, _universe(universe), chosen.include_world, split_by=split_by
+    )
     target = _target(out, settings.archives_dir)
     with progress_bar("writing rows") as progress:
         exported = app.export(settings, options, out=target, dry_run=dry_run, progress=progress)
@@ -63,7 +73,8 @@ def export(
         told = {
             key: exported.document[key] for key in ("profile", "left_out", "not_selected", "input_hashes")
         }
-        document = {**exported.meta, **told, "path": path, "is_new": exported.is_new}
+        split = exported.document["options"]["split_by"]
+        document = {**exported.meta, **told, "path": path, "is_new": exported.is_new, "split_by": split}
         emit_json({**document, "schema": "collectord.export.v1"})
     else:
         _print(exported)
@@ -96,6 +107,7 @@ def _print(exported: Exported) -> None:
         [
             ("profile", document["profile"]),
             ("rows", f"{document['example_count']} ({splits})"),
+            *_split_by(document),
             ("left out", _counts(document["left_out"]) or "none"),
             ("not selected", _counts(document["not_selected"]) or "none"),
             ("recorded inputs", _counts(document["input_hashes"]) or "none taken verbatim"),
@@ -112,6 +124,12 @@ def _print(exported: Exported) -> None:
         line(f"published {exported.path}")
     else:
         line(f"nothing new: {exported.path} holds the same dataset")
+
+
+def _split_by(document: dict[str, Any]) -> list[tuple[str, str]]:
+    if document["options"]["split_by"] == "time":
+        return []
+    return [("split by", "issue: not the kernel's split by time, so the dataset_hash is another one")]
 
 
 def _counts(counts: dict[str, int]) -> str:

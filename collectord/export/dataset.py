@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from collectord.cyntra.jsonio import Rendered
-from collectord.cyntra.rows import DATASET_SCHEMA, RowPieces, escape_line_breaks, split_counts, split_of
+from collectord.cyntra.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
 from collectord.export.options import BUILDER, ExportOptions
 from collectord.export.planned import LazyRow, PlannedDataset
 from collectord.export.rowcache import RowCache
+from collectord.export.splitting import splitter
 
 _BATCH = 64
 Progress = Callable[[int, int], None]
@@ -25,6 +26,7 @@ class Written:
     dataset_hash: str
     file_sha256: str
     rows: int
+    split_counts: dict[str, int]
 
 
 def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
@@ -38,11 +40,18 @@ def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPiece
         yield found
 
 
-def whole_rows(planned: PlannedDataset, cache: RowCache | None) -> Iterator[Rendered]:
+def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Rendered]:
     """The rows with their splits, in order."""
-    total = len(planned.runs)
+    return (row for row, _ in _split_rows(planned, options, cache))
+
+
+def _split_rows(
+    planned: PlannedDataset, options: ExportOptions, cache: RowCache | None
+) -> Iterator[tuple[Rendered, str]]:
+    split_of = splitter(options.split_by, len(planned.runs))
     for position, piece in enumerate(pieces(planned.rows(), cache)):
-        yield piece.with_split(split_of(position, total))
+        split = split_of(position, piece)
+        yield piece.with_split(split), split
 
 
 def write_rows(
@@ -56,7 +65,9 @@ def write_rows(
     hashes = _Hashes(file, escape=options.profile != BUILDER)
     batch: list[Rendered] = []
     done, total = 0, len(planned.runs)
-    for row in whole_rows(planned, cache):
+    splits = dict.fromkeys(SPLITS, 0)
+    for row, split in _split_rows(planned, options, cache):
+        splits[split] += 1
         batch.append(row)
         if len(batch) == _BATCH:
             hashes.add(batch)
@@ -65,7 +76,7 @@ def write_rows(
             progress(done, total)
     hashes.add(batch)
     progress(total, total)
-    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total)
+    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total, splits)
 
 
 class _Hashes:
@@ -90,7 +101,7 @@ def meta_of(planned: PlannedDataset, options: ExportOptions, written: Written) -
         "schema_version": DATASET_SCHEMA,
         "dataset_hash": written.dataset_hash,
         "example_count": written.rows,
-        "split_counts": split_counts(written.rows),
+        "split_counts": written.split_counts,
         "include_world": options.include_world,
         "n_similar_runs": options.n_similar,
         "universe_id": planned.universe_id,

@@ -12,17 +12,19 @@ from typing import Any, BinaryIO
 from collectord.cyntra.jsonio import canonical
 from collectord.export import snapshot
 from collectord.export.dataset import Progress, Written, meta_of, write_rows
+from collectord.export.documents import Contents, write_documents
 from collectord.export.gather import plan_dataset
 from collectord.export.options import ExportOptions
+from collectord.export.parquet import pyarrow_version
 from collectord.export.planned import PlannedDataset, RunKeys, runs_digest
 from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
     Place,
     candidates,
-    find_same,
     point_link,
     publish,
     read_snapshot,
+    same_content,
     taken,
     workspace,
 )
@@ -84,7 +86,7 @@ def export_dataset(
     with workspace(target.place) as folder:
         with (folder / snapshot.DATASET_FILE).open("wb", buffering=2**20) as file:
             written = export.write(file)
-        export.write_documents(folder, written)
+        write_documents(folder, export.contents(written), reader)
         path = publish(folder, target.place, clock_ms())
     return export.result(path, written, is_new=True)
 
@@ -110,34 +112,32 @@ class _Export:
     def _cache(self) -> RowCache | None:
         if self.target.cache is None:
             return None
-        options = canonical(self.options.as_json()).encode("utf-8", "surrogatepass")
+        asked = {key: value for key, value in self.options.as_json().items() if key != "split_by"}
+        options = canonical(asked).encode("utf-8", "surrogatepass")
         name = f"rows-{self.options.profile}-{sha256(options).hexdigest()[:16]}.pack"
         return RowCache(self.target.cache / name)
 
     def find_published(self) -> Exported | None:
         """A published snapshot with the same content; it is looked for only where the runs are the same."""
         digest, options = runs_digest(self.planned.runs), self.options.as_json()
-        found = [read_snapshot(folder) or {} for folder in candidates(self.target.place)]
-        if not any(s.get("runs_digest") == digest and s.get("options") == options for s in found):
+        found = [(folder, read_snapshot(folder) or {}) for folder in candidates(self.target.place)]
+        found = [(f, s) for f, s in found if (s.get("runs_digest"), s.get("options")) == (digest, options)]
+        if self.target.out is None:
+            with_tables = pyarrow_version() is not None
+            found = [(f, s) for f, s in found if snapshot.holds_files(s, with_tables=with_tables)]
+        if not found:
             return None
         written = self.write(None)
-        path = find_same(self.target.place, self.document(written))
-        return self.result(path, written, is_new=False) if path else None
+        document = self.document(written)
+        same = [folder for folder, published in found if same_content(document, published)]
+        return self.result(same[0], written, is_new=False) if same else None
 
     def document(self, written: Written) -> dict[str, Any]:
-        return snapshot.snapshot_document(self.planned, self.options, written)
+        return snapshot.snapshot_document(self.planned, self.options, written, self.provenance)
 
-    def write_documents(self, folder: Path, written: Written) -> None:
-        documents = {
-            snapshot.META_FILE: snapshot.pretty(meta_of(self.planned, self.options, written)),
-            snapshot.SNAPSHOT_FILE: snapshot.pretty(self.document(written)),
-            snapshot.RUNS_FILE: b"".join(snapshot.runs_lines(self.planned)),
-        }
-        sums = {name: sha256(data).hexdigest() for name, data in documents.items()}
-        sums[snapshot.DATASET_FILE] = written.file_sha256
-        documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
-        for name, data in documents.items():
-            (folder / name).write_bytes(data)
+    def contents(self, written: Written) -> Contents:
+        core, meta = self.document(written), meta_of(self.planned, self.options, written)
+        return Contents(self.planned, written, self.provenance, core, meta)
 
     def result(self, path: Path | None, written: Written, *, is_new: bool) -> Exported:
         moved = point_link(self.target.benches, path) if path and self.target.out is None else None

@@ -9,6 +9,8 @@ from collectord.cyntra.planner_input import RECORDED_N_SIMILAR
 
 BUILDER = "builder"
 DISPATCH = "dispatch"
+BY_TIME = "time"
+BY_ISSUE = "issue"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class ExportOptions:
 
     `epoch` is the number of the only epoch whose runs become rows, `environment` the fingerprint of the only
     environment; None for all.
+    `split_by` is BY_TIME, the kernel's own way, or BY_ISSUE: all rows of an issue in one split.
     """
 
     profile: str = DISPATCH
@@ -25,6 +28,7 @@ class ExportOptions:
     include_world: bool = False
     epoch: int | None = None
     environment: str | None = None
+    split_by: str = BY_TIME
 
     def as_json(self) -> dict[str, Any]:
         """The options as they stand in snapshot.json."""
@@ -35,6 +39,7 @@ class ExportOptions:
             "include_world": self.include_world,
             "epoch": self.epoch,
             "environment": self.environment,
+            "split_by": self.split_by,
         }
 
 
@@ -47,4 +52,5 @@ def options_from_json(value: dict[str, Any]) -> ExportOptions:
         bool(value["include_world"]),
         value.get("epoch"),
         value.get("environment"),
+        str(value.get("split_by", BY_TIME)),
     )

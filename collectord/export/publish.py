@@ -20,6 +20,7 @@ from collectord.fs import fsync_dir, publish_directory, replace_symlink
 
 LINK = "planner_dataset_v1"
 _MAX_DOCUMENT = 16 * 2**20
+_CONTENT = ("options", "dataset_hash", "runs_digest", "epoch", "environment")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ def workspace(place: Place) -> Iterator[Path]:
 
 
 def same_content(document: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two snapshots hold the same dataset, made in the same way of the same artifacts."""
-    return all(document.get(key) == other.get(key) for key in ("options", "dataset_hash", "runs_digest"))
+    """Whether two snapshots hold the same dataset, made in the same way of the same artifacts and epoch."""
+    return all(document.get(key) == other.get(key) for key in _CONTENT)
 
 
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
@@ -62,15 +63,6 @@ def read_snapshot(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
-
-
-def find_same(place: Place, document: dict[str, Any]) -> Path | None:
-    """A published snapshot with the same content, the newest name first."""
-    for folder in candidates(place):
-        found = read_snapshot(folder)
-        if found is not None and same_content(found, document):
-            return folder
-    return None
 
 
 def candidates(place: Place) -> list[Path]:
@@ -88,8 +80,9 @@ def _age_key(path: Path) -> tuple[str, int]:
 
 def publish(workspace_path: Path, place: Place, now_ms: int) -> Path:
     """Give the finished directory its name; raises CollectordError where an exact name is taken."""
-    for file in workspace_path.iterdir():
-        file.chmod(0o444)
+    # The folders stay writable by their owner: an old snapshot must go away with one `rm -r`.
+    for file in workspace_path.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o444)
     if place.exact is not None:
         try:
             publish_directory(workspace_path, place.exact)

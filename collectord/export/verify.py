@@ -12,11 +12,12 @@ from typing import Any
 
 from collectord.cyntra.jsonio import canonical
 from collectord.cyntra.rows import escape_line_breaks, split_counts
+from collectord.cyntra.values import member
 from collectord.errors import CollectordError
 from collectord.export import snapshot
 from collectord.export.dataset import file_sha256, whole_rows
 from collectord.export.gather import plan_dataset
-from collectord.export.options import BUILDER, ExportOptions, options_from_json
+from collectord.export.options import BUILDER, BY_TIME, ExportOptions, options_from_json
 from collectord.export.planned import OTHER_EPOCH
 from collectord.index.reader import IndexReader, Revisions
 
@@ -158,7 +159,8 @@ def _check_meta(name: str, document: dict[str, Any], checked: _Checked, findings
     for key, value in found.items():
         if document.get(key) != value:
             findings.add(f"{name}: {key} says {document.get(key)}, the rows give {value}")
-    if checked.splits != split_counts(checked.rows) and name == snapshot.META_FILE:
+    by_time = member(document, "options", "split_by") in (None, BY_TIME)
+    if by_time and checked.splits != split_counts(checked.rows) and name == snapshot.SNAPSHOT_FILE:
         findings.add(f"{name}: the rows are not split by time as {split_counts(checked.rows)}")
 
 
@@ -175,7 +177,7 @@ def _check_rebuilt(
     known = len(planned.runs) + len(planned.rejects)
     if known != len(only):
         findings.add(f"{len(only) - known} of its {len(only)} runs are not in this index")
-    _compare_rows(folder, options, whole_rows(planned, None), findings)
+    _compare_rows(folder, options, whole_rows(planned, options, None), findings)
 
 
 def _compare_rows(folder: Path, options: ExportOptions, rows: Iterator[Any], findings: _Findings) -> None:

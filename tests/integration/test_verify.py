@@ -16,23 +16,33 @@ from collectord.config import Settings
 from collectord.cyntra.jsonio import canonical
 from collectord.export.options import BUILDER, ExportOptions
 from tests.conftest import unpack
+from tests.support.snapshots import file_names, settings_of
 
 FILES = ["dataset.jsonl", "meta.json", "snapshot.json", "runs.jsonl", "SHA256SUMS"]
 
 
-@pytest.fixture
-def kernel(tmp_path: Path, settings_for: Any) -> Settings:
-    settings: Settings = settings_for(unpack("kernel-run", tmp_path / "repo"))
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    settings = settings_of(unpack("kernel-run", tmp_path_factory.mktemp("kernel") / "repo"))
     app.ingest(settings)
     return settings
 
 
+@pytest.fixture(scope="module")
+def published(kernel: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A snapshot; only to be copied."""
+    out = tmp_path_factory.mktemp("published") / "snapshot"
+    app.export(kernel, ExportOptions(), out=out)
+    return out
+
+
 @pytest.fixture
-def snapshot(kernel: Settings, tmp_path: Path) -> Path:
-    app.export(kernel, ExportOptions(), out=tmp_path / "snapshot")
-    for file in (tmp_path / "snapshot").iterdir():
-        file.chmod(0o644)
-    return tmp_path / "snapshot"
+def snapshot(published: Path, tmp_path: Path) -> Path:
+    """A snapshot that may be harmed."""
+    copy = Path(shutil.copytree(published, tmp_path / "snapshot"))
+    for path in copy.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return copy
 
 
 def test_an_untouched_snapshot_verifies_also_from_the_index(kernel: Settings, snapshot: Path) -> None:
@@ -75,7 +85,7 @@ def _forge(snapshot: Path, change: Callable[[list[Any]], None]) -> None:
         (snapshot / name).write_text(
             json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
         )
-    names = [name for name in FILES if name != "SHA256SUMS"]
+    names = file_names(snapshot) - {"SHA256SUMS"}
     sums = "".join(f"{sha256((snapshot / n).read_bytes()).hexdigest()}  {n}\n" for n in sorted(names))
     (snapshot / "SHA256SUMS").write_text(sums)
 

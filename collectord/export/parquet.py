@@ -1,0 +1,70 @@
+"""Parquet files with an explicit schema, written in bounded row groups.
+
+The same values give the same bytes for the same version of pyarrow; another version may encode them
+otherwise and writes its own name into the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from collectord.export.arrays import arrow_array, arrow_schema
+from collectord.export.columns import Column
+
+# A row group ends at whichever comes first; recorded inputs can have megabytes each.
+_GROUP_ROWS = 1024
+_GROUP_TEXT = 8 * 2**20
+
+
+def pyarrow_version() -> str | None:
+    """The installed version of pyarrow, or None where the extra `parquet` is not installed."""
+    try:
+        return version("pyarrow") if find_spec("pyarrow") else None
+    except PackageNotFoundError:
+        return None
+
+
+class ParquetFile:
+    """A Parquet file that rows are added to, one after the other."""
+
+    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+        import pyarrow.parquet as pq
+
+        self._columns = columns
+        self._schema = arrow_schema(columns)
+        self._writer: Any = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
+        self._rows: list[Sequence[Any]] = []
+        self._text = 0
+
+    def __enter__(self) -> ParquetFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_group()
+        self._writer.close()
+
+    def add(self, row: Sequence[Any], size: int = 0) -> None:
+        """One row in the order of the columns; `size` says how much text is in it."""
+        self._rows.append(row)
+        self._text += size
+        if len(self._rows) == _GROUP_ROWS or self._text >= _GROUP_TEXT:
+            self._write_group()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if not self._rows:
+            return
+        values = zip(*self._rows, strict=True)
+        pairs = zip(self._columns, values, strict=True)
+        arrays = [arrow_array(column.kind, column_values) for column, column_values in pairs]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows, self._text = [], 0
