@@ -11,6 +11,8 @@ from collectord.index import tables
 from collectord.model import IndexedRun
 
 _BATCH = 512
+# JSON that is most of a row, and whoever asks here has what it needs of it.
+_UNTYPED = frozenset({"summary", "builder_summary", "evidence"})
 Facts = dict[str, Any]
 
 
@@ -39,8 +41,7 @@ def _query(kind: str, names: Sequence[str]) -> Any:
         .join(run, run.c.revision_id == r.c.id)
         .outerjoin(label, label.c.revision_id == r.c.id)
     )
-    # Summaries are most of a row, and whoever asks here has them.
-    typed = [column for column in run.c if column.name not in ("summary", "builder_summary")]
+    typed = [column for column in run.c if column.name not in _UNTYPED]
     plan = [
         column.label(f"plan_{column.name}")
         for column in label.c
