@@ -21,13 +21,17 @@ _WORLD_KINDS = frozenset({"fab_world", "codebase", "dataset", "simulation"})
 
 @dataclass(frozen=True)
 class Universe:
-    """What a universe contributes to a planner input; the defaults stand where it is not valid."""
+    """What a universe contributes to a planner input; the defaults stand where it is not valid.
+
+    `policies` are what it adds to the configuration of a kernel that is started with it.
+    """
 
     universe_id: str = UNKNOWN
     swarm_ids: tuple[str, ...] = DEFAULT_SWARMS
     default_swarm: str | None = None
     default_objective: str | None = None
     populations: Mapping[str, int] = field(default_factory=dict)
+    policies: Mapping[str, Any] = field(default_factory=dict)
 
     def defaults(self) -> JsonObject:
         """The `universe_defaults` member of a planner input."""
@@ -61,6 +65,7 @@ def from_documents(
         swarm,
         objective,
         {name: size for name, swarm in catalog.items() if (size := _population(swarm)) is not None},
+        as_object(universe.get("policies")),
     )
 
 

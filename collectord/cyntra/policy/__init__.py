@@ -1,0 +1,22 @@
+"""The policy surface of a Cyntra repo: what decides its labels, and what it does with an issue. Pure."""
+
+from __future__ import annotations
+
+from collectord.cyntra.policy.normalise import Genomes, normalise
+from collectord.cyntra.policy.plan import Action, IssueFacts, plan_action
+from collectord.cyntra.policy.surface import COMPONENTS, MATERIAL, SCHEDULING, Surface, domain_of
+from collectord.cyntra.policy.unreadable import PolicyUnreadable
+
+__all__ = [
+    "COMPONENTS",
+    "MATERIAL",
+    "SCHEDULING",
+    "Action",
+    "Genomes",
+    "IssueFacts",
+    "PolicyUnreadable",
+    "Surface",
+    "domain_of",
+    "normalise",
+    "plan_action",
+]

@@ -1,0 +1,162 @@
+"""What a policy does with an issue: the kernel's routing as a pure function (CONTRACT.md section 5)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from collectord.cyntra.jsonio import JsonObject
+from collectord.cyntra.policy.rules import PATTERN_KEYS, VALUE_KEYS
+from collectord.cyntra.policy.surface import Surface, domain_of
+from collectord.cyntra.policy.toolchains import enabled, timeout_of
+from collectord.cyntra.values import unique
+
+SERIAL = "serial_handoff"
+SPECULATE = "speculate_vote"
+
+
+@dataclass(frozen=True, slots=True)
+class IssueFacts:
+    """What routing looks at in an issue; `speculate` is its `dk_speculate`."""
+
+    risk: str
+    size: str
+    tool_hint: str | None = None
+    tags: tuple[str, ...] = ()
+    title: str = ""
+    description: str = ""
+    speculate: bool = False
+    on_critical_path: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the kernel does. `toolchains` run at once, `timeouts` are theirs in seconds, in the same order.
+
+    `timeout_seconds` is the one that all of them have, None where they differ: the archived winner's
+    counts then. `candidates` is 0 where a speculation finds no toolchain and nothing is dispatched.
+    `rule` is the index of the rule that decided, None where no rule did; `why` says it in a few words.
+    """
+
+    swarm_id: str
+    candidates: int
+    timeout_seconds: int | None
+    toolchains: tuple[str, ...]
+    rule: int | None
+    why: str
+    timeouts: tuple[int, ...] = ()
+
+
+def plan_action(surface: Surface, issue: IssueFacts, available: frozenset[str] | None = None) -> Action:
+    """The kernel's own choice for an issue, before a planner in mode `enforce` may narrow it.
+
+    `available` are the toolchains that could run at dispatch (`system_state.available_toolchains` of a
+    recorded input); None stands for all that are not switched off.
+    """
+    toolchains = surface.components["toolchains"]
+    usable = frozenset(enabled(toolchains)) if available is None else available
+    rule, reason = _speculates(surface, issue)
+    if reason is not None:
+        return _speculate(surface, issue, usable, rule, reason)
+    return _serial(surface, issue, usable)
+
+
+def _speculates(surface: Surface, issue: IssueFacts) -> tuple[int | None, str | None]:
+    """(the first matching rule that speculates, why the issue does; None: it does not)."""
+    speculation = surface.components["speculation"]
+    if not speculation["enabled"]:
+        return None, None
+    rule = _first(surface, issue, speculate=True)
+    if issue.speculate:
+        return rule, "the issue asks for it"
+    if rule is not None:
+        return rule, f"rule {rule} speculates"
+    automatic = speculation["auto_trigger_on_critical_path"] and issue.on_critical_path
+    if automatic and issue.risk in speculation["auto_trigger_risk_levels"]:
+        return None, f"{issue.risk} risk on the critical path"
+    return None, None
+
+
+def _speculate(
+    surface: Surface, issue: IssueFacts, usable: frozenset[str], rule: int | None, reason: str
+) -> Action:
+    routing = surface.components["routing"]
+    wanted = [issue.tool_hint] if issue.tool_hint else []
+    wanted += routing["rules"][rule]["use"] if rule is not None else []
+    candidates = [name for name in unique(wanted or routing["toolchain_priority"]) if name in usable]
+    chosen = candidates[: _width(surface, issue, rule)]
+    why = reason if chosen else f"{reason}, but no toolchain is available"
+    return _action(surface, SPECULATE, chosen, rule, why)
+
+
+def _width(surface: Surface, issue: IssueFacts, rule: int | None) -> int:
+    """How many candidates are wanted: a control mode says it before a rule, a rule before the default.
+
+    In a mode other than `disabled` the kernel takes the width from its controller, which starts from the
+    default width and knows no rules.
+    """
+    speculation, control = surface.components["speculation"], surface.components["control"]
+    default, step = speculation["default_parallelism"], control["parallelism_step"]
+    match control["modes"][domain_of(issue.tags)]:
+        case "trap":
+            width = min(speculation["max_parallelism"], default + step)
+        case "chaos":
+            width = max(1, default - step)
+        case "balanced":
+            width = default
+        case _:
+            width = _rule_width(surface, rule) or default
+    return max(int(width), 1)
+
+
+def _rule_width(surface: Surface, rule: int | None) -> int | None:
+    width: int | None = None if rule is None else surface.components["routing"]["rules"][rule]["parallelism"]
+    return width
+
+
+def _serial(surface: Surface, issue: IssueFacts, usable: frozenset[str]) -> Action:
+    routing = surface.components["routing"]
+    if issue.tool_hint and issue.tool_hint in {*usable, *enabled(surface.components["toolchains"])}:
+        return _action(surface, SERIAL, [issue.tool_hint], None, "the issue's tool hint")
+    rule = _first(surface, issue)
+    use = routing["rules"][rule]["use"] if rule is not None else []
+    fallbacks = [name for used in use for name in routing["fallbacks"].get(used, [])]
+    for names, decided, why in (
+        (use, rule, f"rule {rule}"),
+        (fallbacks, rule, f"fallback of rule {rule}"),
+        (routing["toolchain_priority"], None, "toolchain_priority"),
+    ):
+        chosen = next((name for name in names if name in usable), None)
+        if chosen is not None:
+            return _action(surface, SERIAL, [chosen], decided, why)
+    first = (routing["toolchain_priority"] or ["codex"])[0]
+    return _action(surface, SERIAL, [first], None, "no toolchain is available")
+
+
+def _action(surface: Surface, swarm_id: str, chosen: list[str], rule: int | None, why: str) -> Action:
+    timeouts = tuple(timeout_of(surface.components["toolchains"], name) for name in chosen)
+    common = timeouts[0] if len(set(timeouts)) == 1 else None
+    return Action(swarm_id, len(chosen), common, tuple(chosen), rule, why, timeouts)
+
+
+def _first(surface: Surface, issue: IssueFacts, *, speculate: bool = False) -> int | None:
+    """The index of the first rule that matches, with `speculate` of those that speculate."""
+    rules = surface.components["routing"]["rules"]
+    matching = (
+        index
+        for index, rule in enumerate(rules)
+        if (rule["speculate"] or not speculate) and _matches(rule["match"], issue)
+    )
+    return next(matching, None)
+
+
+def _matches(match: JsonObject, issue: IssueFacts) -> bool:
+    facts: dict[str, Any] = dict(zip(VALUE_KEYS, (issue.tool_hint, issue.risk, issue.size), strict=True))
+    texts = dict(zip(PATTERN_KEYS, (issue.title, issue.description), strict=True))
+    return (
+        all(fact in match[key] for key, fact in facts.items() if key in match)
+        and ("tags_any" not in match or any(tag in issue.tags for tag in match["tags_any"]))
+        and all(tag in issue.tags for tag in match.get("tags_all", ()))
+        and all(re.search(match[key], text) for key, text in texts.items() if key in match)
+    )

@@ -1,0 +1,170 @@
+"""The environment read from the files of a repo (CONTRACT.md section 5)."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import stat
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from collectord.cyntra.jsonio import JsonObject, ascii_json
+from collectord.cyntra.policy import Genomes, PolicyUnreadable, Surface, normalise
+from collectord.cyntra.policy.documents import NotADocument, parse_json, parse_yaml
+from collectord.cyntra.policy.includes import with_includes
+from collectord.cyntra.policy.surface import CONFIG_PATH, DOMAINS, FRONTIER_PATH, REPORT_PATH
+from collectord.cyntra.universe import UNKNOWN, Universe, from_documents
+from collectord.sources.tree import Stamp, Tree, WorkingTree
+
+# A file that changed this shortly before it was read could change again without its times moving.
+_SETTLED_NS = 1_000_000_000
+
+
+def read_policy(tree: Tree) -> Surface:
+    """The environment of a tree.
+
+    Raises PolicyUnreadable where it cannot be told, never guessing: a file that is there but cannot be
+    read or parsed, or with which no kernel could start.
+    """
+    return normalise(
+        with_includes(CONFIG_PATH, lambda path: _mapping(tree, path)),
+        universe=_universe(tree),
+        genomes=_genomes(tree),
+        report=_document(tree, REPORT_PATH),
+    )
+
+
+class PolicyReader:
+    """Reads the environment of a working tree again and again; cheap while nothing changes.
+
+    Belongs to one caller on one thread.
+    """
+
+    def __init__(self, tree: WorkingTree) -> None:
+        self.tree = tree
+        self._stamps: Mapping[PurePosixPath, Stamp] = {}
+        self._surface: Surface | None = None
+
+    def read(self, now_ns: int) -> Surface:
+        """The environment now; `now_ns` is the wall clock. Raises PolicyUnreadable."""
+        if self._surface is not None and self._unchanged():
+            return self._surface
+        self._surface = None
+        self.tree.touched.clear()
+        try:
+            surface = read_policy(self.tree)
+        finally:
+            self._stamps = dict(self.tree.touched)
+        if all(_is_settled(stamp, now_ns) for stamp in self._stamps.values()):
+            self._surface = surface
+        return surface
+
+    def paths(self) -> tuple[PurePosixPath, ...]:
+        """The files and folders that the last answer depends on, there or not: what a watch looks at."""
+        return tuple(sorted(self._stamps))
+
+    def newest_mtime_ns(self) -> int | None:
+        """The youngest modification of what the last answer was read from; None where nothing is there.
+
+        A folder counts only where its list of names is part of the answer, as that of genomes is.
+        """
+        return max(
+            (stamp[4] for path, stamp in self._stamps.items() if stamp and _tells_age(path, stamp)),
+            default=None,
+        )
+
+    def _unchanged(self) -> bool:
+        return all(self.tree.stamp(path) == stamp for path, stamp in self._stamps.items())
+
+
+def _is_settled(stamp: Stamp, now_ns: int) -> bool:
+    return not stamp or max(stamp[4:]) + _SETTLED_NS < now_ns
+
+
+def _tells_age(path: PurePosixPath, stamp: Stamp) -> bool:
+    return not stat.S_ISDIR(stamp[0]) or path.parts[:1] == ("prompts",)
+
+
+def _document(tree: Tree, path: str) -> Any:
+    """The parsed document at a path, None where there is no file."""
+    data = tree.read(PurePosixPath(path))
+    if data is None:
+        return None
+    try:
+        return parse_json(data) if path.endswith(".json") else parse_yaml(data)
+    except NotADocument as error:
+        raise PolicyUnreadable(path, str(error)) from None
+
+
+def _mapping(tree: Tree, path: str) -> JsonObject | None:
+    """A configuration file; None where there is none, empty where nothing is written in it."""
+    data = tree.read(PurePosixPath(path))
+    if data is None:
+        return None
+    try:
+        value = parse_yaml(data)
+    except NotADocument as error:
+        raise PolicyUnreadable(path, str(error)) from None
+    if not isinstance(value, dict | None):
+        # A kernel would run on its defaults; a file cut off in its first word reads the same.
+        raise PolicyUnreadable(path, "holds no sections; it looks cut off")
+    return value or {}
+
+
+def _universe(tree: Tree) -> Universe:
+    """The universe that the kernel is started with.
+
+    The option is not in any file: as in the dataset builder (CONTRACT.md 6.3), a repo with just one
+    universe is taken to run in it.
+    """
+    name = _universe_id(tree)
+    folder = f"universes/{name}"
+    if "universe.yaml" not in tree.names(PurePosixPath(folder)):
+        return Universe(name)
+    parts = [_document(tree, f"{folder}/{part}.yaml") for part in ("universe", "swarms", "objectives")]
+    return from_documents(name, *parts, path_is_inside=lambda path: _exists(tree, path))
+
+
+def _universe_id(tree: Tree) -> str:
+    in_state = _folders(tree, ".cyntra/universes")
+    registered = _folders(tree, "universes")
+    with_file = [
+        name for name in registered if "universe.yaml" in tree.names(PurePosixPath("universes", name))
+    ]
+    return next((found[0] for found in (in_state, with_file) if len(found) == 1), UNKNOWN)
+
+
+def _folders(tree: Tree, path: str) -> list[str]:
+    return [name[:-1] for name in tree.names(PurePosixPath(path)) if name.endswith("/")]
+
+
+def _exists(tree: Tree, path: str) -> bool:
+    """Whether a path of a world lies in the tree."""
+    parts = PurePosixPath(posixpath.normpath(path)).parts
+    if posixpath.isabs(path) or ".." in parts:
+        return False
+    return all(
+        {part, f"{part}/"} & set(tree.names(PurePosixPath(*parts[:index])))
+        for index, part in enumerate(parts)
+    )
+
+
+def _genomes(tree: Tree) -> Genomes:
+    frontier = _document(tree, FRONTIER_PATH)
+    if frontier is None:
+        return Genomes()
+    pairs = [f"{domain}/{name}" for domain in DOMAINS for name in _folders(tree, f"prompts/{domain}")]
+    ids = {pair: _genome_ids(tree, pair) for pair in pairs}
+    return Genomes(frontier, ids, lambda pair, genome_id: _genome_digest(tree, pair, genome_id))
+
+
+def _genome_ids(tree: Tree, pair: str) -> frozenset[str]:
+    names = tree.names(PurePosixPath("prompts", pair))
+    return frozenset(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def _genome_digest(tree: Tree, pair: str, genome_id: str) -> str:
+    """sha256 over what the file says, however it is written."""
+    path = f"prompts/{pair}/{genome_id}.yaml"
+    return hashlib.sha256(ascii_json(_document(tree, path)).encode()).hexdigest()
