@@ -286,6 +286,22 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentObservation:
+    """One look at the repo that found another environment than the look before.
+
+    `source` is daemon, start (the first look after nobody looked) or git. It stands since `since_ms` and was
+    seen at `seen_ms`; the look before was at `previous_ms` (None: there was none).
+    """
+
+    fingerprint: str
+    source: str
+    since_ms: int
+    seen_ms: int
+    previous_ms: int | None = None
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentChange:
     """One fingerprint followed another; `source` says how that is known: daemon, start or git."""
 
@@ -301,7 +317,7 @@ class Epoch:
 
     `key` names it whatever its number becomes, `first_ms` and `last_ms` are dispatch times, `ended_ms` is
     when the next environment or a manual cut took effect (None: nothing has ended it), `why` says what.
-    `strays` are runs in it that no environment explains.
+    `origin` is that of its environment. `strays` are runs in it that its environment does not explain.
     """
 
     number: int
@@ -311,8 +327,8 @@ class Epoch:
     first_ms: int
     last_ms: int
     runs: int
-    ended_ms: int | None
-    why: str | None
+    ended_ms: int | None = None
+    why: str | None = None
     strays: int = 0
 
 

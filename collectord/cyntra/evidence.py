@@ -27,7 +27,8 @@ def short(text: str) -> str:
     return "sha256:" + sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _short_all(items: Iterable[str]) -> tuple[str, ...]:
+def short_all(items: Iterable[str]) -> tuple[str, ...]:
+    """Each text made short; one digest of them all where there are many."""
     listed = [short(item) for item in items]
     return tuple(listed) if len(listed) <= MAX_ITEMS else (short(ascii_json(listed)),)
 
@@ -57,7 +58,7 @@ def evidence_of(manifest: JsonObject, domain: str) -> Evidence:
         timeout_seconds=None if TIMEOUT in overridden else _timeout(manifest),
         universe_id=_short_or_none(recorded.get("universe_id")),
         universe_defaults=_defaults(recorded.get("universe_defaults")),
-        swarm_ids=None if swarms is None else _short_all(sorted(unique(swarms))),
+        swarm_ids=None if swarms is None else short_all(sorted(unique(swarms))),
         overridden=overridden,
     )
 
@@ -98,8 +99,8 @@ def situation_of(manifest: JsonObject) -> Situation:
         risk=_short_or_none(issue.get("dk_risk")),
         size=_short_or_none(issue.get("dk_size")),
         tool_hint=_short_or_none(issue.get("dk_tool_hint")),
-        tags=_short_all(sorted(unique(texts(issue.get("tags"))))),
-        available_toolchains=_short_all(sorted(texts(available))) if isinstance(available, list) else None,
+        tags=short_all(sorted(unique(texts(issue.get("tags"))))),
+        available_toolchains=short_all(sorted(texts(available))) if isinstance(available, list) else None,
     )
 
 

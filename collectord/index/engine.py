@@ -22,6 +22,8 @@ from collectord.errors import (
 )
 
 BUSY_TIMEOUT_MS = 5000
+# What the rooms above hand around without knowing the library behind it.
+IndexConnection = Connection
 # The shared memory of the log grows by truncating a file: a full disk shows itself there in this way.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 

@@ -1,0 +1,153 @@
+"""Epochs: a fold over runs in dispatch order. Pure; folding from nothing gives the same epochs and numbers.
+
+An epoch is a longest stretch of runs under one environment. A run of a kernel that was not started again
+belongs to the epoch of the older environment, and odd runs between others open one epoch for all of them,
+not one for each: what counts is the environment's place on the timeline, not who was dispatched next to
+whom. Epochs are numbered by the dispatch of their first run, so their times can overlap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from collectord.environment.assign import NOWHERE, Assignment
+from collectord.environment.timeline import Stretch
+from collectord.model import Epoch
+
+POLICY, EVIDENCE, NONE = "policy", "evidence", "none"
+CHANGED = "the environment changed"
+# Before anything is known so many runs must show an environment for it to stand beside the others.
+ENOUGH_RUNS = 3
+RunKey = tuple[str, str]
+_Place = tuple[int, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A cut by hand: runs dispatched at or after `at_ms` are of another epoch."""
+
+    at_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """The epochs in order of their numbers, and the number of each run."""
+
+    epochs: tuple[Epoch, ...]
+    number_of: Mapping[RunKey, int]
+
+    @property
+    def current(self) -> Epoch | None:
+        """The epoch of the run dispatched last; a few odd runs count only where there are no others."""
+        standing = [e for e in self.epochs if e.origin != EVIDENCE or e.runs >= ENOUGH_RUNS]
+        return max(standing or self.epochs, key=lambda e: (e.last_ms, e.number), default=None)
+
+
+def fold(found: Sequence[Assignment], stretches: Sequence[Stretch], cuts: Sequence[Cut]) -> Folded:
+    """The epochs of runs given in dispatch order."""
+    marks = sorted(cuts, key=lambda cut: cut.at_ms)
+    places = _hosted([_place(a, marks) for a in found], found)
+    used = sorted({place for place in places if place[0] != NOWHERE}, key=lambda p: (p[2], p[0]))
+    merged = _merged(places, used)
+    groups: dict[_Place, list[Assignment]] = {}
+    for place, assignment in zip(places, found, strict=True):
+        groups.setdefault(merged[place], []).append(assignment)
+    ends = _Ends(stretches, marks, used, found)
+    numbered = list(enumerate(groups.items(), 1))
+    epochs = tuple(_epoch(number, place, runs, ends) for number, (place, runs) in numbered)
+    number_of = {(a.run.kind, a.run.name): n for n, (_, runs) in numbered for a in runs}
+    return Folded(epochs, number_of)
+
+
+def _place(assignment: Assignment, marks: Sequence[Cut]) -> _Place:
+    """(stretch, fingerprint, cuts before it): runs of one place are of one epoch."""
+    before = bisect_right(marks, assignment.run.started_ms, key=lambda cut: cut.at_ms)
+    return assignment.position, assignment.fingerprint, before
+
+
+def _hosted(places: list[_Place], found: Sequence[Assignment]) -> list[_Place]:
+    """Places with too few runs from before anything is known are those of the run before, else after."""
+    counts: dict[_Place, int] = {}
+    for place, assignment in zip(places, found, strict=True):
+        unexplained = assignment.position == NOWHERE
+        counts[place] = counts.get(place, 0) + (
+            1 if unexplained and assignment.newest == NOWHERE else ENOUGH_RUNS
+        )
+    is_odd = [counts[place] < ENOUGH_RUNS for place in places]
+    host: _Place | None = next((p for p, odd in zip(places, is_odd, strict=True) if not odd), None)
+    host = host or (places[0] if places else None)
+    hosted = []
+    for place, odd in zip(places, is_odd, strict=True):
+        host = host if odd and host is not None else place
+        hosted.append(host)
+    return hosted
+
+
+def _merged(places: Sequence[_Place], used: Sequence[_Place]) -> dict[_Place, _Place]:
+    """Each place and the first of those that it is one epoch with.
+
+    From A to B and back to A with no run in between is no change of the environment at all.
+    """
+    merged = {place: place for place in places}
+    for before, after in pairwise(used):
+        if before[1:] == after[1:]:
+            merged[after] = merged[before]
+    return merged
+
+
+def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) -> Epoch:
+    position, fingerprint, cuts = place
+    unexplained = position == NOWHERE
+    ended_ms, why = ends.of_evidence(cuts, runs[-1]) if unexplained else ends.of_policy(place)
+    known_by = EVIDENCE if unexplained else POLICY
+    return Epoch(
+        number=number,
+        key=f"{fingerprint}#{cuts}" if unexplained else f"{fingerprint}@{ended_ms}",
+        fingerprint=fingerprint,
+        origin=known_by if fingerprint else NONE,
+        first_ms=runs[0].run.started_ms,
+        last_ms=runs[-1].run.started_ms,
+        runs=len(runs),
+        ended_ms=ended_ms,
+        why=why,
+        strays=sum(a.fingerprint != fingerprint for a in runs),
+    )
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What ended each epoch, and when."""
+
+    stretches: Sequence[Stretch]
+    marks: Sequence[Cut]
+    used: Sequence[_Place]
+    found: Sequence[Assignment]
+
+    def of_policy(self, place: _Place) -> tuple[int | None, str | None]:
+        """Its environment's end on the timeline, or a cut before that; one that came back did not end."""
+        position, fingerprint, cuts = place
+        for later in range(position + 1, len(self.stretches)):
+            if self.stretches[later].fingerprint == fingerprint:
+                position = later
+            elif self._is_used(later):
+                break
+        until_ms = self.stretches[position].until_ms if self.stretches else None
+        return self._earlier(until_ms, cuts)
+
+    def _is_used(self, position: int) -> bool:
+        return any(place[0] == position for place in self.used)
+
+    def of_evidence(self, cuts: int, last: Assignment) -> tuple[int | None, str | None]:
+        """The next run of another environment; only runs tell of such an environment."""
+        later = (a.run.started_ms for a in self.found if a.run.started_ms > last.run.started_ms)
+        return self._earlier(next(later, None), cuts)
+
+    def _earlier(self, until_ms: int | None, cuts: int) -> tuple[int | None, str | None]:
+        cut = self.marks[cuts] if cuts < len(self.marks) else None
+        if cut is not None and (until_ms is None or cut.at_ms < until_ms):
+            return cut.at_ms, cut.why
+        return until_ms, None if until_ms is None else CHANGED

@@ -1,0 +1,59 @@
+"""Environments that only runs show: no policy file ever seen explains what their manifests say. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from collectord.cyntra.jsonio import ascii_json
+from collectord.environment.facts import Facts
+
+PREFIX = "evidence-"
+
+
+@dataclass(slots=True)
+class _Gathered:
+    fingerprint: str
+    facts: Facts
+
+
+class Gathering:
+    """Puts evidence together that can be of one environment; given in dispatch order.
+
+    Equal evidence is always of the same environment, the others join the latest one that they can be of.
+    So a few odd runs make a few environments, however they are mixed with others. Each has the fingerprint
+    of the evidence that it began with, which stays as it is when more comes in.
+    """
+
+    def __init__(self) -> None:
+        self._gathered: list[_Gathered] = []
+        self._known: dict[str, _Gathered] = {}
+
+    def add(self, text: str, facts: Facts) -> None:
+        """Take in evidence and what it says; what was taken in before changes nothing."""
+        if text in self._known:
+            return
+        for gathered in reversed(self._gathered):
+            if gathered.facts.agrees(facts):
+                gathered.facts = gathered.facts.joined(facts)
+                self._known[text] = gathered
+                return
+        self._known[text] = _Gathered(_fingerprint(facts), facts)
+        self._gathered.append(self._known[text])
+
+    def fingerprint_of(self, text: str) -> str:
+        """The environment of evidence that was taken in."""
+        return self._known[text].fingerprint
+
+    def can_be_of(self, fingerprint: str, facts: Facts) -> bool:
+        """Whether facts can be of a gathered environment."""
+        return any(g.facts.agrees(facts) for g in self._gathered if g.fingerprint == fingerprint)
+
+    def facts(self) -> dict[str, Facts]:
+        """Fingerprint → all that is known of it."""
+        return {gathered.fingerprint: gathered.facts for gathered in self._gathered}
+
+
+def _fingerprint(facts: Facts) -> str:
+    listed = ascii_json(sorted([list(fact), value] for fact, value in facts.values.items()))
+    return PREFIX + sha256(listed.encode("ascii")).hexdigest()

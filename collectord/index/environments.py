@@ -1,0 +1,88 @@
+"""Which environments there were, when each was seen, and cuts by hand."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from collectord.cyntra.jsonio import ascii_json
+from collectord.index import tables
+from collectord.index.values import db_text
+from collectord.model import Environment, EnvironmentObservation
+
+LAST_LOOK = "environment_last_look_ms"
+POLICY = "policy"
+
+
+def keep_environment(connection: Connection, environment: Environment, now_ms: int) -> None:
+    """Keep an environment under its fingerprint; one that is there already stays as it was first seen."""
+    values = {
+        "fingerprint": environment.fingerprint,
+        "normaliser": environment.normaliser,
+        "digests": ascii_json(environment.digests),
+        "components": ascii_json(environment.components),
+        "unrecognised": ascii_json(list(environment.unrecognised)),
+        "first_seen_ms": now_ms,
+    }
+    connection.execute(upsert(tables.environments).values(values).on_conflict_do_nothing())
+
+
+def environments(connection: Connection) -> dict[str, Environment]:
+    """Fingerprint → every environment that was read from policy files."""
+    return {row.fingerprint: _environment(row) for row in connection.execute(select(tables.environments))}
+
+
+def _environment(row: Any) -> Environment:
+    return Environment(
+        fingerprint=row.fingerprint,
+        origin=POLICY,
+        normaliser=row.normaliser,
+        digests=json.loads(row.digests),
+        components=json.loads(row.components),
+        unrecognised=tuple(json.loads(row.unrecognised)),
+    )
+
+
+def keep_observation(connection: Connection, observation: EnvironmentObservation) -> None:
+    """Note that an environment was seen; it must be kept already."""
+    values = {
+        "fingerprint": observation.fingerprint,
+        "source": observation.source,
+        "since_ms": observation.since_ms,
+        "seen_ms": observation.seen_ms,
+        "previous_ms": observation.previous_ms,
+        "commit_id": observation.commit,
+    }
+    connection.execute(tables.environment_observations.insert(), values)
+
+
+def observations(connection: Connection) -> list[EnvironmentObservation]:
+    """Every observation in the order in which they were noted."""
+    table = tables.environment_observations
+    return [
+        EnvironmentObservation(
+            row.fingerprint, row.source, row.since_ms, row.seen_ms, row.previous_ms, row.commit_id
+        )
+        for row in connection.execute(select(table).order_by(table.c.id))
+    ]
+
+
+def forget_observations(connection: Connection, source: str) -> None:
+    """Drop every observation of one source, to note them anew."""
+    table = tables.environment_observations
+    connection.execute(table.delete().where(table.c.source == source))
+
+
+def keep_cut(connection: Connection, at_ms: int, why: str) -> None:
+    """Note a cut by hand."""
+    connection.execute(tables.epoch_cuts.insert(), {"at_ms": at_ms, "why": db_text(why)})
+
+
+def cuts(connection: Connection) -> list[tuple[int, str]]:
+    """(at_ms, why) of every cut by hand, in order."""
+    table = tables.epoch_cuts
+    query = select(table.c.at_ms, table.c.why).order_by(table.c.at_ms, table.c.id)
+    return [(row.at_ms, row.why) for row in connection.execute(query)]
