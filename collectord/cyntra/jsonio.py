@@ -8,18 +8,26 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NewType
 
 JsonObject = dict[str, Any]
+# JSON text with ITEM between items and KEY after keys: see `marked`.
+Marked = NewType("Marked", str)
+ITEM, KEY = "\x01", "\x02"
 
 # How deep Python itself goes depends on its version and on how deep the caller's stack is already: what
 # one process could read, another could not write. This is well below, and the same for all of them.
 MAX_DEPTH = 800
 
 _COMPACT = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-_SPACED = json.JSONEncoder(ensure_ascii=False, sort_keys=True)
+_MARKED = json.JSONEncoder(
+    # What is encoded here was parsed from JSON or built from such parts: there are no circles in it.
+    ensure_ascii=False,
+    sort_keys=True,
+    separators=(ITEM, KEY),
+    check_circular=False,
+)
 _ASCII = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 _FINITE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -82,39 +90,46 @@ def ascii_json(value: object) -> str:
     return _ASCII.encode(value)
 
 
-class Rendered(NamedTuple):
-    """One value in both written forms: `compact` is hashed, `spaced` stands in dataset.jsonl."""
+def marked(value: object) -> Marked:
+    """Encode a value once for both written forms, `compact` (hashed) and `spaced` (in dataset.jsonl).
 
-    compact: str
-    spaced: str
-
-
-def render(value: object) -> Rendered:
-    """Encode a value once in both forms."""
-    return Rendered(_COMPACT.encode(value), _SPACED.encode(value))
+    They differ in what stands between items and after keys. JSON escapes every control character inside
+    strings, so ITEM and KEY can stand there instead and be told from all else.
+    """
+    return Marked(_MARKED.encode(value))
 
 
-def render_object(members: Mapping[str, Rendered]) -> Rendered:
-    """An object from members that are already encoded; the keys are sorted and encoded here."""
-    listed = [(_encoded_key(key), members[key]) for key in sorted(members)]
-    return Rendered(
-        "{" + ",".join([f"{key}:{value.compact}" for key, value in listed]) + "}",
-        "{" + ", ".join([f"{key}: {value.spaced}" for key, value in listed]) + "}",
-    )
+def marked_members(value: JsonObject) -> Marked:
+    """The members of an object without its braces, empty for an empty one: a piece of a larger object."""
+    return Marked(_MARKED.encode(value)[1:-1])
 
 
-@lru_cache(maxsize=1024)
-def _encoded_key(key: str) -> str:
-    return _COMPACT.encode(key)
+def joined(*members: str) -> Marked:
+    """Pieces of an object or array one after the other; empty ones are left out."""
+    return Marked(ITEM.join([piece for piece in members if piece]))
 
 
-def render_array(items: Iterable[Rendered]) -> Rendered:
-    """An array from items that are already encoded."""
-    listed = list(items)
-    return Rendered(
-        "[" + ",".join([i.compact for i in listed]) + "]",
-        "[" + ", ".join([i.spaced for i in listed]) + "]",
-    )
+def compact(text: Marked) -> str:
+    """The canonical form (CONTRACT.md 6.6)."""
+    return text.replace(ITEM, ",").replace(KEY, ":")
+
+
+def spaced(text: Marked) -> str:
+    """The form that stands in dataset.jsonl."""
+    return text.replace(ITEM, ", ").replace(KEY, ": ")
+
+
+_TO_COMPACT = bytes.maketrans((ITEM + KEY).encode(), b",:")
+
+
+def compact_bytes(data: bytes) -> bytes:
+    """`compact` of text in UTF-8."""
+    return data.translate(_TO_COMPACT)
+
+
+def spaced_bytes(data: bytes) -> bytes:
+    """`spaced` of text in UTF-8."""
+    return data.replace(ITEM.encode(), b", ").replace(KEY.encode(), b": ")
 
 
 def is_finite(value: object) -> bool:

@@ -2,15 +2,27 @@
 
 A row is built from pieces that are already encoded, because a run's summary stands in up to n other
 rows. The split is not known until all rows are, so a row is kept as what stands before and after it.
+Both written forms come from one encoding (`jsonio.marked`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import groupby
 
-from collectord.cyntra.jsonio import JsonObject, Rendered, render, render_array, render_object
+from collectord.cyntra.jsonio import (
+    ITEM,
+    KEY,
+    JsonObject,
+    Marked,
+    compact,
+    joined,
+    marked,
+    marked_members,
+    spaced,
+)
 from collectord.cyntra.label import label_action
 from collectord.cyntra.tokens import head_tokens, run_block, sequence, tokens_of
 
@@ -22,78 +34,79 @@ SPLITS = ("train", "val", "test")
 class HistoryRun:
     """A run's summary, encoded once for every row that shows it."""
 
-    summary: Rendered
+    summary: Marked
     block: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class RowPieces:
-    """A row around its split: `{before}"split": "train"{after}` in both written forms."""
+    """A row around its split: `{before}"split": "train"{after}`, with its marks."""
 
-    before: Rendered
-    after: Rendered
+    before: str
+    after: str
 
-    def with_split(self, split: str) -> Rendered:
+    def with_split(self, split: str) -> Marked:
         """The whole row."""
-        return Rendered(
-            f'{self.before.compact}"split":"{split}"{self.after.compact}',
-            f'{self.before.spaced}"split": "{split}"{self.after.spaced}',
-        )
+        return Marked(f'{self.before}"split"{KEY}"{split}"{self.after}')
 
 
 def history_run(summary: JsonObject) -> HistoryRun:
     """Encode a run summary for use in histories."""
-    return HistoryRun(render(summary), run_block(summary))
+    return HistoryRun(marked(summary), run_block(summary))
 
 
 def rebuilt_row(
     run_id: str, started_ms: int, parts: JsonObject, history: Sequence[HistoryRun], action: JsonObject
 ) -> RowPieces:
     """A row whose input is built from parts and a history."""
-    members = {key: render(value) for key, value in parts.items()}
-    runs = render_array([run.summary for run in history])
-    members["history"] = render_object({"last_n_similar_runs": runs})
+    runs = joined(*[run.summary for run in history])
+    encoded = {"history": f'"history"{KEY}{{"last_n_similar_runs"{KEY}[{runs}]}}'}
     tokens = sequence(head_tokens(parts), [run.block for run in history])
     swarm_ids = parts["action_space"]["swarm_ids"]
-    return _row(run_id, started_ms, members, tokens, action, swarm_ids, parts["created_at"])
+    return _row(run_id, started_ms, parts, encoded, tokens, action, swarm_ids, parts["created_at"])
 
 
 def verbatim_row(
     run_id: str, started_ms: int, planner_input: JsonObject, action: JsonObject, created_at: str
 ) -> RowPieces:
     """A row whose input is the recorded one, as it is."""
-    members = {key: render(value) for key, value in planner_input.items()}
     swarm_ids = planner_input["action_space"]["swarm_ids"]
-    return _row(run_id, started_ms, members, tokens_of(planner_input), action, swarm_ids, created_at)
+    tokens = tokens_of(planner_input)
+    return _row(run_id, started_ms, planner_input, {}, tokens, action, swarm_ids, created_at)
 
 
 def _row(
     run_id: str,
     started_ms: int,
-    members: Mapping[str, Rendered],
+    parts: JsonObject,
+    encoded: Mapping[str, str],
     tokens: list[str],
     action: JsonObject,
     swarm_ids: Sequence[str],
     created_at: str,
 ) -> RowPieces:
-    hashed = render_object({k: v for k, v in members.items() if k != "created_at"}).compact
-    input_hash = sha256(hashed.encode("utf-8")).hexdigest()
-    label = label_action(action, swarm_ids, created_at, input_hash)
-    head = {
-        "label_action": render(label),
-        "planner_input": render_object(members),
-        "run_id": render(run_id),
-    }
-    tail = {"started_ms": render(started_ms), "tokens": render(tokens)}
-    return RowPieces(_open(render_object(head)), _close(render_object(tail)))
+    whole, hashed = _input(parts, encoded)
+    input_hash = sha256(compact(hashed).encode("utf-8")).hexdigest()
+    label = marked(label_action(action, swarm_ids, created_at, input_hash))
+    return RowPieces(
+        f'{{"label_action"{KEY}{label}{ITEM}"planner_input"{KEY}{whole}{ITEM}"run_id"{KEY}{marked(run_id)}{ITEM}',
+        f'{ITEM}"started_ms"{KEY}{started_ms}{ITEM}"tokens"{KEY}{marked(tokens)}}}',
+    )
 
 
-def _open(head: Rendered) -> Rendered:
-    return Rendered(head.compact[:-1] + ",", head.spaced[:-1] + ", ")
-
-
-def _close(tail: Rendered) -> Rendered:
-    return Rendered("," + tail.compact[1:], ", " + tail.spaced[1:])
+def _input(parts: JsonObject, encoded: Mapping[str, str]) -> tuple[Marked, Marked]:
+    """A planner input of parts and members that are encoded already: whole, and as it is hashed."""
+    apart = dict(encoded)
+    if "created_at" in parts:
+        apart["created_at"] = marked_members({"created_at": parts["created_at"]})
+    members: list[tuple[str, str]] = []
+    for is_apart, keys in groupby(sorted({*parts, *apart}), apart.__contains__):
+        if is_apart:
+            members += [(key, apart[key]) for key in keys]
+        else:
+            members.append(("", marked_members({key: parts[key] for key in keys})))
+    hashed = joined(*[text for key, text in members if key != "created_at"])
+    return Marked(f"{{{joined(*[text for _, text in members])}}}"), Marked(f"{{{hashed}}}")
 
 
 def split_of(position: int, total: int) -> str:
@@ -126,9 +139,6 @@ def escape_line_breaks(text: str) -> str:
     return text.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def dataset_hash(rows: Iterable[Rendered]) -> str:
-    """The dataset hash over whole rows in order."""
-    digest = sha256()
-    for row in rows:
-        digest.update(row.compact.encode("utf-8") + b"\n")
-    return digest.hexdigest()
+def line_of(row: Marked, *, escape: bool) -> str:
+    """The row as it stands in dataset.jsonl, without the end of the line."""
+    return spaced(Marked(escape_line_breaks(row)) if escape else row)

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
-from collectord.cyntra.jsonio import Rendered
+from collectord.cyntra.jsonio import Marked, compact_bytes, spaced_bytes
 from collectord.cyntra.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
 from collectord.export.options import BUILDER, ExportOptions
 from collectord.export.planned import LazyRow, PlannedDataset
@@ -40,14 +40,14 @@ def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPiece
         yield found
 
 
-def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Rendered]:
+def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Marked]:
     """The rows with their splits, in order."""
     return (row for row, _ in _split_rows(planned, options, cache))
 
 
 def _split_rows(
     planned: PlannedDataset, options: ExportOptions, cache: RowCache | None
-) -> Iterator[tuple[Rendered, str]]:
+) -> Iterator[tuple[Marked, str]]:
     split_of = splitter(options.split_by, len(planned.runs))
     for position, piece in enumerate(pieces(planned.rows(), cache)):
         split = split_of(position, piece)
@@ -63,7 +63,7 @@ def write_rows(
 ) -> Written:
     """Write dataset.jsonl, or only hash it where `file` is None."""
     hashes = _Hashes(file, escape=options.profile != BUILDER)
-    batch: list[Rendered] = []
+    batch: list[Marked] = []
     done, total = 0, len(planned.runs)
     splits = dict.fromkeys(SPLITS, 0)
     for row, split in _split_rows(planned, options, cache):
@@ -84,12 +84,14 @@ class _Hashes:
         self._file, self._escape = file, escape
         self.dataset, self.file = sha256(), sha256()
 
-    def add(self, batch: list[Rendered]) -> None:
+    def add(self, batch: list[Marked]) -> None:
         if not batch:
             return
-        self.dataset.update(("\n".join([row.compact for row in batch]) + "\n").encode("utf-8"))
-        text = "\n".join([row.spaced for row in batch]) + "\n"
-        data = (escape_line_breaks(text) if self._escape else text).encode("utf-8")
+        text = "\n".join(batch) + "\n"
+        data = text.encode("utf-8")
+        self.dataset.update(compact_bytes(data))
+        escaped = escape_line_breaks(text) if self._escape else text
+        data = spaced_bytes(data if escaped is text else escaped.encode("utf-8"))
         self.file.update(data)
         if self._file is not None:
             self._file.write(data)

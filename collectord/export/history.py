@@ -64,7 +64,7 @@ class Histories:
         found = self._encoded.get(place)
         if found is None:
             run = history_run(json.loads(self._candidates[place].summary))
-            found = run, sha256(run.summary.compact.encode("utf-8")).hexdigest()
+            found = run, sha256(run.summary.encode("utf-8")).hexdigest()
             self._encoded[place] = found
         return found
 

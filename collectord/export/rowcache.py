@@ -16,25 +16,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from collectord.cyntra.jsonio import Rendered
 from collectord.cyntra.rows import RowPieces
 from collectord.export.leftovers import SUFFIX, own_prefix, remove_leftovers
 
-_MAGIC = b"collectord rows 1\n"
+_MAGIC = b"collectord rows 2\n"
 _HEADER = struct.Struct(">32sI")
 _LEVEL = 1
 
 
 def pack_row(row: RowPieces) -> bytes:
-    """The four texts of a row, compressed; JSON never holds a NUL."""
-    texts = (row.before.compact, row.after.compact, row.before.spaced, row.after.spaced)
-    return zlib.compress("\0".join(texts).encode("utf-8"), _LEVEL)
+    """Both texts of a row, compressed; JSON never holds a NUL."""
+    return zlib.compress(f"{row.before}\0{row.after}".encode(), _LEVEL)
 
 
 def unpack_row(data: bytes) -> RowPieces:
     """A row from its packed form; raises zlib.error or ValueError where it is damaged."""
-    before, after, before_spaced, after_spaced = zlib.decompress(data).decode("utf-8").split("\0")
-    return RowPieces(Rendered(before, before_spaced), Rendered(after, after_spaced))
+    before, after = zlib.decompress(data).decode("utf-8").split("\0")
+    return RowPieces(before, after)
 
 
 class RowCache:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from collectord.cyntra.jsonio import ITEM, Marked, compact
 from collectord.cyntra.planner_input import recorded_issue_id
 from collectord.cyntra.rows import RowPieces, split_of, split_of_issue
 from collectord.export.options import BY_ISSUE
@@ -21,5 +22,5 @@ def splitter(split_by: str, total: int) -> Splitter:
 
 def issue_of(row: RowPieces) -> str:
     """The issue that a row shows, else its run id: a row without an issue is alone."""
-    head = json.loads(row.before.compact.removesuffix(",") + "}")
+    head = json.loads(compact(Marked(row.before.removesuffix(ITEM) + "}")))
     return recorded_issue_id(head["planner_input"]) or str(head["run_id"])

@@ -10,8 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from collectord.cyntra.jsonio import canonical
-from collectord.cyntra.rows import escape_line_breaks, split_counts
+from collectord.cyntra.jsonio import Marked, canonical
+from collectord.cyntra.rows import line_of, split_counts
 from collectord.cyntra.values import member
 from collectord.errors import CollectordError
 from collectord.export import snapshot
@@ -180,11 +180,11 @@ def _check_rebuilt(
     _compare_rows(folder, options, whole_rows(planned, options, None), findings)
 
 
-def _compare_rows(folder: Path, options: ExportOptions, rows: Iterator[Any], findings: _Findings) -> None:
+def _compare_rows(folder: Path, options: ExportOptions, rows: Iterator[Marked], findings: _Findings) -> None:
     published = _lines(folder / snapshot.DATASET_FILE)
     number = 0
     for number, row in enumerate(rows, 1):
-        text = row.spaced if options.profile == BUILDER else escape_line_breaks(row.spaced)
+        text = line_of(row, escape=options.profile != BUILDER)
         line = next(published, b"").decode("utf-8", "replace").removesuffix("\n")
         if line != text:
             findings.add(f"{snapshot.DATASET_FILE}:{number}: rebuilt otherwise: {_difference(line, text)}")

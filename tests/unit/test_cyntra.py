@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from collectord.cyntra import dispatch, events, jsonio, keywords, label, rows, times, tokens, universe
 from collectord.cyntra.beads import issue_attempts, issue_tags, parse_issues
@@ -284,10 +286,29 @@ def test_splits_are_by_time_and_round_down(total: int, splits: tuple[int, int, i
     assert [rows.split_of(i, total) for i in range(total)].count("train") == splits[0]
 
 
+MARKED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(value=MARKED)
+@example(value={"b": [1, {"é": 'x"\u2028\x01\x02'}], 'a"b, c: d': None, "c": 1e16, "\x01\x02": "\\\x01"})
+def test_one_encoding_gives_both_written_forms_whatever_stands_in_the_strings(value: Any) -> None:
+    text = jsonio.marked(value)
+    assert jsonio.compact(text) == jsonio.canonical(value)
+    assert jsonio.spaced(text) == json.dumps(value, ensure_ascii=False, sort_keys=True)
+    data = text.encode("utf-8", "surrogatepass")
+    assert jsonio.compact_bytes(data) == jsonio.compact(text).encode("utf-8", "surrogatepass")
+    assert jsonio.spaced_bytes(data) == jsonio.spaced(text).encode("utf-8", "surrogatepass")
+
+
 def test_pieces_that_are_joined_are_what_encoding_the_whole_gives() -> None:
     value = {"b": [1, {"é": 'x"\u2028'}], 'a"b': None, "c": 1e16}
-    joined = jsonio.render_object({key: jsonio.render(part) for key, part in value.items()})
-    assert joined == jsonio.render(value)
+    pieces = [jsonio.marked_members({key: value[key]}) for key in sorted(value)]
+    assert f"{{{jsonio.joined('', *pieces)}}}" == jsonio.marked(value)
+    assert jsonio.marked_members({}) == jsonio.joined() == ""
 
 
 def test_what_is_not_finite_counts_as_missing() -> None:
