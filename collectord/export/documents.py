@@ -9,6 +9,7 @@ from typing import Any
 
 from collectord.export import snapshot
 from collectord.export.card import CardFacts, card
+from collectord.export.croissant import CroissantFacts, croissant
 from collectord.export.dataset import Written, file_sha256
 from collectord.export.parquet import pyarrow_version
 from collectord.export.planned import PlannedDataset
@@ -48,6 +49,9 @@ def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> No
     for name, document in snapshot.provenance_documents(provenance).items():
         documents[name] = snapshot.pretty(document)
     sums.update((name, sha256(data).hexdigest()) for name, data in documents.items())
+    about = CroissantFacts(published, sums, planned.runs[-1].started_ms if planned.runs else None)
+    documents[snapshot.CROISSANT_FILE] = snapshot.pretty(croissant(about))
+    sums[snapshot.CROISSANT_FILE] = sha256(documents[snapshot.CROISSANT_FILE]).hexdigest()
     documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
     for name, data in documents.items():
         (folder / name).write_bytes(data)

@@ -87,7 +87,7 @@ def holds_files(document: dict[str, Any], *, with_tables: bool) -> bool:
 
 def file_names(core: dict[str, Any], *, with_tables: bool) -> list[str]:
     """Every file of a snapshot but snapshot.json and SHA256SUMS themselves."""
-    names = [DATASET_FILE, META_FILE, RUNS_FILE, REJECTS_FILE, SCHEMA_FILE, CARD_FILE]
+    names = [DATASET_FILE, META_FILE, RUNS_FILE, REJECTS_FILE, SCHEMA_FILE, CARD_FILE, CROISSANT_FILE]
     if core["environment"] is not None:
         names += [ENVIRONMENT_FILE, DRIFT_FILE]
     if with_tables:

@@ -31,6 +31,7 @@ from tests.support.snapshots import (
 ALWAYS = {
     "README.md",
     "SHA256SUMS",
+    "croissant.json",
     "dataset.jsonl",
     "meta.json",
     "rejects.jsonl",
