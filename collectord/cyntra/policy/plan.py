@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
-from collectord.cyntra.policy.rules import PATTERN_KEYS, VALUE_KEYS
 from collectord.cyntra.policy.surface import Surface, domain_of
 from collectord.cyntra.policy.toolchains import enabled, timeout_of
 from collectord.cyntra.values import unique
@@ -152,11 +152,15 @@ def _first(surface: Surface, issue: IssueFacts, *, speculate: bool = False) -> i
 
 
 def _matches(match: JsonObject, issue: IssueFacts) -> bool:
-    facts: dict[str, Any] = dict(zip(VALUE_KEYS, (issue.tool_hint, issue.risk, issue.size), strict=True))
-    texts = dict(zip(PATTERN_KEYS, (issue.title, issue.description), strict=True))
-    return (
-        all(fact in match[key] for key, fact in facts.items() if key in match)
-        and ("tags_any" not in match or any(tag in issue.tags for tag in match["tags_any"]))
-        and all(tag in issue.tags for tag in match.get("tags_all", ()))
-        and all(re.search(match[key], text) for key, text in texts.items() if key in match)
-    )
+    return all(_CONDITIONS[key](wanted, issue) for key, wanted in match.items())
+
+
+_CONDITIONS: dict[str, Callable[[Any, IssueFacts], bool]] = {
+    "dk_tool_hint": lambda wanted, issue: issue.tool_hint in wanted,
+    "dk_risk": lambda wanted, issue: issue.risk in wanted,
+    "dk_size": lambda wanted, issue: issue.size in wanted,
+    "tags_any": lambda wanted, issue: any(tag in issue.tags for tag in wanted),
+    "tags_all": lambda wanted, issue: all(tag in issue.tags for tag in wanted),
+    "title_pattern": lambda wanted, issue: re.search(wanted, issue.title) is not None,
+    "description_pattern": lambda wanted, issue: re.search(wanted, issue.description) is not None,
+}

@@ -1,0 +1,143 @@
+"""Which issues a change treats differently: both policies played over a grid of issues. Pure.
+
+The grid is risk × size × circumstance, where a circumstance is a tool hint, a way of being matched by a
+rule (tags, title, description), lying on the critical path, or asking for speculation. What a simpler
+circumstance already shows is not told again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from collectord.cyntra.policy import Action, IssueFacts, Surface, plan_action
+from collectord.cyntra.policy.rules import PATTERN_KEYS
+
+RISKS = ("low", "medium", "high", "critical")
+SIZES = ("XS", "S", "M", "L", "XL")
+_MAX_HINTS, _MAX_KINDS = 12, 40
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One way of being matched; the plain one has no words."""
+
+    words: str = ""
+    tags: tuple[str, ...] = ()
+    title: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Circumstance:
+    """What an issue is besides its risk and size."""
+
+    hint: str | None = None
+    kind: Kind = Kind()
+    critical_path: bool = False
+    asks: bool = False
+
+    def simpler(self) -> Iterator[Circumstance]:
+        """Every circumstance that lacks something of this one."""
+        hints, kinds = {self.hint, None}, {self.kind, Kind()}
+        paths, asks = {self.critical_path, False}, {self.asks, False}
+        found = (Circumstance(*parts) for parts in product(hints, kinds, paths, asks))
+        return (simpler for simpler in found if simpler != self)
+
+    def weight(self) -> int:
+        """How many things it is."""
+        return sum((self.hint is not None, self.kind != Kind(), self.critical_path, self.asks))
+
+
+Cell = tuple[Circumstance, str, str]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The issues to play, and what an environment does with each; played once for each environment."""
+
+    circumstances: tuple[Circumstance, ...]
+    _played: dict[int, tuple[Surface, dict[Cell, Action]]] = field(default_factory=dict)
+
+    def play(self, surface: Surface) -> dict[Cell, Action]:
+        """The action for every cell; simpler circumstances come first."""
+        known = self._played.get(id(surface))
+        if known is None:
+            known = self._played[id(surface)] = surface, self._actions(_with_plain_patterns(surface))
+        return known[1]
+
+    def _actions(self, surface: Surface) -> dict[Cell, Action]:
+        return {
+            (circumstance, risk, size): plan_action(surface, _issue(circumstance, risk, size))
+            for circumstance, risk, size in product(self.circumstances, RISKS, SIZES)
+        }
+
+
+def grid_of(*surfaces: Surface) -> Grid:
+    """The grid in which everything is played that the rules and toolchains of these environments name."""
+    hints = sorted({name for surface in surfaces for name in _hints(surface)})[:_MAX_HINTS]
+    kinds = list(dict.fromkeys(kind for surface in surfaces for kind in _kinds(surface)))[:_MAX_KINDS]
+    found = (
+        Circumstance(hint, kind, critical_path, asks)
+        for hint in (None, *hints)
+        for kind in (Kind(), *kinds)
+        for critical_path, asks in ((False, False), (True, False), (False, True))
+    )
+    return Grid(tuple(sorted(found, key=Circumstance.weight)))
+
+
+def _issue(circumstance: Circumstance, risk: str, size: str) -> IssueFacts:
+    kind = circumstance.kind
+    return IssueFacts(
+        risk,
+        size,
+        circumstance.hint,
+        kind.tags,
+        kind.title,
+        kind.description,
+        speculate=circumstance.asks,
+        on_critical_path=circumstance.critical_path,
+    )
+
+
+def _hints(surface: Surface) -> Iterator[str]:
+    yield from surface.components["toolchains"]
+    for rule in surface.components["routing"]["rules"]:
+        yield from (hint for hint in rule["match"].get("dk_tool_hint", ()) if hint)
+
+
+def _kinds(surface: Surface) -> Iterator[Kind]:
+    for rule in surface.components["routing"]["rules"]:
+        match = rule["match"]
+        title, description = (match.get(key, "") for key in PATTERN_KEYS)
+        for tag in match.get("tags_any", [None]):
+            tags = tuple(sorted({*match.get("tags_all", ()), *([tag] if tag else ())}))
+            if tags or title or description:
+                yield Kind(_kind_words(tags, title, description), tags, title, description)
+    if len(set(surface.components["control"]["modes"].values())) > 1:
+        yield from (Kind("of assets", ("asset:any",)), Kind("of worlds", ("asset:world",)))
+
+
+def _kind_words(tags: Sequence[str], title: str, description: str) -> str:
+    words = [f"tagged {', '.join(tags)}"] if tags else []
+    words += [f"titled like {title}"] if title else []
+    words += [f"described like {description}"] if description else []
+    return " ".join(words)
+
+
+def _with_plain_patterns(surface: Surface) -> Surface:
+    """Patterns that match their own text: an issue that a pattern matches can then be made up, and a
+    regular expression out of the repo is never run.
+    """
+    routing = surface.components["routing"]
+    rules = [
+        {**rule, "match": {**rule["match"], **_escaped(rule["match"])}} if _escaped(rule["match"]) else rule
+        for rule in routing["rules"]
+    ]
+    return replace(surface, components={**surface.components, "routing": {**routing, "rules": rules}})
+
+
+def _escaped(match: dict[str, str]) -> dict[str, str]:
+    return {key: f"^{re.escape(match[key])}$" for key in PATTERN_KEYS if key in match}

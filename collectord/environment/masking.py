@@ -1,0 +1,52 @@
+"""Hiding secrets in whatever leaves as text. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+HIDDEN = "(hidden)"
+
+_NAMES = r"token|secret|passw(?:or)?d|passphrase|credential|authorization|api[-_]?key|access[-_]?key|private"
+_SECRET_KEY = re.compile(rf"(?i){_NAMES}|_key$|^key$")
+# A key that counts or limits tokens is not one.
+_HARMLESS_KEY = re.compile(r"(?i)^(max|estimated|budget)_\w*tokens?$")
+_SECRET_TEXT = re.compile(
+    rf"(?i)((?:{_NAMES})[\w-]*\s*[=:]\s*(?:bearer\s+)?|--?[\w-]*(?:{_NAMES})[\w-]*\s+)\S+"
+    r"|\b(?:sk|pk|rk|gh[oprsu]|github_pat|glpat|xox[abprs]|hf|akia|eyj)[-_]?[a-z0-9_.-]{12,}"
+    r"|(://[^\s/:@]*:)[^\s/@]+(?=@)"
+)
+
+
+def masked(pointer: str, value: Any) -> Any:
+    """The value at a JSON pointer with secrets hidden, of the same shape.
+
+    Hidden are all values under an `env`, values whose key looks like that of a secret, and parts of texts
+    that look like one. Null and switches say nothing and stay.
+    """
+    return _masked([part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]], value)
+
+
+def _masked(path: list[str], value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _masked([*path, key], inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_masked(path, inner) for inner in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if "env" in path[:-1] or (path and _is_secret(path[-1])):
+        return HIDDEN
+    return masked_text(value) if isinstance(value, str) else value
+
+
+def masked_text(text: str) -> str:
+    """A text without the parts that look like secrets."""
+    return _SECRET_TEXT.sub(_hide, text)
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1] or match[2] or ''}{HIDDEN}"
+
+
+def _is_secret(key: str) -> bool:
+    return bool(_SECRET_KEY.search(key)) and not _HARMLESS_KEY.search(key)
