@@ -32,7 +32,9 @@ def config_show(invocation: Invocation, as_json: bool) -> None:
 def _value_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {inner}" for key, inner in value.items())
+    return ", ".join(map(_value_text, value)) if isinstance(value, list) else str(value)
 
 
 @config.command("check")

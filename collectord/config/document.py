@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from yaml.error import Mark
 
-from collectord.config.finding import Finding, Given, Layer, unknown
+from collectord.config.finding import Finding, Given, Layer, Place, Steps, unknown
 from collectord.config.schema import Config, dotted_keys
 from collectord.config.units import shown
 
@@ -112,9 +112,27 @@ class _Walk:
         except (yaml.YAMLError, ValueError, OverflowError):
             self.find(node, name, f"{_text(node)} cannot be read as a value; put it in quotes")
             return
+        inner = dict(self.parts(name, node, ()))
+        source = f"{self.label}:{key.start_mark.line + 1}"
+        self.given[name] = Given(value, source, self.place(node, name), inner)
+
+    def parts(self, name: str, node: yaml.Node, steps: Steps) -> Iterator[tuple[Steps, Place]]:
+        """The places of everything in a value, named as `section.key[0].part`."""
+        if isinstance(node, yaml.SequenceNode):
+            for position, item in enumerate(node.value):
+                yield (*steps, position), self.place(item, f"{name}[{position}]")
+                yield from self.parts(f"{name}[{position}]", item, (*steps, position))
+        elif isinstance(node, yaml.MappingNode):
+            for inner, key, value in self.entries(node, f"{name}."):
+                at = (*steps, key.value) if isinstance(key, yaml.ScalarNode) else steps
+                yield at, self.place(value, inner)
+                yield (*at, "[key]"), self.place(key, inner)
+                yield from self.parts(inner, value, at)
+
+    def place(self, node: yaml.Node, name: str) -> Place:
+        """Where a node stands."""
         line, column = _position(node.start_mark)
-        where = f"{self.label}:{line}:{column}: {name}"
-        self.given[name] = Given(value, f"{self.label}:{key.start_mark.line + 1}", where, line, column)
+        return Place(f"{self.label}:{line}:{column}: {shown_name(name)}", line, column)
 
     def find(self, node: yaml.Node, name: str, message: str) -> None:
         """Note what is wrong at a node."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 _CLOSE = 0.7
@@ -11,14 +11,31 @@ _SAME_SECTION = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """One value for one key: `source` for `config show`, `where` as the start of a finding about it."""
+class Place:
+    """Where something stands: `where` as the start of a finding about it."""
 
-    value: object
-    source: str
     where: str
     line: int = 0
     column: int = 0
+
+
+Steps = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One value for one key: `source` for `config show`, `place` its own, `inner` those of its parts."""
+
+    value: object
+    source: str
+    place: Place
+    inner: Mapping[Steps, Place] = field(default_factory=dict)
+
+    def place_of(self, steps: Steps) -> Place:
+        """The place of a part, or of the nearest whole around it that has one."""
+        while steps and steps not in self.inner:
+            steps = steps[:-1]
+        return self.inner[steps] if steps else self.place
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from collectord.config import document
-from collectord.config.finding import Finding, Given, Layer
+from collectord.config.finding import Finding, Given, Layer, unknown
 from collectord.config.repo import find_repo
-from collectord.config.schema import Config, dotted_keys
+from collectord.config.schema import Config, IgnoredPath, dotted_keys
 from collectord.config.settings import DEFAULT, Settings
 from collectord.config.surroundings import CONFIG, from_command_line, from_environment
 from collectord.config.units import shown
@@ -77,7 +77,8 @@ def _check(layer: Layer, home: str | None) -> Iterable[Finding]:
     except ValidationError as error:
         for details in error.errors():
             given = layer.given[".".join(map(str, details["loc"][:2]))]
-            findings.append(Finding(given.where, _message(details), given.line, given.column))
+            place = given.place_of(details["loc"][2:])
+            findings.append(Finding(place.where, _message(details), place.line, place.column))
     return sorted(findings, key=lambda finding: (finding.line, finding.column))
 
 
@@ -100,6 +101,14 @@ def _message(details: ErrorDetails) -> str:
             return f"{shown(details['input'])} is too small; write {context['ge']} or more"
         case "less_than_equal":
             return f"{shown(details['input'])} is too large; write {context['le']} or less"
+        case "missing":
+            return f"has no {details['loc'][-1]}; write one"
+        case "extra_forbidden":
+            return unknown(str(details["loc"][-1]), IgnoredPath.model_fields)
+        case "tuple_type":
+            return f"{shown(details['input'])} is not a list; begin each entry with a dash"
+        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+            return f"{shown(details['input'])} is not a mapping; indent its keys below it"
     return f"{shown(details['input'])}: {details['msg']}"
 
 
@@ -115,7 +124,7 @@ def _refuse_writing_into_archives(settings: Settings, given: Mapping[str, Given]
 def _where(key: str, given: Mapping[str, Given]) -> str:
     """The place to change: of the key itself, or of the archives folder where the key has its default."""
     value = given.get(key) or given.get("paths.archives")
-    return value.where if value else key
+    return value.place.where if value else key
 
 
 def _near(path: Path, cwd: Path) -> str:

@@ -5,6 +5,8 @@ Durations are seconds, sizes are bytes. The model is frozen and knows no other k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
@@ -23,6 +25,14 @@ Percent = Annotated[float, BeforeValidator(units.percent)]
 Switch = Annotated[bool, BeforeValidator(units.switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(units.directory_names)]
 Folder = Annotated[str, BeforeValidator(_folder)]
+Day = Annotated[date, BeforeValidator(units.day)]
+Text = Annotated[str, BeforeValidator(units.text)]
+Path = Annotated[str, BeforeValidator(units.environment_path)]
+RuleOrPath = Annotated[str, BeforeValidator(units.rule_or_path)]
+Severity = Literal["epoch", "warn", "info"]
+
+# Marks a key whose value is a mapping or holds mappings: a variable or an option cannot give it.
+FILE_ONLY = object()
 
 
 class _Section(BaseModel):
@@ -83,6 +93,21 @@ class Disk(_Section):
     min_free_bytes: Size = 512 * 2**20
 
 
+class IgnoredPath(_Section):
+    """A place in the environment whose changes do not count until a day is over, and why."""
+
+    path: Path
+    reason: Text
+    until: Day
+
+
+class Environment(_Section):
+    """What collectord makes of changes in the configuration of the kernel."""
+
+    severity: Annotated[Mapping[RuleOrPath, Severity], FILE_ONLY] = {}
+    ignore: Annotated[tuple[IgnoredPath, ...], FILE_ONLY] = ()
+
+
 class Log(_Section):
     """What is said on stderr, and how."""
 
@@ -107,6 +132,7 @@ class Config(_Section):
     ingest: Ingest = Ingest()
     export: Export = Export()
     disk: Disk = Disk()
+    environment: Environment = Environment()
     log: Log = Log()
     daemon: Daemon = Daemon()
 
@@ -118,6 +144,13 @@ def dotted_keys() -> tuple[str, ...]:
         for section, field in Config.model_fields.items()
         for key in _section_type(field.annotation).model_fields
     )
+
+
+def is_file_only(dotted: str) -> bool:
+    """Whether only a file can give the key: its value has parts of its own."""
+    section, _, key = dotted.partition(".")
+    field = _section_type(Config.model_fields[section].annotation).model_fields[key]
+    return any(mark is FILE_ONLY for mark in field.metadata)
 
 
 def is_list(dotted: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectord.config.schema import Config, dotted_keys
+from collectord.config.schema import Config, IgnoredPath, dotted_keys
 
 DEFAULT = "default"
 
@@ -64,5 +64,9 @@ def value_of(config: Config, dotted: str) -> object:
 
 def _plain(value: object) -> object:
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(item) for item in value]
+    if isinstance(value, IgnoredPath):
+        return value.model_dump(mode="json")
+    if isinstance(value, Mapping):
+        return dict(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value

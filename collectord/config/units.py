@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date, datetime
 
 _AMOUNT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", re.ASCII)
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -33,6 +34,9 @@ _SWITCH = {
     "off": False,
     "0": False,
 }
+_RULE = re.compile(
+    r"(universe|prompts|routing|speculation|control|toolchains|gates|planner|scheduling)\.[a-z_]+|unrecognised"
+)
 _SHOWN_CHARACTERS = 60
 _LONGEST_SECONDS = 3650 * 86400.0
 
@@ -101,6 +105,37 @@ def directory_names(value: object) -> tuple[str, ...]:
         if not isinstance(name, str) or not name or name in {".", ".."} or "/" in name or "\0" in name:
             raise ValueError(f"{shown(name)} is not the name of a directory; write a name without slashes")
     return tuple(value)
+
+
+def text(value: object) -> str:
+    """Some words."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{shown(value)} says nothing; write a few words")
+    return value
+
+
+def day(value: object) -> date:
+    """A day such as 2026-12-31, as YAML reads it or as text."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not a day; write 2026-12-31") from None
+
+
+def environment_path(value: object) -> str:
+    """A JSON pointer into the environment; `*` in it stands for any one part."""
+    if not isinstance(value, str) or not re.fullmatch(r"(/[^/]+)+", value):
+        raise ValueError(f"{shown(value)} is not a path; write /gates/test_command or /toolchains/*/env")
+    return value
+
+
+def rule_or_path(value: object) -> str:
+    """The id of a rule, as `drift` shows it, or a path."""
+    if isinstance(value, str) and (value.startswith("/") or _RULE.fullmatch(value)):
+        return environment_path(value) if value.startswith("/") else value
+    raise ValueError(f"{shown(value)} is neither a rule such as gates.test_command nor a path")
 
 
 def folder(value: object, home: str | None) -> str:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collectord.config.schema import Environment
 
 EPOCH, WARN, INFO = "epoch", "warn", "info"
 SEVERITIES = (EPOCH, WARN, INFO)
@@ -42,6 +47,17 @@ class Overrides:
         return next(
             (entry for entry in self.ignored if at_ms < entry.until_ms and _covers(entry.path, pointer)), None
         )
+
+
+def overrides_from(section: Environment) -> Overrides:
+    """What the `environment` section of the configuration says; a day ends in UTC."""
+    ignored = (Ignored(entry.path, entry.reason, _end_ms(entry.until)) for entry in section.ignore)
+    return Overrides(section.severity, tuple(ignored))
+
+
+def _end_ms(day: date) -> int:
+    end = datetime.combine(day + timedelta(days=1), time(), UTC)
+    return int(end.timestamp() * 1000)
 
 
 def _covers(path: str, pointer: str) -> bool:
