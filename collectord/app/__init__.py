@@ -123,12 +123,12 @@ def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:
         return
 
 
-def verify(settings: Settings | None, folder: Path) -> Verified:
+def verify(settings: Settings | None, folder: Path, *, fast: bool = False) -> Verified:
     """Check a snapshot directory; with settings its rows are made again from their index too."""
     from collectord.export.verify import verify_snapshot
 
     if settings is None:
-        return verify_snapshot(folder)
+        return verify_snapshot(folder, fast=fast)
     with reader_for(settings) as reader:
         return verify_snapshot(folder, (reader, settings.repo))
 

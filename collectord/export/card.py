@@ -134,8 +134,8 @@ def _counts(facts: CardFacts) -> Iterator[str]:
     yield ""
     yield "| split | rows |"
     yield "| --- | ---: |"
-    for split, count in document["split_counts"].items():
-        yield f"| {SPLIT_NAMES[split]} | {count} |"
+    for split in SPLITS:
+        yield f"| {SPLIT_NAMES[split]} | {document['split_counts'][split]} |"
     yield f"| all | {document['example_count']} |"
     yield ""
     for title, counts in (("Left out", document["left_out"]), ("Not selected", document["not_selected"])):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -44,17 +45,27 @@ def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> No
         snapshot.SCHEMA_FILE: snapshot.pretty(row_schema()),
         snapshot.RUNS_FILE: b"".join(snapshot.runs_lines(planned)),
         snapshot.REJECTS_FILE: b"".join(snapshot.rejects_lines(planned)),
-        snapshot.CARD_FILE: card(CardFacts(published, _span_ms(planned))),
+        **snapshot.provenance_documents(provenance),
     }
-    for name, document in snapshot.provenance_documents(provenance).items():
-        documents[name] = snapshot.pretty(document)
-    sums.update((name, sha256(data).hexdigest()) for name, data in documents.items())
-    about = CroissantFacts(published, sums, planned.runs[-1].started_ms if planned.runs else None)
-    documents[snapshot.CROISSANT_FILE] = snapshot.pretty(croissant(about))
-    sums[snapshot.CROISSANT_FILE] = sha256(documents[snapshot.CROISSANT_FILE]).hexdigest()
-    documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
+    sums |= _sums(documents)
+    documents |= described(published, sums, _span_ms(planned))
+    documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums | _sums(documents))
     for name, data in documents.items():
         (folder / name).write_bytes(data)
+
+
+def described(
+    published: Mapping[str, Any], sums: Mapping[str, str], span_ms: tuple[int, int] | None
+) -> dict[str, bytes]:
+    """The card and Croissant, which tell of the other files: `sums` are theirs, `span_ms` of the rows."""
+    readme = card(CardFacts(published, span_ms))
+    known = {**sums, snapshot.CARD_FILE: sha256(readme).hexdigest()}
+    about = CroissantFacts(published, known, span_ms and span_ms[1])
+    return {snapshot.CARD_FILE: readme, snapshot.CROISSANT_FILE: snapshot.pretty(croissant(about))}
+
+
+def _sums(documents: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(data).hexdigest() for name, data in documents.items()}
 
 
 def _span_ms(planned: PlannedDataset) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ otherwise and writes its own name into the file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +19,7 @@ from collectord.export.columns import Column
 # A row group ends at whichever comes first; recorded inputs can have megabytes each.
 _GROUP_ROWS = 1024
 _GROUP_TEXT = 8 * 2**20
+_READ_ROWS = 256
 
 
 def pyarrow_version() -> str | None:
@@ -68,3 +69,18 @@ class ParquetFile:
         arrays = [arrow_array(column.kind, column_values) for column, column_values in pairs]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows, self._text = [], 0
+
+
+def read_parquet(path: Path, columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
+    """The rows of a file, a few at a time; ValueError where it is damaged or has other columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(arrow_schema(columns)):
+                raise ValueError("has other columns than those of this collectord")
+            for batch in file.iter_batches(batch_size=_READ_ROWS):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path.name}: {error}") from error

@@ -33,6 +33,8 @@ CROISSANT_FILE = "croissant.json"
 ENVIRONMENT_FILE = "environment.json"
 DRIFT_FILE = "drift.json"
 SUMS_FILE = "SHA256SUMS"
+# The files that tell of the others.
+DESCRIBING = frozenset({CARD_FILE, CROISSANT_FILE})
 ENVIRONMENT_SCHEMA = "collectord.environment.v1"
 DRIFT_SCHEMA = "collectord.drift.v1"
 
@@ -95,12 +97,13 @@ def file_names(core: dict[str, Any], *, with_tables: bool) -> list[str]:
     return sorted(names)
 
 
-def provenance_documents(provenance: Provenance) -> dict[str, Any]:
+def provenance_documents(provenance: Provenance) -> dict[str, bytes]:
     """environment.json and drift.json; none where no environment is known."""
     if provenance.environment is None:
         return {}
     drift = {"schema": DRIFT_SCHEMA, "changes": list(provenance.drift)}
-    return {ENVIRONMENT_FILE: {"schema": ENVIRONMENT_SCHEMA, **provenance.environment}, DRIFT_FILE: drift}
+    environment = {"schema": ENVIRONMENT_SCHEMA, **provenance.environment}
+    return {ENVIRONMENT_FILE: pretty(environment), DRIFT_FILE: pretty(drift)}
 
 
 def runs_lines(planned: PlannedDataset) -> Iterator[bytes]:
