@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collectord.model import Outcome
 
 Progress = Callable[[int, int], None]
+DAEMON = "collectord run"  # who holds the lock while the daemon runs
 
 
 def now_ms() -> int:
@@ -73,9 +74,23 @@ def ingest(
         names=names,
         accept_gone=accept_gone,
     )
-    with writer_for(settings, "collectord ingest") as writer:
+    with _unless_the_daemon_does_it(settings), writer_for(settings, "collectord ingest") as writer:
         archives = settings.archives_dir
         return ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
+
+
+@contextmanager
+def _unless_the_daemon_does_it(settings: Settings) -> Iterator[None]:
+    try:
+        yield
+    except LockHeld as held:
+        found = holder(settings.lock_path) or {}
+        if found.get("command") != DAEMON:
+            raise
+        raise LockHeld(
+            f"the daemon (process {found.get('pid')}) runs and does this by itself: it indexes each archive "
+            "once it is whole; `collectord status` shows what is pending"
+        ) from held
 
 
 def export(
@@ -140,7 +155,7 @@ def status(settings: Settings) -> dict[str, Any]:
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
     with reader_for(settings) as reader:
-        return status_of(reader, str(settings.repo), holder(settings.lock_path))
+        return status_of(reader, str(settings.repo), holder(settings.lock_path), now_ms())
 
 
 def runs(

@@ -19,6 +19,7 @@ from collectord.errors import CollectordError
 
 # Command → (module, attribute, help line); a test holds the help lines against the commands' own.
 COMMANDS = {
+    "run": ("collectord.cli.running", "run", "Stand beside a kernel and index every run as it ends."),
     "ingest": ("collectord.cli.ingesting", "ingest", "Bring the index up to date with the archives."),
     "export": ("collectord.cli.datasets", "export", "Publish the dataset of the index."),
     "verify": ("collectord.cli.datasets", "verify", "Check a published dataset directory."),

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from collectord import app
+from collectord.cli.daemon_text import daemon_rows
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text
 
@@ -38,13 +39,20 @@ def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("repo", found["repo"]),
         ("index", f"{index['path']} ({size_text(index['bytes'])})"),
         ("schema", index["schema"]),
-        ("archives", ", ".join(f"{count} {state}" for state, count in found["archives"].items())),
+        ("archives", _archives_text(found)),
         ("runs", f"{found['runs']} ({found['plans']} with an executed plan)"),
         ("issues", str(found["issues"])),
         ("last ingest", time_text(found["last_ingest_ms"])),
         ("writer now", _holder_text(found["lock"])),
+        *daemon_rows(found["daemon"]),
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
     ]
+
+
+def _archives_text(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
+    vanished = found["vanished"]
+    return f"{counts}; {vanished} removed before they were read" if vanished else counts
 
 
 def _holder_text(holder: dict[str, Any] | None) -> str:

@@ -52,6 +52,8 @@ class Watch(_Section):
 
     mode: Literal["auto", "events", "poll"] = "auto"
     poll_interval: Duration = Field(default=30, ge=0.05)
+    gone_after: Duration = 60
+    mass_gone_after: Duration = 86_400
     ignore: Names = ("orphaned-workcells",)
 
 

@@ -60,6 +60,14 @@ class StateLock:
             raise
         return cls(fd)
 
+    def is_at(self, path: Path) -> bool:
+        """Whether the file there is the one that is locked: if not, another process could lock it too."""
+        try:
+            there, own = path.lstat(), os.fstat(self._fd)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
     def close(self) -> None:
         """Gives the lock back; a second call does nothing."""
         fd, self._fd = self._fd, -1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,17 @@ def _begin_immediate(connection: Connection) -> None:
 
 def _begin_reading(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN")
+
+
+def quick_check(path: Path) -> None:
+    """Look at every page of an index file; raises IndexDamaged with what SQLite found."""
+    with readable_errors(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise IndexDamaged(
+            f"{path}: the index is damaged ({'; '.join(found)}): keep the file and everything beside it, "
+            "and run `collectord db check`"
+        )
 
 
 @contextmanager

@@ -91,11 +91,15 @@ class IndexWriter:
         self._next_archive, self._next_revision = plan.next_archive, plan.next_revision
         return outcomes
 
+    def info(self, key: str) -> str | None:
+        """A value of index_info."""
+        with self.transaction() as connection:
+            return info(connection, key)
+
     def set_info(self, key: str, value: str) -> None:
         """Write a value of index_info."""
-        statement = upsert(tables.index_info).values(key=key, value=value)
         with self.transaction() as connection:
-            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
+            put_info(connection, key, value)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -107,6 +111,12 @@ class IndexWriter:
 def info(connection: Connection, key: str) -> str | None:
     """A value of index_info."""
     return connection.execute(select(tables.index_info.c.value).filter_by(key=key)).scalar()
+
+
+def put_info(connection: Connection, key: str, value: str) -> None:
+    """Write a value of index_info in a transaction that is open."""
+    statement = upsert(tables.index_info).values(key=key, value=value)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
 
 
 def _next_id(connection: Connection, table: Table) -> int:

@@ -8,11 +8,12 @@ from typing import Any
 
 from collectord.fs import Holder
 from collectord.index import views
-from collectord.index.heartbeat import last_beat
+from collectord.index.heartbeat import Heartbeat, last_beat
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.snapshots import known_snapshots
 from collectord.model import OutcomeKind
+from collectord.overview.life import life_of
 
 SCHEMA = "collectord.status.v1"
 STATES = (
@@ -30,15 +31,15 @@ def without_index(repo: str, path: str) -> dict[str, Any]:
     return {"schema": SCHEMA, "repo": repo, "index": index}
 
 
-def status_of(reader: IndexReader, repo: str, holder: Holder | None) -> dict[str, Any]:
+def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int) -> dict[str, Any]:
     """The status as one document; counts are of archives by their last outcome.
 
-    `attention` lists the archives that are partial or in quarantine, `lock` is who writes now; it is an
-    empty object where the writer has not given its name.
+    `attention` lists the archives that are partial or in quarantine, `vanished` counts those that were
+    pruned before they were read, `lock` is who writes now; it is an empty object where the writer has not
+    given its name. `daemon` is how the daemon lives, and what it said of itself at its last heartbeat.
     """
     found = views.totals(reader)
     last = reader.info("last_ingest_ms")
-    beat = last_beat(reader.connection)
     return {
         "schema": SCHEMA,
         "repo": repo,
@@ -50,9 +51,18 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None) -> dict[str
         "issues": found.issues,
         "last_ingest_ms": int(last) if last else None,
         "lock": dict(holder) if holder is not None else None,
-        "daemon": {"beat_ms": beat.beat_ms, "stopped_ms": beat.stopped_ms} if beat else None,
+        "vanished": int(reader.info("vanished") or 0),
+        "daemon": _daemon(last_beat(reader.connection), holder, now_ms),
         "snapshot": _newest_snapshot(reader),
     }
+
+
+def _daemon(beat: Heartbeat | None, holder: Holder | None, now_ms: int) -> dict[str, Any]:
+    life = life_of(beat, holder, now_ms)
+    if beat is None:
+        return {"life": life}
+    own = {"pid": beat.pid, "started_ms": beat.started_ms, "beat_ms": beat.beat_ms}
+    return {**beat.state, "life": life, **own, "stopped_ms": beat.stopped_ms, "age_ms": now_ms - beat.beat_ms}
 
 
 def _bytes(path: Path) -> int:

@@ -109,6 +109,16 @@ def after_read(
     return now, Verdict(Kind.WAITING, next_look(now, rules))
 
 
+def after_failure(pending: Pending | None, name: str, *, mono: float, rules: SettleRules) -> Pending:
+    """Takes in a look or a read that failed as a whole; the next one is worth making at its `retry_at`.
+
+    Without a look there is no signature, so the first look that succeeds starts the failures anew.
+    """
+    before = pending or Pending(name, "", mono, mono, mono, has_manifest=False, has_last_file=False)
+    wait = _retry_wait(before.failures, rules)
+    return replace(before, looked_at=mono, failures=before.failures + 1, retry_at=mono + wait)
+
+
 def next_look(pending: Pending, rules: SettleRules) -> float:
     """When to look again if no event comes first: at the next time at which the verdict can change.
 

@@ -1,0 +1,53 @@
+"""Changes into the index, many in one transaction, and one by one where one of them cannot go in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from collectord.errors import IndexBusy, IndexDamaged, IndexFull, IndexUnusable
+from collectord.index.writer import Change, IndexWriter
+from collectord.model import Outcome
+
+# These are about the index as a whole and no fault of what is written.
+NOT_THE_CHANGE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
+
+
+class Applier:
+    """The one door through which the loop writes what it read."""
+
+    def __init__(self, writer: IndexWriter, wall_ms: Callable[[], int]) -> None:
+        self._writer, self._wall_ms = writer, wall_ms
+        self._first_ingest_ms: int | None = None
+        self.applied = 0
+
+    def apply(self, changes: Sequence[Change]) -> Iterator[tuple[int, Outcome | Exception]]:
+        """(position, what became of it) for each change, each durable when it is given.
+
+        Raises what concerns the index as a whole; a change that is not given by then is not in the index.
+        """
+        if not changes:
+            return
+        try:
+            outcomes = self._write(changes)
+        except NOT_THE_CHANGE:
+            raise
+        except Exception as error:
+            if len(changes) == 1:
+                yield 0, error
+            else:
+                yield from self._one_by_one(changes)
+            return
+        yield from enumerate(outcomes)
+
+    def _one_by_one(self, changes: Sequence[Change]) -> Iterator[tuple[int, Outcome | Exception]]:
+        for position, change in enumerate(changes):
+            for _, result in self.apply([change]):
+                yield position, result
+
+    def _write(self, changes: Sequence[Change]) -> list[Outcome]:
+        now = self._wall_ms()
+        if self._first_ingest_ms is None:
+            self._first_ingest_ms = self._writer.first_ingest_ms(now)
+        outcomes = self._writer.apply(changes, now_ms=now, first_ingest_ms=self._first_ingest_ms)
+        self.applied += len(outcomes)
+        return outcomes

@@ -1,0 +1,200 @@
+"""One watched folder: scans, due looks, and the transactions that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+
+from collectord import archive
+from collectord.archive import ArchiveRoot
+from collectord.daemon.absences import Absences
+from collectord.daemon.applying import NOT_THE_CHANGE, Applier
+from collectord.daemon.intake import Intake, Scan
+from collectord.daemon.places import Place, Rules
+from collectord.daemon.reading import MAX_HELD_BYTES, Held, Reader, stat_of
+from collectord.daemon.telling import Telling
+from collectord.index.writer import Change, Gone, IndexWriter, Seen
+from collectord.model import Outcome, OutcomeKind
+from collectord.names import readable_name
+from collectord.settle import PendingSet, is_stuck
+
+LOOKS_PER_TURN = 500
+_LATER_S = 1.0
+
+
+class Folder:
+    """Owned by the loop's thread. `vanished` is told of each archive that was removed before it was read."""
+
+    def __init__(
+        self,
+        place: Place,
+        rules: Rules,
+        writer: IndexWriter,
+        applier: Applier,
+        telling: Telling,
+        vanished: Callable[[str], None],
+        mono: Callable[[], float],
+    ) -> None:
+        self.place = place
+        self._rules, self._writer, self._applier, self._telling = rules, writer, applier, telling
+        self._vanished, self._mono = vanished, mono
+        self.intake = Intake(place, writer.known, PendingSet(rules.settle))
+        self._reader = Reader(place, rules, self.intake, telling)
+        self.absences = Absences(rules.absence, telling)
+        self._identity: Hashable | None = None
+        self._not_before = 0.0
+
+    def next_due(self) -> float | None:
+        """When there is work; monotonic seconds, None if none is planned."""
+        due = 0.0 if self.intake.doubtful else self.intake.pending.next_due()
+        return None if due is None else max(due, self._not_before)
+
+    def lag_s(self, mono: float) -> float:
+        """By how much the oldest due look is late."""
+        due = self.intake.pending.next_due()
+        return 0.0 if due is None else max(0.0, mono - due)
+
+    def counts(self) -> tuple[int, int]:
+        """(archives not accepted yet, those of them that are stuck)."""
+        pending = self.intake.pending
+        stuck = sum(is_stuck(looked, self._rules.settle) for looked in pending.looked_at())
+        return len(pending), stuck
+
+    def rescan(self, mono: float, *, may_write: bool) -> bool:
+        """Scans the folder; whether the scan was a good one, from which absences may be concluded."""
+        scan, identity = self._scan(mono)
+        known = self._here() if scan else frozenset()
+        gone = self.absences.weigh(known, scan.present if scan else frozenset(), identity, mono)
+        if may_write and scan is not None:
+            changes: list[Change] = [Gone(self.place.kind, name) for name in sorted(gone)]
+            changes += self._strays(scan)
+            self._write_unread(changes)
+        return scan is not None and identity is not None
+
+    def work(self, mono: float, stopping: Callable[[], bool]) -> None:
+        """Does a bounded piece of what is due, in at most one batch of reads."""
+        due = self.next_due()
+        if due is None or due > mono:
+            return
+        try:
+            with ArchiveRoot(self.place.path) as root:
+                if self._is_same(root):
+                    self._verify(root)
+                    self._take_due(root, stopping)
+                    return
+        except archive.RootUnusable:
+            pass
+        self._not_before = mono + _LATER_S
+
+    def _scan(self, mono: float) -> tuple[Scan | None, Hashable | None]:
+        try:
+            with ArchiveRoot(self.place.path) as root:
+                identity = self.place.evidence(root)
+                if identity is None:
+                    return None, None
+                if identity != self._identity:
+                    self.intake.reset(PendingSet(self._rules.settle))
+                    self._identity = identity
+                scan = self.intake.take_scan(archive.scan(root), mono)
+                return scan, self.place.evidence(root)
+        except (archive.RootUnusable, OSError):
+            return None, None
+
+    def _is_same(self, root: ArchiveRoot) -> bool:
+        """Whether this is the healthy folder that was scanned last: only there can anything vanish."""
+        identity = self.place.evidence(root)
+        return identity is not None and identity == self._identity
+
+    def _here(self) -> frozenset[str]:
+        kind = self.place.kind
+        known = self._writer.known.values()
+        return frozenset(k.name for k in known if k.kind == kind and k.gone_ms is None)
+
+    def _strays(self, scan: Scan) -> Iterator[Change]:
+        for name, reason in scan.strays:
+            known = self.intake.known(name)
+            if known is None or (known.state, known.reason, known.gone_ms) != (
+                OutcomeKind.IGNORED,
+                reason,
+                None,
+            ):
+                yield Seen(self.place.kind, readable_name(name), OutcomeKind.IGNORED, None, reason)
+
+    def _write_unread(self, changes: list[Change]) -> None:
+        for start in range(0, len(changes), self._rules.batch):
+            batch = changes[start : start + self._rules.batch]
+            for position, result in self._applier.apply(batch):
+                if isinstance(result, Outcome):
+                    self._telling.closing(self.place.kind, result, None)
+                else:
+                    self._telling.failed(batch[position].name, result)
+
+    def _verify(self, root: ArchiveRoot) -> None:
+        for name, stat in self.intake.take_doubtful(LOOKS_PER_TURN):
+            self._reader.verify(root, name, stat, self._mono())
+
+    def _take_due(self, root: ArchiveRoot, stopping: Callable[[], bool]) -> None:
+        held: list[Held] = []
+        size = 0
+        for _ in range(LOOKS_PER_TURN):
+            names = [] if stopping() else self.intake.pending.due(self._mono(), 1)
+            if not names:
+                break
+            with self._noticing_absence(root, names[0]):
+                found = self._reader.look(root, names[0], self._mono())
+                if found is not None:
+                    held.append(found)
+                    size += found.size
+            if len(held) >= self._rules.batch or size >= MAX_HELD_BYTES:
+                break
+        self._write(self._framed(root, held))
+
+    def _framed(self, root: ArchiveRoot, held: Iterable[Held]) -> list[Held]:
+        framed: list[Held] = []
+        for one in held:
+            with self._noticing_absence(root, one.name):
+                found = self._reader.frame(root, one, self._mono())
+                if found is not None:
+                    framed.append(found)
+        return framed
+
+    @contextmanager
+    def _noticing_absence(self, root: ArchiveRoot, name: str) -> Iterator[None]:
+        try:
+            yield
+        except archive.Vanished:
+            if not self._is_same(root):
+                self.intake.pending.touch(name, self._mono() + _LATER_S)
+                return
+            # A name that only an event gave may have been anything; one that was looked at was a directory.
+            was_seen = self.intake.pending.get(name) is not None
+            self._forget(name)
+            if was_seen and self.intake.known(name) is None:
+                self._vanished(name)
+
+    def _write(self, held: list[Held]) -> None:
+        waiting = dict(enumerate(held))
+        try:
+            for position, result in self._applier.apply([one.change for one in held]):
+                self._close(waiting.pop(position), result)
+        except NOT_THE_CHANGE:
+            for one in waiting.values():
+                self.intake.pending.touch(one.name, self._mono())
+            raise
+
+    def _close(self, held: Held, result: Outcome | Exception) -> None:
+        if isinstance(result, Exception):
+            again = self._reader.failed(held.name, result, self._mono())
+            if again is not None:
+                self._write_unread([again.change])
+                self._forget(held.name)
+            return
+        self._forget(held.name)
+        if held.seen is not None:
+            self.intake.verify(held.name, stat_of(held.seen))
+        waited = self._mono() - held.pending.first_seen if held.pending else None
+        self._telling.closing(self.place.kind, result, waited)
+
+    def _forget(self, name: str) -> None:
+        self.intake.pending.drop(name)
+        self.place.events.leave(name)

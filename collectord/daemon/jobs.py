@@ -1,0 +1,186 @@
+"""Long work as a child process of our own command line, one at a time, nice, started and reaped by the loop.
+
+A job only reads the index. What it says with --json is handed to a callback on the loop's thread, which
+may write. A job that dies is told and tried again with backoff; it never takes the daemon down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from collectord.daemon.applying import NOT_THE_CHANGE
+from collectord.daemon.telling import Telling, error_fields
+
+NICENESS = 10
+MAX_OUTPUT_BYTES = 16 * 2**20
+MAX_SAID_BYTES = 2000
+STOP_WAIT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """How a job ended; `document` is its JSON, None where it printed none."""
+
+    name: str
+    exit_code: int
+    document: dict[str, Any] | None
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A command of ours without the options before it, such as ("export", "--json").
+
+    `good` are the exit codes that are an answer; any other is tried again, `tries` times in all, after
+    which the last result is handed to `done` all the same.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    done: Callable[[JobResult], None]
+    good: frozenset[int] = frozenset({0})
+    tries: int = 5
+    first_wait_s: float = 60.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    job: Job
+    tries: int
+    not_before: float
+
+
+@dataclass(slots=True)
+class _Running:
+    waiting: _Waiting
+    process: subprocess.Popen[bytes]
+    out: IO[bytes]
+    err: IO[bytes]
+
+
+class Jobs:
+    """Owned by the loop's thread; `top` are the options before the command (`--repo`, `--config`)."""
+
+    def __init__(self, top: Sequence[str], telling: Telling) -> None:
+        self._top, self._telling = tuple(top), telling
+        self._queue: deque[_Waiting] = deque()
+        self._undelivered: deque[tuple[Job, JobResult]] = deque()
+        self._running: _Running | None = None
+
+    @property
+    def running(self) -> str | None:
+        """The name of the job that runs now."""
+        return self._running.waiting.job.name if self._running else None
+
+    def has(self, name: str) -> bool:
+        """Whether a job of that name waits or runs."""
+        return name == self.running or any(waiting.job.name == name for waiting in self._queue)
+
+    def submit(self, job: Job, mono: float) -> bool:
+        """Queues a job; False if one of that name waits or runs already."""
+        if self.has(job.name):
+            return False
+        self._queue.append(_Waiting(job, 0, mono))
+        return True
+
+    def poll(self, mono: float) -> None:
+        """Reaps the job that ended, and starts the next one that is due."""
+        if self._running is not None and self._running.process.poll() is not None:
+            ended, self._running = self._running, None
+            self._end(ended, mono)
+        self._deliver()
+        if self._running is None:
+            self._start_next(mono)
+
+    def stop(self) -> None:
+        """Ends the running job, kindly at first; it is begun anew by whoever plans it after a restart."""
+        if self._running is None:
+            return
+        process = self._running.process
+        process.terminate()
+        try:
+            process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._running = None
+
+    def _start_next(self, mono: float) -> None:
+        due = next((waiting for waiting in self._queue if waiting.not_before <= mono), None)
+        if due is None:
+            return
+        self._queue.remove(due)
+        out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed when it ends)
+        argv = [sys.executable, "-m", "collectord", *self._top, *due.job.arguments]
+        try:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        except OSError as error:
+            self._again(due, JobResult(due.job.name, -1, None, str(error)), mono)
+            return
+        with contextlib.suppress(OSError):  # a hardened service may not; it then only is not nice
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        self._running = _Running(due, process, out, err)
+        self._telling.log.info("job.started", job=due.job.name, pid=process.pid)
+
+    def _end(self, ended: _Running, mono: float) -> None:
+        job = ended.waiting.job
+        result = JobResult(job.name, ended.process.returncode, _document(ended.out), _tail(ended.err))
+        ended.out.close()
+        ended.err.close()
+        if result.exit_code not in job.good:
+            self._again(ended.waiting, result, mono)
+            return
+        self._telling.log.info("job.done", job=job.name, exit_code=result.exit_code)
+        self._undelivered.append((job, result))
+
+    def _again(self, waiting: _Waiting, result: JobResult, mono: float) -> None:
+        job, tries = waiting.job, waiting.tries + 1
+        wait = job.first_wait_s * 2 ** (tries - 1)
+        last = tries >= job.tries
+        self._telling.log.warning(
+            "job.failed",
+            job=job.name,
+            exit_code=result.exit_code,
+            said=result.said,
+            again_in_s=None if last else round(wait),
+        )
+        if last:
+            self._undelivered.append((job, result))
+        else:
+            self._queue.append(_Waiting(job, tries, mono + wait))
+
+    def _deliver(self) -> None:
+        """Hands results over; one whose callback finds the index full or busy is handed over again."""
+        while self._undelivered:
+            job, result = self._undelivered[0]
+            try:
+                job.done(result)
+            except NOT_THE_CHANGE:
+                raise
+            except Exception as error:
+                self._telling.log.warning("job.lost", job=job.name, **error_fields(error))
+            self._undelivered.popleft()
+
+
+def _document(out: IO[bytes]) -> dict[str, Any] | None:
+    out.seek(0)
+    try:
+        found = json.loads(out.read(MAX_OUTPUT_BYTES))
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _tail(err: IO[bytes]) -> str:
+    size = err.seek(0, os.SEEK_END)
+    err.seek(max(0, size - MAX_SAID_BYTES))
+    return err.read().decode("utf-8", "replace").strip()

@@ -1,0 +1,168 @@
+"""Due looks at pending directories, and the reading of those that are settled. Reads, never writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from collectord import archive
+from collectord.archive import ArchiveRoot, DirStat
+from collectord.daemon.intake import Intake
+from collectord.daemon.places import Place, Rules
+from collectord.daemon.telling import Telling
+from collectord.index.writer import Change, Seen
+from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
+from collectord.model import Observation, OutcomeKind, Reading
+from collectord.names import readable_name
+from collectord.settle import Kind, Pending, after_failure, after_read, look
+
+MAX_HELD_BYTES = 32 * 2**20
+# The scan sorts these out as strays: they are no failing archives.
+_STRAYS = (archive.NotADirectory, archive.IsSymlink)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A change that waits for its transaction. `seen` is the look before the read; None: nothing to frame."""
+
+    name: str
+    pending: Pending | None
+    seen: Observation | None
+    change: Change
+
+    @property
+    def size(self) -> int:
+        """Bytes of core files that are held."""
+        files = self.change.files if isinstance(self.change, Reading) else ()
+        return sum(len(file.data) for file in files)
+
+
+class Reader:
+    """Looks and reads in one folder; owned by the loop's thread. `mono` is seconds, monotonic."""
+
+    def __init__(self, place: Place, rules: Rules, intake: Intake, telling: Telling) -> None:
+        self._place, self._rules, self._intake, self._telling = place, rules, intake, telling
+
+    def verify(self, root: ArchiveRoot, name: str, stat: DirStat, mono: float) -> None:
+        """One look at a directory that the index knows: verified as it is, or pending from now on."""
+        known = self._intake.known(name)
+        if readable_name(name) != name:
+            return self._intake.verify(name, stat)
+        try:
+            seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
+        except archive.Vanished:
+            return None
+        except archive.ArchiveRefused as refusal:
+            as_known = known is not None and known.reason == refused_directory(refusal)
+        else:
+            as_known = is_known(known, seen.signature)
+        if as_known:
+            return self._intake.verify(name, stat)
+        return self._intake.pending.touch(name, mono)
+
+    def look(self, root: ArchiveRoot, name: str, mono: float) -> Held | None:
+        """One due look, and the read if it is settled; None if nothing comes of it this time.
+
+        Raises Vanished. Whatever else happens counts as one try of that archive.
+        """
+        if readable_name(name) != name:
+            return self._undecodable(name)
+        if self._intake.known(name) is None or self._intake.pending.get(name) is not None:
+            self._place.events.enter(name)  # first, so that nothing happens unheard after the look
+        try:
+            return self._look(root, name, mono)
+        except archive.Vanished:
+            raise
+        except _STRAYS:
+            self._forget(name)
+        except archive.ArchiveRefused as refusal:
+            return self._refused(name, refused_directory(refusal), mono)
+        except MemoryError:
+            raise
+        except OSError as error:  # this process's trouble: what is an archive's own comes as a refusal
+            self._telling.repeated("loop.short_of", str(error.errno), said=str(error))
+            self._intake.pending.touch(name, mono + 1.0)
+        except Exception as error:
+            return self.failed(name, error, mono)
+        return None
+
+    def frame(self, root: ArchiveRoot, held: Held, mono: float) -> Held | None:
+        """The look after the read, right before the transaction; None if the bytes are not to be taken.
+
+        Raises Vanished.
+        """
+        if held.seen is None or held.pending is None:
+            return held
+        try:
+            after = archive.observe(root, held.name, max_entries=self._rules.limits.entries)
+        except archive.ArchiveRefused as refusal:
+            return self._refused(held.name, refused_directory(refusal), mono)
+        whole = held.change.whole if isinstance(held.change, Reading) else False
+        pending, verdict = after_read(held.pending, after, core_ok=whole, mono=mono, rules=self._rules.settle)
+        if verdict.kind in (Kind.ACCEPT, Kind.ACCEPT_PARTIAL):
+            return replace(held, pending=pending)
+        if isinstance(held.change, Seen) and pending.failures >= self._rules.quarantine_after:
+            return replace(held, pending=pending, change=replace(held.change, tries=pending.failures))
+        self._intake.pending.put(pending, verdict.until)
+        return None
+
+    def failed(self, name: str, error: Exception, mono: float) -> Held | None:
+        """Counts an unexpected error as a try of that archive."""
+        self._telling.failed(name, error)
+        return self._tried(name, f"unexpected: {type(error).__name__}", mono)
+
+    def _look(self, root: ArchiveRoot, name: str, mono: float) -> Held | None:
+        seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
+        known = self._intake.known(name)
+        if is_known(known, seen.signature):
+            self._intake.verify(name, stat_of(seen))
+            self._place.events.leave(name)
+            return None
+        if worktree := worktree_in_place(self._place.kind, seen):
+            return Held(name, None, seen, worktree)
+        pending, verdict = look(self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle)
+        self._intake.pending.put(pending, verdict.until)
+        if verdict.kind is Kind.WAITING:
+            return None
+        change = read(root, seen, self._rules.limits, self._place.kind)
+        return Held(name, pending, seen, change)
+
+    def _undecodable(self, name: str) -> Held | None:
+        known = self._intake.known(name)
+        change = undecodable(self._place.kind, readable_name(name))
+        if known is not None and known.reason == change.reason and known.gone_ms is None:
+            self._forget(name)
+            return None
+        return Held(name, None, None, change)
+
+    def _refused(self, name: str, reason: str, mono: float) -> Held | None:
+        """The directory cannot be read as an archive; what is in quarantine for that already stays there."""
+        known = self._intake.known(name)
+        if known is not None and (known.signature, known.reason, known.gone_ms) == (None, reason, None):
+            self._forget(name)
+            return None
+        return self._tried(name, reason, mono)
+
+    def _tried(self, name: str, reason: str, mono: float) -> Held | None:
+        before = self._intake.pending.get(name)
+        pending = after_failure(before, name, mono=mono, rules=self._rules.settle)
+        if pending.failures < self._rules.quarantine_after:
+            self._intake.pending.put(pending, pending.retry_at)
+            return None
+        change = Seen(
+            self._place.kind,
+            readable_name(name),
+            OutcomeKind.QUARANTINED,
+            pending.signature or None,
+            reason,
+            tries=pending.failures,
+        )
+        return Held(name, pending, None, change)
+
+    def _forget(self, name: str) -> None:
+        self._intake.pending.drop(name)
+        self._place.events.leave(name)
+
+
+def stat_of(seen: Observation) -> DirStat:
+    """What a scan would have shown of the directory at that look."""
+    return DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode)

@@ -1,0 +1,132 @@
+"""Builds the parts of the loop from the settings; nothing else does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collectord.archive import ArchiveRoot
+from collectord.config import Settings
+from collectord.daemon.applying import Applier
+from collectord.daemon.beside import FILES, Beside
+from collectord.daemon.chores import Chore, Chores
+from collectord.daemon.clocks import Clocks
+from collectord.daemon.disk import DiskGuard
+from collectord.daemon.folder import Folder
+from collectord.daemon.heart import Heart
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.loop import Parts
+from collectord.daemon.places import WORLDS, NoEvents, Place, rules_of
+from collectord.daemon.pressure import SMALL_DISK_SHARE, DiskRules
+from collectord.daemon.signals import Signals
+from collectord.daemon.tally import Tally
+from collectord.daemon.telling import Telling
+from collectord.errors import CollectordError
+from collectord.fs import StateLock, is_network_filesystem
+from collectord.index.writer import IndexWriter
+from collectord.model import ARCHIVE, WORLD
+from collectord.watch import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What stays for the life of the process, through every reload of the configuration."""
+
+    lock: StateLock
+    writer: IndexWriter
+    clocks: Clocks
+    telling: Telling
+    signals: Signals
+    heart: Heart
+    jobs: Jobs
+    applier: Applier
+    tally: Tally
+
+
+def wire(settings: Settings, lasting: Lasting) -> Parts:
+    """The parts of a loop under these settings."""
+    watcher = _watcher(settings)
+    folders = _folders(settings, lasting, watcher)
+    return Parts(
+        clocks=lasting.clocks,
+        telling=lasting.telling,
+        signals=lasting.signals,
+        watcher=watcher,
+        folders=folders,
+        beside=Beside(
+            lasting.writer, settings.repo, lasting.telling, lasting.clocks.mono, lasting.clocks.wall_ms
+        ),
+        applier=lasting.applier,
+        tally=lasting.tally,
+        disk=DiskGuard(settings.state_dir, _disk_rules(settings)),
+        chores=Chores(chores_of(settings, lasting, watcher), lasting.telling.chore_failed),
+        jobs=lasting.jobs,
+        heart=lasting.heart,
+        heartbeat_s=settings.config.daemon.heartbeat_interval,
+        demand_lock=lambda: _demand_lock(settings, lasting.lock),
+    )
+
+
+def chores_of(settings: Settings, lasting: Lasting, watcher: Watcher) -> Sequence[Chore]:
+    """Every chore of the daemon, in the order in which they run when several are due."""
+    return ()
+
+
+def _watcher(settings: Settings) -> Watcher:
+    config = settings.config.watch
+    return Watcher(
+        settings.archives_dir,
+        files=[settings.repo / file for file in FILES],
+        mode=config.mode,
+        poll_interval=config.poll_interval,
+        is_network=is_network_filesystem,
+    )
+
+
+def _folders(settings: Settings, lasting: Lasting, watcher: Watcher) -> list[Folder]:
+    worlds = settings.repo / WORLDS
+    ignore = frozenset(settings.config.watch.ignore)
+    places = (
+        Place(
+            ARCHIVE,
+            settings.archives_dir,
+            ignore,
+            watcher,
+            lambda root: watcher.evidence(root.device, root.inode),
+        ),
+        Place(WORLD, worlds, frozenset(), NoEvents(), _identity),
+    )
+    return [
+        Folder(
+            place,
+            rules_of(settings),
+            lasting.writer,
+            lasting.applier,
+            lasting.telling,
+            lasting.tally.add,
+            lasting.clocks.mono,
+        )
+        for place in places
+    ]
+
+
+def _identity(root: ArchiveRoot) -> tuple[int, int] | None:
+    """The identity of a folder that nobody watches: it counts while its path leads to it."""
+    return (root.device, root.inode) if root.is_current() else None
+
+
+def _disk_rules(settings: Settings) -> DiskRules:
+    config = settings.config.disk
+    # What somebody wrote down counts as it is; the default would be most of a small disk.
+    is_default = settings.sources["disk.min_free_bytes"] == "default"
+    share = SMALL_DISK_SHARE if is_default else math.inf
+    return DiskRules(config.min_free_percent, config.min_free_bytes, share)
+
+
+def _demand_lock(settings: Settings, lock: StateLock) -> None:
+    if not lock.is_at(settings.lock_path):
+        raise CollectordError(
+            f"{settings.state_dir}: the state folder was removed or replaced under the daemon, which could "
+            "only write where nobody finds it; start it again"
+        )
