@@ -67,9 +67,15 @@ def configurations() -> st.SearchStrategy[Config]:
             auto_trigger_on_critical_path=st.booleans(),
             auto_trigger_risk_levels=_subset(("low", "high", "critical")),
         ),
-        control=_some(enabled=st.booleans(), action_low=st.sampled_from([0, 0.05, 0.25, 1.0]), parallelism_step=st.integers(0, 2)),
+        control=_some(
+            enabled=st.booleans(),
+            action_low=st.sampled_from([0, 0.05, 0.25, 1.0]),
+            parallelism_step=st.integers(0, 2),
+        ),
         gates=_some(test_command=_WORDS, lint_command=_WORDS, timeout_seconds=st.integers(1, 600)),
-        planner=_some(mode=st.sampled_from(["off", "log", "enforce"]), confidence_threshold=st.sampled_from([0.2, 0.5])),
+        planner=_some(
+            mode=st.sampled_from(["off", "log", "enforce"]), confidence_threshold=st.sampled_from([0.2, 0.5])
+        ),
         scheduling=_some(max_concurrent_workcells=st.integers(1, 9)),
     )
 
