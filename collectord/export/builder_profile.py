@@ -69,7 +69,9 @@ class _Rows:
 
     def iterate(self) -> Iterator[LazyRow]:
         # A run is visible to rows that started later, not to those of the same millisecond.
-        histories = Histories([Candidacy(run.summary, run.started_ms + 1) for run in self.runs])
+        histories = Histories(
+            [Candidacy(run.summary, run.started_ms + 1) for run in self.runs], self.options.n_similar
+        )
         context = universe_digest(self.universe)
         for run in self.runs:
             if judge(run, self.other_epoch, partial(reason_left_out, options=self.options)) is None:
@@ -79,9 +81,7 @@ class _Rows:
         issue_id = summary.get("issue_id") or run.run_id or "unknown"
         record = self.issues.get(issue_id)
         issue = issue_input(issue_id, record, summary.get("tags", []))
-        places = histories.similar(
-            row_tags({"issue": issue}), run.started_ms, self.options.n_similar, pool_key(summary), None
-        )
+        places = histories.similar(row_tags({"issue": issue}), run.started_ms, pool_key(summary), None)
         history = [histories.encoded(place) for place in places]
         key = row_key(BUILDER, run.summary, context, record, [digest for _, digest in history])
         made = partial(_make, run, summary, issue, self.universe, [encoded for encoded, _ in history])

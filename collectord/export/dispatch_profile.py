@@ -123,7 +123,9 @@ class _Rows:
         rebuilding = any(not is_verbatim(run, self.options) for run in self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
-        histories = Histories([Candidacy(run.summary, _visible_from_ms(run)) for run in shown])
+        histories = Histories(
+            [Candidacy(run.summary, _visible_from_ms(run)) for run in shown], self.options.n_similar
+        )
         places = {(run.kind, run.name): place for place, run in enumerate(shown)}
         context = universe_digest(self.universe)
         for run in self.selected:
@@ -140,8 +142,7 @@ class _Rows:
         manifest = self.manifests.get(run.artifacts["manifest.json"])
         parts, record = self._parts(run, manifest)
         summary = json.loads(run.summary)
-        n, key = self.options.n_similar, pool_key(summary)
-        found = histories.similar(row_tags(parts), run.started_ms, n, key, place)
+        found = histories.similar(row_tags(parts), run.started_ms, pool_key(summary), place)
         history = [histories.encoded(other) for other in found]
         digests = [digest for _, digest in history]
         digest = run.artifacts["manifest.json"]

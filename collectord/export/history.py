@@ -26,23 +26,21 @@ class Candidacy:
 class Histories:
     """Answers rows in order of their time; runs become visible as that time passes.
 
-    `candidates` are in the order in which ties are broken last.
+    `candidates` are in the order in which ties are broken last; each row is shown `n` of them.
     """
 
-    def __init__(self, candidates: Sequence[Candidacy]) -> None:
-        self._candidates = candidates
+    def __init__(self, candidates: Sequence[Candidacy], n: int) -> None:
+        self._candidates, self._n = candidates, n
         self._order = sorted(range(len(candidates)), key=lambda i: candidates[i].visible_from_ms)
         self._next = 0
         self._pools: dict[PoolKey, Pool] = {}
         self._encoded: dict[int, tuple[HistoryRun, str]] = {}
 
-    def similar(
-        self, tags: Sequence[str], started_ms: int, n: int, key: PoolKey, leave_out: int | None
-    ) -> list[int]:
-        """Places of the n most similar candidates; call with `started_ms` never going back."""
+    def similar(self, tags: Sequence[str], started_ms: int, key: PoolKey, leave_out: int | None) -> list[int]:
+        """Places of the most similar candidates; call with `started_ms` never going back."""
         self._reveal(started_ms)
         pool = self._pools.get(key)
-        return pool.nearest(frozenset(tags), started_ms, n, leave_out) if pool else []
+        return pool.nearest(frozenset(tags), started_ms, leave_out) if pool else []
 
     def _reveal(self, now_ms: int) -> None:
         while self._next < len(self._order):
@@ -57,7 +55,7 @@ class Histories:
         candidate = Candidate(-summary["started_ms"], summary["run_id"], place)
         tags = frozenset(texts(summary.get("tags")))
         for key in _keys_of_candidate(summary):
-            self._pools.setdefault(key, Pool()).add(tags, candidate)
+            self._pools.setdefault(key, Pool(self._n)).add(tags, candidate)
 
     def encoded(self, place: int) -> tuple[HistoryRun, str]:
         """A candidate encoded for a row, and the digest of it; encoded once."""

@@ -45,10 +45,31 @@ def _naive(
 def test_the_pool_agrees_with_a_look_at_every_pair(
     runs: list[tuple[int, str, Tags]], tags: Tags, started_ms: int, n: int, leave_out: int | None
 ) -> None:
-    pool = Pool()
+    pool = Pool(n)
     for place, (time, run_id, run_tags) in enumerate(runs):
         pool.add(run_tags, Candidate(-time, run_id, place))
-    assert pool.nearest(tags, started_ms, n, leave_out) == _naive(runs, tags, started_ms, n, leave_out)
+    assert pool.nearest(tags, started_ms, leave_out) == _naive(runs, tags, started_ms, n, leave_out)
+
+
+FEW = st.sampled_from([frozenset(), frozenset("a"), frozenset("ab"), frozenset("abcdefgh")])
+
+
+@given(
+    runs=st.lists(st.tuples(TIMES, st.sampled_from(["r1", "r2"]), FEW), min_size=8, max_size=40),
+    n=st.integers(1, 3),
+    data=st.data(),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_row_that_is_in_the_pool_itself_still_gets_all_it_should(
+    runs: list[tuple[int, str, Tags]], n: int, data: st.DataObject
+) -> None:
+    pool = Pool(n)
+    for place, (time, run_id, run_tags) in enumerate(runs):
+        pool.add(run_tags, Candidate(-time, run_id, place))
+        own = data.draw(st.integers(0, place))
+        started_ms, _, tags = runs[own]
+        seen = runs[: place + 1]
+        assert pool.nearest(tags, started_ms, own) == _naive(seen, tags, started_ms, n, own)
 
 
 @pytest.mark.parametrize(

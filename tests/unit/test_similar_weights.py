@@ -11,10 +11,10 @@ ROW = frozenset("abcdefg")
 
 def _best(*runs: tuple[str, int]) -> int:
     """The one most similar run to ROW; each run is its tags and its age in days."""
-    pool = Pool()
+    pool = Pool(1)
     for sequence, (tags, days) in enumerate(runs):
         pool.add(frozenset(tags), Candidate(-(NOW_MS - days * DAY_MS), f"r{sequence}", sequence))
-    return pool.nearest(ROW, NOW_MS, 1)[0]
+    return pool.nearest(ROW, NOW_MS)[0]
 
 
 def test_a_seventh_more_in_common_outweighs_any_age() -> None:
