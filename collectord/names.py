@@ -13,3 +13,10 @@ def readable_name(name: str) -> str:
     except UnicodeEncodeError:
         return f"undecodable:{quote_from_bytes(os.fsencode(name))}"
     return name
+
+
+def printable(text: str) -> str:
+    """The text with everything that is not printable written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import click
 
 from collectord import app
+from collectord.cli.ages import age_ms
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
-from collectord.errors import UsageError
-
-_AGE = re.compile(r"([0-9]{1,12})([smhdw])")
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def _since_ms(text: str | None) -> int | None:
     if text is None:
         return None
-    found = _AGE.fullmatch(text)
-    if found is None:
-        raise UsageError(f"--since: '{text}' is not an age; write a number and s, m, h, d or w, such as 7d")
-    return max(0, app.now_ms() - int(found[1]) * _UNITS[found[2]] * 1000)
+    return max(0, app.now_ms() - age_ms(text, "--since"))
 
 
 @click.command(short_help="List runs, the newest first.")

@@ -27,6 +27,11 @@ COMMANDS = {
     "runs": ("collectord.cli.listing", "runs", "List runs, the newest first."),
     "explain": ("collectord.cli.explaining", "explain", "Say what became of one archive, and why."),
     "stats": ("collectord.cli.views", "stats", "Count run summaries as the kernel's planner does."),
+    "audit": (
+        "collectord.cli.auditing",
+        "audit",
+        "Say whether the dataset is worth training on, and what to add.",
+    ),
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.admin", "db", "Upgrade or check the index."),

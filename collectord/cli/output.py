@@ -11,18 +11,13 @@ from datetime import UTC, datetime
 
 import click
 
+from collectord.names import printable as printable
+
 Progress = Callable[[int, int], None]
 
 _UNBOUNDED = 10_000
 # What json.dumps leaves as it is and a terminal, a line reader or an encoder could trip over.
 _UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """The text with everything that is not printable written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def emit_json(document: object) -> None:

@@ -88,6 +88,12 @@ class Export(_Section):
     include_world: Switch = False
 
 
+class Audit(_Section):
+    """What `collectord audit` looks at."""
+
+    window: Duration = Field(default=7 * 86400, ge=3600)
+
+
 class Disk(_Section):
     """When writing pauses because the disk is nearly full: below the larger of the two."""
 
@@ -133,6 +139,7 @@ class Config(_Section):
     limits: Limits = Limits()
     ingest: Ingest = Ingest()
     export: Export = Export()
+    audit: Audit = Audit()
     disk: Disk = Disk()
     environment: Environment = Environment()
     log: Log = Log()

@@ -34,11 +34,11 @@ def totals(reader: IndexReader) -> Totals:
     a, label = tables.archives, tables.labels
     by_state = select(a.c.state, func.count().label("n")).filter_by(kind=ARCHIVE).group_by(a.c.state)
     gone = _number(a, a.c.kind == ARCHIVE, a.c.gone_ms.is_not(None))
-    plans = _number(_current_runs(with_labels=True), label.c.explicit == 1)
+    plans = _number(current_runs(with_labels=True), label.c.explicit == 1)
     issues = select(func.count(func.distinct(tables.issue_revisions.c.issue_id)))
     with readable_errors(reader.path):
         states = {row.state: int(row.n) for row in reader.connection.execute(by_state)}
-        queries = (gone, _number(_current_runs()), plans, issues)
+        queries = (gone, _number(current_runs()), plans, issues)
         counts = [int(reader.connection.execute(query).scalar_one()) for query in queries]
     return Totals({**states, "gone": counts[0]}, *counts[1:])
 
@@ -60,10 +60,10 @@ def list_runs(
 ) -> list[DbRow]:
     """Runs of current archives with their plans, the newest first; `wanted` are column → value."""
     a, label = tables.archives, tables.labels
-    columns = {c.name: c for c in (*_told_of_a_run(), label.c.swarm_id)}
+    columns = {c.name: c for c in (*told_of_a_run(), label.c.swarm_id)}
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    query = select(a.c.name, a.c.state, a.c.gone_ms, *_told_of_a_run(), *plan)
-    query = query.select_from(_current_runs(with_labels=True)).where(a.c.kind == ARCHIVE)
+    query = select(a.c.name, a.c.state, a.c.gone_ms, *told_of_a_run(), *plan)
+    query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE)
     for name, value in wanted.items():
         if value is not None:
             query = query.where(columns[name] == db_text(value))
@@ -75,7 +75,7 @@ def list_runs(
 def directories_of_run(reader: IndexReader, run_id: str) -> list[tuple[str, str]]:
     """(kind, name) of every directory whose current run has that id, archives first."""
     a = tables.archives
-    query = select(a.c.kind, a.c.name).select_from(_current_runs())
+    query = select(a.c.kind, a.c.name).select_from(current_runs())
     query = query.where(tables.runs.c.run_id == db_text(run_id)).order_by(a.c.kind, a.c.name)
     return [(row["kind"], row["name"]) for row in _all(reader, query)]
 
@@ -95,7 +95,7 @@ def _parts(reader: IndexReader, revision_id: int) -> DbRow:
     f, artifact, run = tables.revision_files, tables.artifacts, tables.runs
     columns = (f.c.name, f.c.state, f.c.sha256, f.c.mtime_ns, f.c.reason, artifact.c.size)
     files = select(*columns).select_from(f.outerjoin(artifact, artifact.c.sha256 == f.c.sha256))
-    told = select(*_told_of_a_run()).select_from(_runs(current=False)).where(run.c.revision_id == revision_id)
+    told = select(*told_of_a_run()).select_from(_runs(current=False)).where(run.c.revision_id == revision_id)
     runs = _all(reader, told)
     labels = _all(reader, select(tables.labels).filter_by(revision_id=revision_id))
     return {
@@ -122,7 +122,8 @@ def _all(reader: IndexReader, query: Any) -> list[DbRow]:
         return [dict(row._mapping) for row in reader.connection.execute(query)]
 
 
-def _current_runs(*, with_labels: bool = False) -> FromClause:
+def current_runs(*, with_labels: bool = False) -> FromClause:
+    """Archives and worlds joined with their current revisions and runs, and with labels if asked."""
     joined, label = _runs(current=True), tables.labels
     if not with_labels:
         return joined
@@ -136,7 +137,7 @@ def _runs(*, current: bool) -> FromClause:
     return joined.join(run, run.c.revision_id == r.c.id)
 
 
-def _told_of_a_run() -> list[ColumnElement[Any]]:
+def told_of_a_run() -> list[ColumnElement[Any]]:
     """The columns of a run; one that left no proof ends as the event log says, as in a dataset."""
     run, end, a = tables.runs, tables.workcell_ends, tables.archives
     of_it = and_(end.c.workcell_id == a.c.name, end.c.timed_out == 1)

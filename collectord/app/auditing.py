@@ -1,0 +1,88 @@
+"""The audit use case: gather beside whatever writes, answer, hand the document to a view."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collectord import app
+
+if TYPE_CHECKING:
+    from collectord.audit.facts import Facts
+    from collectord.config import Settings
+    from collectord.cyntra.policy import Surface
+
+Document = dict[str, Any]
+
+
+def audit(
+    settings: Settings,
+    *,
+    window_ms: int | None = None,
+    epoch: int | None = None,
+    rebuild: bool = False,
+    clock_ms: Callable[[], int] = app.now_ms,
+) -> Document:
+    """The audit as one document; `rebuild` also makes the newest dataset again."""
+    from collectord.audit.answers import answer
+    from collectord.audit.document import document
+    from collectord.audit.gather import Beside, gather
+
+    surface, unknown = policy_of(settings.repo)
+    beside = Beside(policy_unknown=unknown, concurrent=_concurrent(surface))
+    if rebuild:
+        beside = replace(beside, rebuilt=_rebuilt(settings))
+    window = window_ms or int(settings.config.audit.window * 1000)
+    with app.reader_for(settings) as reader:
+        beside = replace(beside, agreement=_agreement(reader, settings.repo))
+        facts = gather(
+            reader,
+            settings.repo,
+            settings.state_dir / "cache",
+            now_ms=clock_ms(),
+            window_ms=window,
+            beside=beside,
+        )
+    facts = _only_epoch(facts, epoch)
+    return document(facts, answer(facts, surface), epoch=epoch)
+
+
+def policy_of(repo: Path) -> tuple[Surface | None, str | None]:
+    """(the policy of the repo as it is now, why it cannot be told)."""
+    from collectord.cyntra.policy import PolicyUnreadable
+    from collectord.sources.policy import read_policy
+    from collectord.sources.tree import WorkingTree
+
+    try:
+        return read_policy(WorkingTree(repo)), None
+    except PolicyUnreadable as error:
+        return None, str(error)
+
+
+def _concurrent(surface: Surface | None) -> int | None:
+    return surface.components["scheduling"]["max_concurrent_workcells"] if surface else None
+
+
+def _only_epoch(facts: Facts, epoch: int | None) -> Facts:
+    if epoch is None:
+        return facts
+    return replace(facts, runs=tuple(run for run in facts.runs if run.epoch == epoch))
+
+
+def _agreement(reader: Any, repo: Path) -> Any:
+    return ()
+
+
+def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
+    """Whether the newest published dataset comes out the same again; None where there is none."""
+    from collectord.index.snapshots import known_snapshots
+
+    with app.reader_for(settings) as reader:
+        known = known_snapshots(reader.connection)
+    folder = Path(str(known[0]["path"])) if known else None
+    if folder is None or not folder.is_dir():
+        return None
+    found = app.verify(settings, folder)
+    return not found.findings, tuple(found.findings)

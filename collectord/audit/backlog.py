@@ -1,0 +1,130 @@
+"""The backlog as it is: ready issues, the labels that the policy would give them, and the pressure. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from collectord.audit.backlog_records import RISKS, is_ready
+from collectord.audit.facts import BacklogIssue, Facts
+from collectord.audit.findings import Finding, Kind
+from collectord.audit.playing import DEFAULT_RISK, Player, facts_of
+from collectord.audit.targets import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE
+from collectord.audit.words import count, listing, percent, span
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The answer; `lanes` are shares of ready issues, None where the policy cannot be read."""
+
+    issues: int
+    ready: int
+    ready_by_risk: dict[str, int]
+    held_back: dict[str, int]
+    lanes: dict[str, float] | None
+    labels: dict[str, int]
+    nothing: tuple[str, ...]
+    concurrent: int | None
+    pressure: str
+    findings: tuple[Finding, ...]
+
+
+def backlog(facts: Facts, play: Player | None) -> Backlog:
+    """What is ready now and what would come of it."""
+    ready = [issue for issue in facts.backlog if is_ready(issue)]
+    labels, nothing = _labels(ready, play) if play else (Counter(), ())
+    shares = _shares(ready, play) if play and ready else None
+    risks = Counter(issue.risk or DEFAULT_RISK for issue in ready)
+    return Backlog(
+        issues=len(facts.backlog),
+        ready=len(ready),
+        ready_by_risk={risk: risks[risk] for risk in RISKS},
+        held_back=_held_back(facts.backlog),
+        lanes=shares,
+        labels=dict(labels.most_common()),
+        nothing=nothing,
+        concurrent=facts.concurrent,
+        pressure=_pressure(len(ready), facts.concurrent),
+        findings=tuple(_findings(facts, ready, shares, nothing)),
+    )
+
+
+def _labels(ready: Sequence[BacklogIssue], play: Player) -> tuple[Counter[str], tuple[str, ...]]:
+    labels: Counter[str] = Counter()
+    nothing = []
+    for issue in ready:
+        played = play(facts_of(issue))
+        if played.actions:
+            labels[" or ".join(action.words for action in played.actions)] += 1
+        else:
+            nothing.append(issue.issue_id)
+    return labels, tuple(nothing)
+
+
+def _shares(ready: Sequence[BacklogIssue], play: Player) -> dict[str, float]:
+    lanes: Counter[str] = Counter()
+    for issue in ready:
+        actions = play(facts_of(issue)).actions
+        if actions:
+            lanes[actions[0].lane] += 1
+    total = sum(lanes.values()) or 1
+    return {key: lanes[key] / total for key in (*(lane.key for lane in LANES), OTHER_LANE)}
+
+
+def _held_back(issues: Sequence[BacklogIssue]) -> dict[str, int]:
+    """Open or ready issues that are not ready after all, by the first reason."""
+    reasons: Counter[str] = Counter()
+    for issue in issues:
+        if issue.status not in ("open", "ready") or is_ready(issue):
+            continue
+        if issue.blocked_by:
+            reasons["blocked by an open issue"] += 1
+        else:
+            reasons["escalated" if issue.escalated else "no attempts left"] += 1
+    return dict(sorted(reasons.items()))
+
+
+def _pressure(ready: int, concurrent: int | None) -> str:
+    low, high = READY_RANGE
+    where = "in" if low <= ready <= high else "too few" if ready < low else "too many"
+    said = f"{count(ready, 'ready issue')}, {low}–{high} wanted: {where}"
+    if concurrent is None:
+        return said
+    least, most = CONCURRENT_RANGE
+    fits = "in" if least <= concurrent <= most else "out"
+    return f"{said}; {concurrent} at once, {least}–{most} wanted: {fits}"
+
+
+def _findings(
+    facts: Facts, ready: Sequence[BacklogIssue], shares: Mapping[str, float] | None, nothing: Sequence[str]
+) -> Iterator[Finding]:
+    low, high = READY_RANGE
+    if facts.backlog and len(ready) < low:
+        do = f"make {low - len(ready)} more issues ready: the kernel is about to have nothing to choose from"
+        yield Finding(Kind.PRESSURE, "backlog", do, _pressure(len(ready), facts.concurrent))
+    if len(ready) > high:
+        do = f"hold {len(ready) - high} issues back: with this many the oldest are boosted and labels shift"
+        yield Finding(Kind.PRESSURE, "backlog", do, _pressure(len(ready), facts.concurrent))
+    least, most = CONCURRENT_RANGE
+    if facts.concurrent is not None and not least <= facts.concurrent <= most:
+        do = f"set scheduling.max_concurrent_workcells to {least}–{most}"
+        yield Finding(Kind.PRESSURE, "backlog", do, _pressure(len(ready), facts.concurrent))
+    if nothing:
+        do = f"see to the toolchains of {listing(nothing)}: no toolchain that is on takes them"
+        yield Finding(
+            Kind.BLOCKED, "backlog", do, count(len(nothing), "ready issue") + " would not be dispatched"
+        )
+    yield from _mix(shares, len(ready))
+
+
+def _mix(shares: Mapping[str, float] | None, ready: int) -> Iterator[Finding]:
+    if not shares or ready < READY_RANGE[0]:
+        return
+    for lane in LANES:
+        share = shares[lane.key]
+        if not lane.low <= share <= lane.high:
+            way = "add to" if share < lane.low else "thin out"
+            do = f"{way} what leads to lane {lane.key} ({lane.name}) in the backlog"
+            why = f"the ready issues would give it {percent(share)}, {span(lane.low, lane.high)} is wanted"
+            yield Finding(Kind.NOTE, "backlog", do, why)

@@ -1,0 +1,206 @@
+"""What the audit knows: plain values gathered once. Every answer is a function of these and of `now`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from collectord.audit.targets import DAY_MS, LANE_A, LANE_B, LANE_C, OTHER_LANE, SERIAL, SPECULATE
+
+Bin = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """An action in the policy's own bins; `minutes` is "NA" where there was no timeout."""
+
+    swarm: str
+    candidates: Bin
+    minutes: Bin
+
+    @property
+    def lane(self) -> str:
+        """A, B, C, or `other` for what is none of the three."""
+        if self.swarm == SERIAL:
+            return LANE_A.key
+        if self.swarm == SPECULATE and self.candidates in (2, 3):
+            return LANE_B.key if self.candidates == 2 else LANE_C.key
+        return OTHER_LANE
+
+    @property
+    def words(self) -> str:
+        """`speculate_vote×2, 60 min`."""
+        minutes = "no limit" if self.minutes == "NA" else f"{self.minutes} min"
+        return f"{self.swarm}×{self.candidates}, {minutes}"
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What only the artifacts tell of a run; the same bytes always tell the same.
+
+    `k0` is the hash of the whole input, `k1` that of the input without id, history, attempts and times.
+    `cause` and `evidence` are set where a gate failed for a reason outside of the task.
+    """
+
+    risk: str | None = None
+    size: str | None = None
+    hint: str | None = None
+    tags: tuple[str, ...] = ()
+    k0: str | None = None
+    k1: str | None = None
+    iterations: Bin = "NA"
+    requested: Action | None = None
+    fallback: str | None = None
+    timeout_overridden: bool = False
+    control: str | None = None
+    fail_codes: tuple[str, ...] = ()
+    failed_gates: tuple[str, ...] = ()
+    gates: int = 0
+    empty_gates: tuple[str, ...] = ()
+    cause: str | None = None
+    evidence: str | None = None
+    diff_lines: int | None = None
+    has_manifest: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRun:
+    """One run: what the index tells of it, and what its artifacts do."""
+
+    name: str
+    run_id: str
+    issue_id: str | None
+    started_ms: int
+    finished_ms: int | None
+    seen_ms: int
+    job_type: str
+    status: str
+    toolchain: str | None
+    model: str | None
+    genome: str | None
+    cost_usd: float | None
+    duration_ms: int
+    has_proof: bool
+    hash_state: str
+    input_state: str
+    label: Action | None
+    told: Told = field(default_factory=Told)
+    epoch: int = 1
+
+    @property
+    def lane(self) -> str | None:
+        """The lane of its label; None without one."""
+        return self.label.lane if self.label else None
+
+    @property
+    def block(self) -> str:
+        """What belongs together in a test: the runs of one issue."""
+        return self.issue_id if self.issue_id is not None else f"run {self.run_id}"
+
+    @property
+    def k2(self) -> tuple[object, ...]:
+        """The key of what a person sets on an issue: job type, risk, size, hint and sorted tags."""
+        t = self.told
+        return self.job_type, t.risk, t.size, t.hint, tuple(sorted(t.tags))
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogIssue:
+    """One Beads issue as it is now; fields that are missing or of an unknown value are None."""
+
+    issue_id: str
+    title: str
+    description: str
+    status: str
+    risk: str | None
+    size: str | None
+    hint: str | None
+    tags: tuple[str, ...]
+    attempts: int = 0
+    max_attempts: int = 3
+    escalated: bool = False
+    speculate: bool = False
+    on_critical_path: bool = False
+    blocked_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """A span in which the environment was one and the same."""
+
+    number: int
+    from_ms: int
+    to_ms: int | None
+    fingerprint: str | None = None
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One recorded input against the one that the index would build; None: not compared."""
+
+    name: str
+    hash_state: str
+    history_equal: bool | None
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    issue_differs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFact:
+    """The newest published dataset; `rebuilt` is None where it was not made again."""
+
+    path: str
+    dataset_hash: str
+    rows: int
+    published_ms: int
+    exists: bool
+    rebuilt: bool | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the collection itself is; `unseen` are workcells that ended in the log without an archive."""
+
+    archives: Mapping[str, int]
+    reasons: tuple[tuple[str, str, str], ...] = ()
+    unseen: tuple[str, ...] = ()
+    last_ingest_ms: int | None = None
+    alerts: tuple[str, ...] = ()
+    snapshot: SnapshotFact | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch."""
+
+    repo: str
+    now_ms: int
+    window_ms: int
+    runs: tuple[AuditRun, ...]
+    backlog: tuple[BacklogIssue, ...] = ()
+    epochs: tuple[Epoch, ...] = ()
+    agreement: tuple[Agreement, ...] = ()
+    health: Health = field(default_factory=lambda: Health({}))
+    policy_unknown: str | None = None
+    concurrent: int | None = None
+
+    @property
+    def window_start_ms(self) -> int:
+        """When the window began."""
+        return self.now_ms - self.window_ms
+
+    @property
+    def recent(self) -> tuple[AuditRun, ...]:
+        """The runs of the window."""
+        return tuple(run for run in self.runs if run.started_ms >= self.window_start_ms)
+
+    @property
+    def window_words(self) -> str:
+        """`the last 7 days`."""
+        for unit, ms in (("days", DAY_MS), ("hours", DAY_MS // 24)):
+            if self.window_ms >= 2 * ms:
+                return f"the last {self.window_ms // ms} {unit}"
+        return f"the last {self.window_ms // 60_000} minutes"

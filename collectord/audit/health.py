@@ -1,0 +1,108 @@
+"""How the collection itself is: what arrived, what did not, how late, in which environments. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from collectord.audit.facts import AuditRun, Epoch, Facts, SnapshotFact
+from collectord.audit.findings import Finding, Kind
+from collectord.audit.targets import TREND_WEEKS, WEEK_MS
+from collectord.audit.words import count, listing, week
+
+_SHOWN = 20
+_SLOW_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Seconds from the end of a run to its archive being complete here, in the window."""
+
+    runs: int
+    median_s: float | None
+    p95_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HealthAnswer:
+    """The answer; `attention` are archives that are partial or in quarantine."""
+
+    archives: dict[str, int]
+    attention: tuple[dict[str, str], ...]
+    unseen: int
+    unseen_names: tuple[str, ...]
+    lag: Lag
+    by_week: dict[str, int]
+    last_ingest_ms: int | None
+    epochs: tuple[Epoch, ...]
+    alerts: tuple[str, ...]
+    snapshot: SnapshotFact | None
+    findings: tuple[Finding, ...]
+
+
+def health(facts: Facts) -> HealthAnswer:
+    """What the index knows of its own collection."""
+    found = facts.health
+    weeks = [week(facts.now_ms - back * WEEK_MS) for back in reversed(range(TREND_WEEKS))]
+    counts = dict.fromkeys(weeks, 0)
+    for run in facts.runs:
+        if (name := week(run.started_ms)) in counts:
+            counts[name] += 1
+    lag = _lag(facts.recent)
+    return HealthAnswer(
+        archives=dict(found.archives),
+        attention=tuple({"name": n, "state": s, "reason": r} for n, s, r in found.reasons[:_SHOWN]),
+        unseen=len(found.unseen),
+        unseen_names=found.unseen[-_SHOWN:],
+        lag=lag,
+        by_week=counts,
+        last_ingest_ms=found.last_ingest_ms,
+        epochs=facts.epochs,
+        alerts=found.alerts,
+        snapshot=found.snapshot,
+        findings=tuple(_findings(facts, lag)),
+    )
+
+
+def _lag(recent: Sequence[AuditRun]) -> Lag:
+    late = [max(0, r.seen_ms - r.finished_ms) / 1000 for r in recent if r.finished_ms is not None]
+    if not late:
+        return Lag(0, None, None)
+    return Lag(len(late), median(late), quantiles(late, n=20)[-1] if len(late) > 1 else late[0])
+
+
+def _findings(facts: Facts, lag: Lag) -> Iterator[Finding]:
+    found = facts.health
+    for state in ("quarantined", "partial"):
+        names = [name for name, of, _ in found.reasons if of == state]
+        if names:
+            reason = next(r for _, of, r in found.reasons if of == state)
+            do = f"see to what is {state}: `collectord explain {names[0]}`"
+            why = f"{count(len(names), 'archive')}: {listing(names, 3)} ({reason})"
+            yield Finding(Kind.COLLECTION if state == "quarantined" else Kind.NOTE, "health", do, why)
+    if found.unseen:
+        do = "keep the daemon running: archives went away before they were read"
+        why = f"{count(len(found.unseen), 'workcell')} failed by the event log and left no archive here: "
+        why += f"{listing(found.unseen[-3:], 3)}; losers of speculation are among them"
+        yield Finding(Kind.NOTE, "health", do, why)
+    if lag.median_s is not None and lag.median_s > _SLOW_S:
+        do = "run `collectord ingest` more often, or the daemon: what is pruned before it is read is lost"
+        why = f"half of the archives of {facts.window_words} came more than {lag.median_s / 3600:.1f} h late"
+        yield Finding(Kind.COLLECTION, "health", do, why)
+    for alert in found.alerts:
+        yield Finding(Kind.COLLECTION, "health", "see to the open alert: `collectord environment`", alert)
+    yield from _snapshot(found.snapshot)
+
+
+def _snapshot(snapshot: SnapshotFact | None) -> Iterator[Finding]:
+    if snapshot is None:
+        do = "publish a dataset: `collectord export`"
+        yield Finding(Kind.NOTE, "health", do, "there is none yet")
+    elif snapshot.rebuilt is False:
+        do = f"find out why {snapshot.path} cannot be made again before training on it"
+        why = listing(snapshot.findings, 3) or "its rows come out otherwise"
+        yield Finding(Kind.COLLECTION, "health", do, why)
+    elif not snapshot.exists:
+        do = "publish the dataset again: `collectord export`"
+        yield Finding(Kind.COLLECTION, "health", do, f"{snapshot.path} is no longer there")

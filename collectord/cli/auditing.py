@@ -1,0 +1,73 @@
+"""`collectord audit`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from collectord.app import auditing
+from collectord.cli.ages import age_ms
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option
+from collectord.errors import CollectordError, UsageError
+
+KINDS = (
+    "out",
+    "blocked",
+    "conflict",
+    "drift",
+    "environment",
+    "disagreement",
+    "quality",
+    "unsteady",
+    "pressure",
+    "collection",
+    "undetermined",
+    "note",
+)
+
+
+class AuditFailed(CollectordError):
+    """The audit found something of a kind that `--fail-on` names."""
+
+    exit_code = 3
+
+
+def _kinds(text: str | None) -> frozenset[str]:
+    named = frozenset(part.strip() for part in (text or "").split(",") if part.strip())
+    if unknown := sorted(named - set(KINDS)):
+        raise UsageError(f"--fail-on: '{unknown[0]}' is no kind of finding; there are {', '.join(KINDS)}")
+    return named
+
+
+@click.command(short_help="Say whether the dataset is worth training on, and what to add.")
+@click.option("--since", help="The window, such as 7d or 4w; default: audit.window of the configuration.")
+@click.option("--epoch", type=click.IntRange(1), help="Only runs of this epoch; default: all.")
+@click.option("--fail-on", help="Exit 3 if there are findings of these kinds, such as out,conflict.")
+@click.option("--rebuild", is_flag=True, help="Also make the newest dataset again and compare.")
+@json_option
+@click.pass_obj
+def audit(
+    invocation: Invocation,
+    since: str | None,
+    epoch: int | None,
+    fail_on: str | None,
+    rebuild: bool,
+    as_json: bool,
+) -> None:
+    """Say whether the dataset is worth training on, and what the backlog should hold next.
+
+    First what to do, then why. Works beside a running daemon.
+    """
+    settings, wanted = invocation.settings(), _kinds(fail_on)
+    window_ms = age_ms(since, "--since") if since else None
+    found = auditing.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
+    if as_json:
+        emit_json(found)
+    else:
+        from collectord.audit.terminal import show
+
+        show(found, sys.stdout)
+    if failed := [kind for kind in found["verdicts"]["kinds"] if kind in wanted]:
+        raise AuditFailed(f"the audit found: {', '.join(failed)}")

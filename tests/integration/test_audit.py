@@ -1,0 +1,119 @@
+"""`collectord audit` as a person and a script meet it, on a real kernel's archives."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import unpack
+from tests.support.cli import Cli
+
+
+@pytest.fixture(scope="module")
+def audited_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audited")
+    repo = unpack("kernel-run", folder / "repo")
+    Cli(repo, folder).ok("ingest")
+    return repo
+
+
+@pytest.fixture
+def kernel(audited_once: Path, tmp_path: Path) -> Cli:
+    return Cli(Path(shutil.copytree(audited_once, tmp_path / "repo", symlinks=True)), tmp_path)
+
+
+def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
+    text = kernel.ok("audit", "--since", "5000w")
+    todo, lanes = text.index("What to do"), text.index("\nLanes\n")
+    assert todo < text.index("1. give the gates real commands") < lanes
+    assert "60 successes (100 %) with an empty diff" in text
+    assert "serial_handoff×1, 60 min  15   25      ×     ×         enough" in text
+    assert "66 verified, 0 mismatch, 0 absent" in text
+    assert "\x1b" not in text
+
+
+def test_json_has_a_versioned_schema_and_every_answer(kernel: Cli) -> None:
+    found = json.loads(kernel.ok("audit", "--since", "5000w", "--json"))
+    assert found["schema"] == "collectord.audit.v1"
+    assert {"coverage", "lanes", "fill", "backlog", "consistency", "agreement", "outcomes"} <= set(found)
+    assert {"drift", "quality", "steadiness", "phase", "health", "findings", "verdicts"} <= set(found)
+    assert [lane["runs"] for lane in found["lanes"]["lanes"]] == [47, 12, 7]
+    assert found["verdicts"]["drift"] == "insufficient"
+    assert found["consistency"]["requested"]["equal"] == 62
+
+
+def test_an_audit_from_what_was_kept_says_the_same(kernel: Cli) -> None:
+    arguments = ("audit", "--since", "5000w", "--json")
+
+    def told() -> dict:
+        found = json.loads(kernel.ok(*arguments))
+        for name in ("made_ms", "window"):
+            del found[name]
+        del found["phase"]["next_ms"], found["phase"]["words"], found["phase"]["rate_a_week"]
+        return {name: found[name] for name in ("consistency", "outcomes", "coverage", "agreement", "phase")}
+
+    first = told()
+    kept = kernel.repo / ".cyntra/state/collectord/cache/audit.json.z"
+    assert kept.stat().st_size > 1000
+    assert told() == first
+    kept.write_bytes(b"damaged")
+    assert told() == first
+    assert kept.stat().st_size > 1000
+
+
+def test_fail_on_turns_findings_into_an_exit_code(kernel: Cli) -> None:
+    fine = kernel("audit", "--since", "5000w", "--fail-on", "out,conflict")
+    assert fine.returncode == 0, fine.stderr
+    bad = kernel("audit", "--since", "5000w", "--fail-on", "collection,out")
+    assert bad.returncode == 3
+    assert bad.stderr == "collectord: the audit found: collection\n"
+    assert "What to do" in bad.stdout
+    odd = kernel("audit", "--fail-on", "everything")
+    assert odd.returncode == 2
+    assert "'everything' is no kind of finding" in odd.stderr
+
+
+def test_a_window_without_runs_and_a_bad_age_are_sentences(kernel: Cli) -> None:
+    assert "no labelled run in the last 60 minutes" in kernel.ok("audit", "--since", "60m")
+    bad = kernel("audit", "--since", "soon")
+    assert bad.returncode == 2
+    assert "--since: 'soon' is not an age" in bad.stderr
+
+
+def test_a_policy_that_cannot_be_read_is_said_and_the_rest_still_told(kernel: Cli) -> None:
+    (kernel.repo / ".cyntra/config.yaml").write_text("routing: [")
+    text = kernel.ok("audit", "--since", "5000w")
+    assert "make the policy readable" in text
+    assert "47" in text
+
+
+def test_rebuild_tells_whether_the_dataset_comes_out_the_same(kernel: Cli) -> None:
+    kernel.ok("export")
+    assert "rebuilt to the same hash" in kernel.ok("audit", "--rebuild")
+    [rows] = (kernel.repo / ".cyntra/benches").glob("planner_dataset_v1_*/dataset.jsonl")
+    rows.write_bytes(rows.read_bytes().replace(b'"train"', b'"test"', 1))
+    assert "cannot be made again before training on it" in kernel.ok("audit", "--rebuild")
+
+
+def test_what_archives_say_never_reaches_a_terminal_as_it_is(kernel: Cli) -> None:
+    issues = kernel.repo / ".beads/issues.jsonl"
+    issues.write_text(
+        json.dumps({"id": "\x1b[31m666", "title": "\x1b]0;x\x07 [bold]", "status": "open"}) + "\n"
+    )
+    text = kernel.ok("audit")
+    assert "\x1b" not in text
+    assert "\\x1b[31m666" in text
+
+
+def test_without_an_index_it_says_what_to_do(bare: Cli) -> None:
+    done = bare("audit")
+    assert done.returncode == 1
+    assert "run `collectord ingest` first" in done.stderr
+
+
+def test_an_index_without_runs_is_audited(bare: Cli) -> None:
+    bare.ok("ingest")
+    assert "collect runs with an executed plan" in bare.ok("audit")

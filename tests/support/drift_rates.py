@@ -1,0 +1,48 @@
+"""How often the drift test says drift: measured over simulated collections, in CI and in the soak."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collectord.audit.drifting import drift
+from tests.support.collections import WEEKS, as_of, collection
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """`audits` that could be judged, `alarms` among them, `insufficient` beside them."""
+
+    audits: int
+    alarms: int
+    insufficient: int
+
+    @property
+    def share(self) -> float:
+        """Alarms an audit."""
+        return self.alarms / (self.audits or 1)
+
+
+def false_alarms(collections: int, *, rows_a_week: int, retries: bool, first: int = 0) -> Rates:
+    """Weekly audits of collections without drift, one a week from the second week on."""
+    verdicts = [
+        drift(as_of(found, back)).verdict
+        for seed in range(first, first + collections)
+        for found in [collection(seed, rows_a_week=rows_a_week, retries=retries)]
+        for back in reversed(range(WEEKS - 1))
+    ]
+    return _rates(verdicts)
+
+
+def found_shifts(collections: int, *, rows_a_week: int, shift: float, first: int = 0) -> Rates:
+    """One audit of each collection at the end of its last week, in which fewer runs passed."""
+    verdicts = []
+    for seed in range(first, first + collections):
+        answer = drift(collection(seed, rows_a_week=rows_a_week, shift=shift))
+        alarm = any(one.drifted and one.what == "success" for one in answer.tested)
+        verdicts.append("drift" if alarm else "none" if answer.tested else answer.verdict)
+    return _rates(verdicts)
+
+
+def _rates(verdicts: list[str]) -> Rates:
+    judged = [verdict for verdict in verdicts if verdict != "insufficient"]
+    return Rates(len(judged), judged.count("drift"), len(verdicts) - len(judged))
