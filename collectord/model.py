@@ -315,9 +315,10 @@ class EnvironmentChange:
 class Epoch:
     """A longest stretch of runs under one environment.
 
-    `key` names it whatever its number becomes, `first_ms` and `last_ms` are dispatch times, `ended_ms` is
-    when the next environment or a manual cut took effect (None: nothing has ended it), `why` says what.
-    `origin` is that of its environment. `strays` are runs in it that its environment does not explain.
+    `key` names it whatever its number becomes, `first_ms` and `last_ms` are dispatch times. `since_ms` is
+    when its environment or the cut before it took effect, `ended_ms` when the next one did (None: nothing has
+    ended it), and `why` says what ended it. `origin` is that of its environment. `strays` are runs in it
+    that its environment does not explain.
     """
 
     number: int
@@ -327,6 +328,7 @@ class Epoch:
     first_ms: int
     last_ms: int
     runs: int
+    since_ms: int
     ended_ms: int | None = None
     why: str | None = None
     strays: int = 0

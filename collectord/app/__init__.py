@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,8 @@ def ingest(
     accept_gone: bool = False,
     report: Callable[[Outcome], None] = lambda _outcome: None,
 ) -> IngestResult:
-    """One pass over the repo's archives, world runs, issues and event log."""
+    """One pass over archives, world runs, issues and event log, and one look at the environment."""
+    from collectord.app import environment
     from collectord.ingest.bulk import IngestOptions, ingest_repo
     from collectord.ingest.collect import ReadLimits
 
@@ -76,7 +78,10 @@ def ingest(
     )
     with _unless_the_daemon_does_it(settings), writer_for(settings, "collectord ingest") as writer:
         archives = settings.archives_dir
-        return ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
+        notices = environment.look(settings, writer)
+        result = ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
+        result.notices += [*notices, *environment.evaluate(settings, writer)]
+        return result
 
 
 @contextmanager
@@ -97,19 +102,35 @@ def export(
     settings: Settings,
     options: ExportOptions,
     *,
+    epoch: str = "all",
+    environment: str | None = None,
     out: Path | None = None,
     dry_run: bool = False,
     progress: Progress = lambda _done, _total: None,
 ) -> Exported:
-    """Publish the dataset of the index; beside a running daemon at any time."""
+    """Publish the dataset of the index; beside a running daemon at any time.
+
+    `epoch` is `all`, `current` or a number; `environment` a fingerprint, which goes before it.
+    """
+    from collectord.app.epochs import select
     from collectord.export.exporter import Target, export_dataset
+    from collectord.export.provenance import Provenance
     from collectord.index.snapshots import known_snapshots
     from collectord.index.values import db_text
 
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
+        chosen = select(settings, reader, epoch, environment)
         exported = export_dataset(
-            reader, settings.repo, options, target, clock_ms=now_ms, dry_run=dry_run, progress=progress
+            reader,
+            settings.repo,
+            replace(options, epoch=chosen.epoch, environment=chosen.environment),
+            target,
+            clock_ms=now_ms,
+            dry_run=dry_run,
+            progress=progress,
+            provenance=Provenance(chosen.epoch_document, chosen.environment_document, chosen.drift),
+            other_epoch=chosen.others,
         )
         known = {snapshot["path"] for snapshot in known_snapshots(reader.connection)}
     # One that was there before can be unknown: to a new index, or where another process held the lock.

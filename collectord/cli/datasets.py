@@ -33,6 +33,8 @@ _TOLD = ("profile", "left_out", "not_selected", "input_hashes")
     show_default=True,
     help="By time as the kernel does, or all rows of an issue in one split.",
 )
+@click.option("--epoch", help="current, all or a number; default: current (dispatch), all (builder).")
+@click.option("--environment", help="A fingerprint or its beginning: every epoch that has it.")
 @click.option("--dry-run", is_flag=True, help="Compute the dataset and its hash, write nothing.")
 @json_option
 @click.pass_obj
@@ -44,6 +46,8 @@ def export(
     universe: str | None,
     include_world: bool | None,
     split_by: str,
+    epoch: str | None,
+    environment: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -61,7 +65,15 @@ def export(
     )
     target = _target(out, settings.archives_dir)
     with progress_bar("writing rows") as progress:
-        exported = app.export(settings, options, out=target, dry_run=dry_run, progress=progress)
+        exported = app.export(
+            settings,
+            options,
+            epoch=epoch or ("all" if chosen.profile == "builder" else "current"),
+            environment=environment,
+            out=target,
+            dry_run=dry_run,
+            progress=progress,
+        )
     if exported.moved_aside:
         complain(f"planner_dataset_v1 was a directory of something else: it is now {exported.moved_aside}")
     if mismatched := exported.document["input_hashes"].get("mismatch", 0):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collectord.model import Outcome
 
 MAX_NOTED = 20
+MAX_TOLD = 5
 _ALWAYS = ("indexed", "unchanged", "partial", "quarantined", "ignored")
 
 
@@ -63,7 +64,20 @@ def _document(result: IngestResult) -> dict[str, object]:
         "issues_changed": result.issues_changed,
         "events_read": result.events_read,
         "not_found": sorted(result.not_found),
+        "alerts": [{"event": n.event, "resolved": n.is_resolved, "fields": n.fields} for n in result.notices],
     }
+
+
+def _tell(result: IngestResult) -> None:
+    """What became known of the environment; that epochs open and close goes without saying."""
+    from collectord.cli.drifting import summary_of
+
+    told = [notice for notice in result.notices if not notice.event.startswith("epoch.")]
+    for notice in told[:MAX_TOLD]:
+        over = " (over)" if notice.is_resolved else ""
+        line(f"{notice.event}{over}: {summary_of(notice.event, notice.fields)}")
+    if (more := len(told) - MAX_TOLD) > 0:
+        line(f"… and {more} more alerts: `collectord drift list` shows them")
 
 
 def _print(result: IngestResult) -> None:
@@ -77,6 +91,7 @@ def _print(result: IngestResult) -> None:
             "unmounted disk than like pruning: nothing was marked gone. "
             "If they were removed on purpose, run `collectord ingest --accept-gone`"
         )
+    _tell(result)
     counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]
     counts += [f"{n} {kind}" for kind, n in sorted(result.outcomes.items()) if kind not in _ALWAYS]
     gone = f", {result.gone} gone" if result.gone else ""

@@ -12,7 +12,8 @@ from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
 
 
-def _since_ms(text: str | None) -> int | None:
+def age_start_ms(text: str | None) -> int | None:
+    """The time so long ago as --since says, in milliseconds; None where it was not given."""
     if text is None:
         return None
     return max(0, app.now_ms() - age_ms(text, "--since"))
@@ -52,7 +53,7 @@ def runs(
         "issue_id": issue,
         "hash_state": hash_state,
     }
-    found = app.runs(invocation.settings(), since_ms=_since_ms(since), wanted=wanted, limit=limit + 1)
+    found = app.runs(invocation.settings(), since_ms=age_start_ms(since), wanted=wanted, limit=limit + 1)
     shown, more = found[:limit], len(found) > limit
     if as_json:
         emit_json({"schema": "collectord.runs.v1", "runs": shown, "more": more})

@@ -32,6 +32,13 @@ COMMANDS = {
         "audit",
         "Say whether the dataset is worth training on, and what to add.",
     ),
+    "environment": (
+        "collectord.cli.environments",
+        "environment",
+        "What decides labels: shown, compared, over time.",
+    ),
+    "epoch": ("collectord.cli.epochs", "epoch", "Stretches of runs under one environment."),
+    "drift": ("collectord.cli.drifting", "drift", "Alerts about the environment and labels."),
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.admin", "db", "Upgrade or check the index."),

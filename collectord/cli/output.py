@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,12 @@ def emit_json(document: object) -> None:
 def line(text: str) -> None:
     """One line on stdout."""
     click.echo(printable(text))
+
+
+def styled(text: str, colour: str | None) -> None:
+    """One line on stdout, in a colour where that is a terminal and nobody forbids it."""
+    plain = colour is None or "NO_COLOR" in os.environ
+    click.echo(printable(text) if plain else click.style(printable(text), fg=colour))
 
 
 def complain(text: str) -> None:
@@ -105,6 +112,6 @@ def size_text(size: int) -> str:
     return f"{value:.1f} GiB"
 
 
-def json_option(function: Callable[..., None]) -> Callable[..., None]:
+def json_option(function: Callable[..., int | None]) -> Callable[..., int | None]:
     """The --json flag of every read command."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)

@@ -9,7 +9,7 @@ whom. Epochs are numbered by the dispatch of their first run, so their times can
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,6 +22,7 @@ CHANGED = "the environment changed"
 # Before anything is known so many runs must show an environment for it to stand beside the others.
 ENOUGH_RUNS = 3
 RunKey = tuple[str, str]
+Same = Callable[[str, str], bool]
 _Place = tuple[int, str, int]
 
 
@@ -47,16 +48,18 @@ class Folded:
         return max(standing or self.epochs, key=lambda e: (e.last_ms, e.number), default=None)
 
 
-def fold(found: Sequence[Assignment], stretches: Sequence[Stretch], cuts: Sequence[Cut]) -> Folded:
-    """The epochs of runs given in dispatch order."""
+def fold(
+    found: Sequence[Assignment], stretches: Sequence[Stretch], cuts: Sequence[Cut], same: Same = str.__eq__
+) -> Folded:
+    """The epochs of runs given in dispatch order; `same` says which environments are of one epoch."""
     marks = sorted(cuts, key=lambda cut: cut.at_ms)
     places = _hosted([_place(a, marks) for a in found], found)
     used = sorted({place for place in places if place[0] != NOWHERE}, key=lambda p: (p[2], p[0]))
-    merged = _merged(places, used)
+    merged = _merged(places, used, same)
     groups: dict[_Place, list[Assignment]] = {}
     for place, assignment in zip(places, found, strict=True):
         groups.setdefault(merged[place], []).append(assignment)
-    ends = _Ends(stretches, marks, used, found)
+    ends = _Ends(stretches, marks, used, found, same)
     numbered = list(enumerate(groups.items(), 1))
     epochs = tuple(_epoch(number, place, runs, ends) for number, (place, runs) in numbered)
     number_of = {(a.run.kind, a.run.name): n for n, (_, runs) in numbered for a in runs}
@@ -87,14 +90,14 @@ def _hosted(places: list[_Place], found: Sequence[Assignment]) -> list[_Place]:
     return hosted
 
 
-def _merged(places: Sequence[_Place], used: Sequence[_Place]) -> dict[_Place, _Place]:
+def _merged(places: Sequence[_Place], used: Sequence[_Place], same: Same) -> dict[_Place, _Place]:
     """Each place and the first of those that it is one epoch with.
 
     From A to B and back to A with no run in between is no change of the environment at all.
     """
     merged = {place: place for place in places}
     for before, after in pairwise(used):
-        if before[1:] == after[1:]:
+        if before[2] == after[2] and same(before[1], after[1]):
             merged[after] = merged[before]
     return merged
 
@@ -112,9 +115,10 @@ def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) 
         first_ms=runs[0].run.started_ms,
         last_ms=runs[-1].run.started_ms,
         runs=len(runs),
+        since_ms=ends.beginning(place, runs[0]),
         ended_ms=ended_ms,
         why=why,
-        strays=sum(a.fingerprint != fingerprint for a in runs),
+        strays=sum(a.position == NOWHERE and a.fingerprint != fingerprint for a in runs),
     )
 
 
@@ -126,12 +130,13 @@ class _Ends:
     marks: Sequence[Cut]
     used: Sequence[_Place]
     found: Sequence[Assignment]
+    same: Same
 
     def of_policy(self, place: _Place) -> tuple[int | None, str | None]:
         """Its environment's end on the timeline, or a cut before that; one that came back did not end."""
         position, fingerprint, cuts = place
         for later in range(position + 1, len(self.stretches)):
-            if self.stretches[later].fingerprint == fingerprint:
+            if self.same(fingerprint, self.stretches[later].fingerprint):
                 position = later
             elif self._is_used(later):
                 break
@@ -140,6 +145,13 @@ class _Ends:
 
     def _is_used(self, position: int) -> bool:
         return any(place[0] == position for place in self.used)
+
+    def beginning(self, place: _Place, first: Assignment) -> int:
+        """When the environment began to stand, or the cut before; for want of both the first dispatch."""
+        position, fingerprint, cuts = place
+        known = position != NOWHERE and bool(fingerprint)
+        since_ms = self.stretches[position].since_ms if known else first.run.started_ms
+        return max([since_ms, *(cut.at_ms for cut in self.marks[:cuts])]) if known else since_ms
 
     def of_evidence(self, cuts: int, last: Assignment) -> tuple[int | None, str | None]:
         """The next run of another environment; only runs tell of such an environment."""

@@ -8,22 +8,15 @@ was. While it goes on, the limit counts from the last run that it dispatched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.environment.epochs import CHANGED, ENOUGH_RUNS, EVIDENCE, Folded
 from collectord.index.seals import Seal
 from collectord.model import Epoch
+from collectord.sources.in_flight import InFlight
 
 NOTHING_IN_FLIGHT, LIMIT = "nothing of it is in flight", "the limit has passed"
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """A workcell that has not been archived; `created_ms` None where nothing tells."""
-
-    name: str
-    created_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ def next_steps(
     *,
     first_look_ms: int | None,
     now_ms: int,
-    limit_ms: int,
+    limit_ms: Callable[[Epoch], int],
 ) -> Steps:
     """What is to be done now. An epoch that ended before anybody looked was never open."""
     ended = [epoch for epoch in folded.epochs if _was_seen_ending(epoch, first_look_ms)]
@@ -55,7 +48,7 @@ def next_steps(
             (epoch, why)
             for epoch, seal in closing
             if seal.sealed_ms is None
-            and (why := _final(epoch, seal, folded, in_flight, now_ms, limit_ms)) is not None
+            and (why := _final(epoch, seal, folded, in_flight, now_ms, limit_ms(epoch))) is not None
         ),
     )
 

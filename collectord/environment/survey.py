@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from hashlib import sha256
 
 from collectord.environment.assign import Assigned, DispatchedRun, assign
@@ -36,19 +37,26 @@ class Survey:
         found = self.folded.epochs
         return found[number - 1] if 0 < number <= len(found) else None
 
-    def runs_of(self, number: int) -> list[ShownRun]:
-        """The runs of an epoch in dispatch order."""
-        keys = [(a.run.kind, a.run.name) for a in self.assigned.runs]
-        return [self.runs[key] for key in keys if self.folded.number_of[key] == number]
+    @cached_property
+    def by_epoch(self) -> Mapping[int, Sequence[ShownRun]]:
+        """The runs of each epoch in dispatch order, by its number."""
+        found: dict[int, list[ShownRun]] = {}
+        for assignment in self.assigned.runs:
+            key = assignment.run.kind, assignment.run.name
+            found.setdefault(self.folded.number_of[key], []).append(self.runs[key])
+        return found
 
     def content_of(self, number: int) -> str:
         """A digest of what an epoch holds: its runs and their revisions."""
-        lines = sorted(f"{run.kind}/{run.name} {run.digest}\n" for run in self.runs_of(number))
+        lines = sorted(f"{run.kind}/{run.name} {run.digest}\n" for run in self.by_epoch[number])
         return sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def survey(connection: IndexConnection) -> Survey:
-    """All of it as the index has it now. 20,000 runs take about a second."""
+Cutting = Callable[[Environment, Environment], bool]
+
+
+def survey(connection: IndexConnection, cutting: Cutting = lambda _before, _after: True) -> Survey:
+    """All of it as the index has it now; `cutting` says whether a change between two ends an epoch."""
     known, seen = environments(connection), observations(connection)
     stretches, marks = timeline(seen), [Cut(*cut) for cut in cuts(connection)]
     facts = {fingerprint: facts_of(found.components) for fingerprint, found in known.items()}
@@ -58,11 +66,19 @@ def survey(connection: IndexConnection) -> Survey:
         environments=known,
         stretches=stretches,
         assigned=assigned,
-        folded=fold(assigned.runs, stretches, marks),
+        folded=fold(assigned.runs, stretches, marks, _same(known, cutting)),
         runs=runs,
         cuts=marks,
         first_look_ms=min((o.seen_ms for o in seen if o.source != GIT), default=None),
     )
+
+
+def _same(known: Mapping[str, Environment], cutting: Cutting) -> Callable[[str, str], bool]:
+    @cache
+    def same(before: str, after: str) -> bool:
+        return before == after or not cutting(known[before], known[after])
+
+    return same
 
 
 def _dispatched(run: ShownRun) -> DispatchedRun:

@@ -15,14 +15,16 @@ PREFIX = "evidence-"
 class _Gathered:
     fingerprint: str
     facts: Facts
+    runs: int = 0
 
 
 class Gathering:
     """Puts evidence together that can be of one environment; given in dispatch order.
 
-    Equal evidence is always of the same environment, the others join the latest one that they can be of.
-    So a few odd runs make a few environments, however they are mixed with others. Each has the fingerprint
-    of the evidence that it began with, which stays as it is when more comes in.
+    Equal evidence is always of the same environment; other evidence joins the one of those it can be of
+    that most runs had by then, the latest of equals. So a few odd runs make a few environments, however
+    they are mixed with others. Each has the fingerprint of the evidence that it began with, which stays
+    as it is when more comes in.
     """
 
     def __init__(self) -> None:
@@ -30,16 +32,19 @@ class Gathering:
         self._known: dict[str, _Gathered] = {}
 
     def add(self, text: str, facts: Facts) -> None:
-        """Take in evidence and what it says; what was taken in before changes nothing."""
-        if text in self._known:
-            return
-        for gathered in reversed(self._gathered):
-            if gathered.facts.agrees(facts):
-                gathered.facts = gathered.facts.joined(facts)
-                self._known[text] = gathered
-                return
-        self._known[text] = _Gathered(_fingerprint(facts), facts)
-        self._gathered.append(self._known[text])
+        """Take in the evidence of one run, and what it says."""
+        if text not in self._known:
+            self._known[text] = self._joined(facts)
+        self._known[text].runs += 1
+
+    def _joined(self, facts: Facts) -> _Gathered:
+        fitting = [gathered for gathered in reversed(self._gathered) if gathered.facts.agrees(facts)]
+        if not fitting:
+            self._gathered.append(_Gathered(_fingerprint(facts), facts))
+            return self._gathered[-1]
+        largest = max(fitting, key=lambda gathered: gathered.runs)
+        largest.facts = largest.facts.joined(facts)
+        return largest
 
     def fingerprint_of(self, text: str) -> str:
         """The environment of evidence that was taken in."""

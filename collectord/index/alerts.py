@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,38 +18,87 @@ MAX_KEY = 500
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that is so now: `event` and `key` name it, `fields` tell of it."""
+    """Something that is so: `event` and `key` name it, `fields` tell of it; `is_over` if it was so."""
 
     event: str
     key: str
     fields: dict[str, Any]
+    is_over: bool = False
 
 
-def note(connection: Connection, cause: Cause, now_ms: int, *, lasting: bool = True) -> bool:
-    """Keep a cause; returns whether it is new. What does not last is over at once and never repeats."""
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One line for the log: an alert began, or (`is_resolved`) it is over."""
+
+    event: str
+    fields: dict[str, Any]
+    is_resolved: bool = False
+
+
+def note_moment(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
+    """Keep something that happened at one moment; nothing where it is known."""
     table = tables.alerts
-    same = (table.c.event == cause.event) & (table.c.key == cause.key[:MAX_KEY])
-    known = same & table.c.resolved_ms.is_(None) if lasting else same
-    values = {"last_ms": now_ms, "fields": ascii_json(cause.fields)}
-    found = connection.execute(select(table.c.id, table.c.fields).where(known)).first()
-    if found is not None:
-        if lasting and found.fields != values["fields"]:
-            connection.execute(update(table).where(table.c.id == found.id).values(values))
-        return False
-    named = {"event": cause.event, "key": cause.key[:MAX_KEY], "opened_ms": now_ms}
-    connection.execute(table.insert(), {**named, **values, "resolved_ms": None if lasting else now_ms})
-    return True
+    known = (table.c.event == cause.event) & (table.c.key == cause.key[:MAX_KEY])
+    if connection.execute(select(table.c.id).where(known)).first() is not None:
+        return []
+    _open(connection, cause, now_ms, resolved_ms=now_ms)
+    return [Notice(cause.event, cause.fields)]
 
 
-def resolve(connection: Connection, event: str, standing: Collection[str], now_ms: int) -> list[Alert]:
-    """End every open alert of an event whose key stands no longer; returns those."""
+def note_standing(
+    connection: Connection, events: Collection[str], causes: Iterable[Cause], now_ms: int
+) -> list[Notice]:
+    """Bring the alerts of some events to what is so now; returns what began and what is over.
+
+    The same cause stays one alert while it stands. One that is over already is noted once.
+    """
     table = tables.alerts
-    query = select(table).where(table.c.event == event, table.c.resolved_ms.is_(None)).order_by(table.c.id)
-    kept = {key[:MAX_KEY] for key in standing}
-    over = [_alert(row) for row in connection.execute(query) if row.key not in kept]
-    for alert in over:
-        connection.execute(update(table).where(table.c.id == alert.id).values(resolved_ms=now_ms))
-    return over
+    query = select(table).where(table.c.event.in_(events)).order_by(table.c.id)
+    known = {(row.event, row.key): row for row in connection.execute(query)}
+    notices: list[Notice] = []
+    for cause in causes:
+        row = known.pop((cause.event, cause.key[:MAX_KEY]), None)
+        if row is not None and row.resolved_ms is None:
+            notices += _go_on(connection, cause, row, now_ms)
+        elif row is None or not cause.is_over:
+            notices += _begin(connection, cause, now_ms)
+    for row in known.values():
+        notices += _resolve(connection, row, now_ms) if row.resolved_ms is None else []
+    return notices
+
+
+def _begin(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
+    _open(connection, cause, now_ms, resolved_ms=now_ms if cause.is_over else None)
+    begun = [Notice(cause.event, cause.fields)]
+    return [*begun, Notice(cause.event, cause.fields, is_resolved=True)] if cause.is_over else begun
+
+
+def _go_on(connection: Connection, cause: Cause, row: Any, now_ms: int) -> list[Notice]:
+    """An open alert stands: what is told of it can have changed; or it is over."""
+    fields = ascii_json(cause.fields)
+    if fields != row.fields:
+        values = {"last_ms": now_ms, "fields": fields}
+        connection.execute(update(tables.alerts).where(tables.alerts.c.id == row.id).values(values))
+    return _resolve(connection, row, now_ms) if cause.is_over else []
+
+
+def _open(connection: Connection, cause: Cause, now_ms: int, *, resolved_ms: int | None) -> None:
+    values = {
+        "event": cause.event,
+        "key": cause.key[:MAX_KEY],
+        "opened_ms": now_ms,
+        "last_ms": now_ms,
+        "resolved_ms": resolved_ms,
+        "fields": ascii_json(cause.fields),
+    }
+    connection.execute(tables.alerts.insert(), values)
+
+
+def _resolve(connection: Connection, row: Any, now_ms: int) -> list[Notice]:
+    table = tables.alerts
+    values = {"resolved_ms": now_ms, "last_ms": now_ms}
+    connection.execute(update(table).where(table.c.id == row.id).values(values))
+    return [Notice(row.event, json.loads(row.fields), is_resolved=True)]
 
 
 def alerts(connection: Connection, *, since_ms: int | None = None) -> list[Alert]:

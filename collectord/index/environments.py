@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
 from collectord.index.values import db_text
+from collectord.index.writer import info
 from collectord.model import Environment, EnvironmentObservation
 
 LAST_LOOK = "environment_last_look_ms"
@@ -68,6 +69,39 @@ def observations(connection: Connection) -> list[EnvironmentObservation]:
         )
         for row in connection.execute(select(table).order_by(table.c.id))
     ]
+
+
+def last_look_ms(connection: Connection) -> int | None:
+    """When the repo itself was looked at last and could be read."""
+    value = info(connection, LAST_LOOK)
+    return None if value is None else int(value)
+
+
+def note_last_look(connection: Connection, at_ms: int) -> None:
+    """Remember a look."""
+    statement = upsert(tables.index_info).values(key=LAST_LOOK, value=str(at_ms))
+    kept = {"value": str(at_ms)}
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=kept))
+
+
+def rename_environment(connection: Connection, before: str, environment: Environment, now_ms: int) -> None:
+    """What was seen under one fingerprint is another one to a newer normaliser; nothing else changed."""
+    keep_environment(connection, environment, now_ms)
+    table = tables.environment_observations
+    renamed = update(table).where(table.c.fingerprint == before).values(fingerprint=environment.fingerprint)
+    connection.execute(renamed)
+    seals = tables.sealed_epochs
+    for (key,) in connection.execute(select(seals.c.key).where(seals.c.key.startswith(f"{before}@"))).all():
+        _rename_seal(connection, key, key.replace(before, environment.fingerprint, 1))
+
+
+def _rename_seal(connection: Connection, before: str, after: str) -> None:
+    seals, snapshots = tables.sealed_epochs, tables.epoch_snapshots
+    columns = [column for column in seals.c if column.name != "key"]
+    copied = select(literal(after).label("key"), *columns).where(seals.c.key == before)
+    connection.execute(seals.insert().from_select(["key", *(c.name for c in columns)], copied))
+    connection.execute(update(snapshots).where(snapshots.c.key == before).values(key=after))
+    connection.execute(seals.delete().where(seals.c.key == before))
 
 
 def forget_observations(connection: Connection, source: str) -> None:

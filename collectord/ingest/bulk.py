@@ -10,6 +10,7 @@ from pathlib import Path
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
+from collectord.index.alerts import Notice
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray
 from collectord.ingest.sources import ingest_beads, ingest_events
@@ -32,6 +33,7 @@ class IngestResult:
     issues_changed: int = 0
     events_read: int = 0
     not_found: frozenset[str] = frozenset()
+    notices: list[Notice] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count an outcome, and keep it if it wants a person's eye."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from collectord.environment.epochs import Cut
-from collectord.environment.sealing import LIMIT, NOTHING_IN_FLIGHT, InFlight, Steps, next_steps
+from collectord.environment.sealing import LIMIT, NOTHING_IN_FLIGHT, Steps, next_steps
 from collectord.index.seals import Seal
+from collectord.sources.in_flight import InFlight
 from tests.support.environments import components, folded, run, seen, shows
 
 AB = {"A": components("m1"), "B": components("m2")}
@@ -28,7 +29,12 @@ def _steps(
         }
     )
     return next_steps(
-        found, seals, in_flight or [], first_look_ms=more.get("first", 10), now_ms=now, limit_ms=500
+        found,
+        seals,
+        in_flight or [],
+        first_look_ms=more.get("first", 10),
+        now_ms=now,
+        limit_ms=lambda _epoch: 500,
     )
 
 
@@ -88,7 +94,7 @@ def test_a_closing_epoch_whose_end_was_undone_opens_again() -> None:
     before = folded([run(100, OLD)], LOOKS, AB).epochs[0]
     found = folded([run(100, OLD)], looks, AB)
     seals = {before.key: Seal(before.key, 1, 250, None, None)}
-    steps = next_steps(found, seals, [], first_look_ms=10, now_ms=400, limit_ms=500)
+    steps = next_steps(found, seals, [], first_look_ms=10, now_ms=400, limit_ms=lambda _epoch: 500)
     assert steps == Steps(reopen=(before.key,))
 
 

@@ -1,0 +1,139 @@
+"""The environment of the repo: noting it, showing it, comparing it, reading its history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collectord.app import now_ms, reader_for, writer_for
+from collectord.errors import LockHeld
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+    from collectord.cyntra.jsonio import JsonObject
+    from collectord.environment.severity import Overrides
+    from collectord.environment.survey import Survey
+    from collectord.index.alerts import Notice
+    from collectord.index.engine import IndexConnection
+    from collectord.index.writer import IndexWriter
+
+SCHEMA = "collectord.environment.v1"
+
+
+def overrides_of(settings: Settings) -> Overrides:
+    """What the configuration says about the severity of changes."""
+    from collectord.environment.severity import Overrides
+
+    return Overrides()
+
+
+def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
+    """Everything that the index knows of the environment."""
+    from collectord.environment.survey import survey
+    from collectord.environment.told import is_cutting
+
+    return survey(connection, is_cutting(overrides_of(settings)))
+
+
+def look(settings: Settings, writer: IndexWriter) -> list[Notice]:
+    """One look at the repo by hand: what it sees is noted, or that it could not be read."""
+    from collectord.environment.evaluate import note_unreadable
+    from collectord.environment.look import note_look, take_look
+    from collectord.environment.timeline import START
+    from collectord.sources.policy import PolicyReader
+    from collectord.sources.tree import WorkingTree
+
+    seen = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
+    with writer.transaction() as connection:
+        note_look(connection, seen, START)
+        return note_unreadable(connection, seen.unreadable, seen.at_ms)
+
+
+def evaluate(settings: Settings, writer: IndexWriter) -> list[Notice]:
+    """Bring alerts and epochs to what follows from the index; returns what is to be told."""
+    from collectord.environment.evaluate import evaluate
+
+    with writer.transaction() as connection:
+        return evaluate(connection, settings.repo, overrides_of(settings), now_ms=now_ms()).notices
+
+
+def show(settings: Settings, at_ms: int | None) -> dict[str, Any]:
+    """The environment that stood at a time, or stands; with what the repo holds now where none is given."""
+    from collectord.environment.documents import shown_at
+
+    with reader_for(settings) as reader:
+        found = survey_of(settings, reader.connection)
+        now = _repo_now(settings) if at_ms is None else None
+        return {"schema": SCHEMA, "repo": str(settings.repo), **shown_at(found, at_ms), "now": now}
+
+
+def _repo_now(settings: Settings) -> dict[str, Any]:
+    from collectord.environment.look import take_look
+    from collectord.sources.policy import PolicyReader
+    from collectord.sources.tree import WorkingTree
+
+    seen = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
+    return {
+        "fingerprint": seen.environment.fingerprint if seen.environment else None,
+        "unreadable": str(seen.unreadable) if seen.unreadable else None,
+    }
+
+
+def history(settings: Settings) -> dict[str, Any]:
+    """Every environment that stood, from when to when, how that is known, and the runs under it."""
+    from collectord.environment.documents import stretch_documents
+
+    with reader_for(settings) as reader:
+        found = survey_of(settings, reader.connection)
+        return {"schema": "collectord.environment_history.v1", "stretches": stretch_documents(found)}
+
+
+def diff(settings: Settings, before: str, after: str) -> dict[str, Any]:
+    """What changed between two environments, each named by a time, a fingerprint, an epoch or a file."""
+    from collectord.environment.documents import difference
+    from collectord.environment.naming import environment_named
+
+    if Path(before).is_file() and Path(after).is_file():
+        pair = [environment_named(None, name, now_ms()) for name in (before, after)]
+    else:
+        with reader_for(settings) as reader:
+            found = survey_of(settings, reader.connection)
+            pair = [environment_named(found, name, now_ms()) for name in (before, after)]
+    told = difference(pair[0], pair[1], overrides_of(settings), now_ms())
+    return {"schema": "collectord.environment_diff.v1", **told}
+
+
+def backfill(settings: Settings) -> dict[str, Any]:
+    """Read the repo's git history of its policy files into the timeline, in place of an earlier reading."""
+    from collectord.environment import requests
+    from collectord.environment.backfill import read_history
+
+    done = read_history(settings.repo, now_ms())
+    result = ask(settings, requests.history(done.found, now_ms()), "collectord environment backfill")
+    return {
+        "schema": "collectord.environment_backfill.v1",
+        "commits": done.commits,
+        "environments": len(done.found),
+        "unreadable": [{"commit": commit, "reason": reason} for commit, reason in done.unreadable],
+        **result,
+    }
+
+
+def ask(settings: Settings, request: JsonObject, command: str) -> dict[str, Any]:
+    """Carry a request out, or leave it for the daemon that holds the index.
+
+    `done` says which, `changed` how many things changed.
+    """
+    from collectord.environment import requests
+    from collectord.index.schema import require_exists
+
+    require_exists(settings.index_path)
+    try:
+        with writer_for(settings, command) as writer:
+            with writer.transaction() as connection:
+                changed = requests.carry_out(connection, request)
+            evaluate(settings, writer)
+        return {"done": True, "changed": changed}
+    except LockHeld:
+        requests.leave(settings.state_dir, request)
+        return {"done": False, "changed": None}

@@ -1,0 +1,147 @@
+"""What a person should know about the environment: causes of alerts, from what is known. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from collectord.cyntra.evidence import evidence_from, situation_json
+from collectord.environment.assign import NOWHERE, Assignment
+from collectord.environment.contradictions import Contradiction, contradictions
+from collectord.environment.expected import facts_of
+from collectord.environment.facts import Facts, facts_shown
+from collectord.environment.survey import Survey
+from collectord.environment.timeline import GIT, changes
+from collectord.index.alerts import Cause
+from collectord.index.keys import text_digest
+from collectord.model import EnvironmentChange, Epoch
+
+DRIFT = "environment.drift"
+STALE = "environment.stale_kernel"
+UNEXPLAINED = "environment.unexplained"
+CONTRADICTION = "labels.contradiction"
+LASTING = (DRIFT, STALE, UNEXPLAINED, CONTRADICTION)
+MAX_RUNS = 20
+
+Told = Callable[[EnvironmentChange], dict[str, Any]]
+
+
+def causes(survey: Survey, told: Told) -> Iterator[Cause]:
+    """Everything that is so now, with the fields to tell; `told` says what a change is and does."""
+    yield from _drifts(survey, told)
+    yield from _stale_kernels(survey)
+    yield from _unexplained(survey)
+    yield from _contradictions(survey)
+
+
+def _drifts(survey: Survey, told: Told) -> Iterator[Cause]:
+    """Each change that was seen; it is over when the environment before it stands again."""
+    for change in changes(survey.stretches):
+        if change.source != GIT:
+            later = (s for s in survey.stretches if s.since_ms > change.at_ms)
+            undone = any(stretch.fingerprint == change.before for stretch in later)
+            key = f"{change.before}→{change.after}@{change.at_ms}"
+            yield Cause(DRIFT, key, told(change), is_over=undone)
+
+
+def _stale_kernels(survey: Survey) -> Iterator[Cause]:
+    """A kernel that was not started again; over when a later run shows that it was."""
+    found: dict[tuple[int, int], list[Assignment]] = {}
+    for assignment in survey.assigned.runs:
+        if assignment.is_stale and _is_watched(survey, assignment):
+            found.setdefault((assignment.position, assignment.newest), []).append(assignment)
+    for (had, newest), runs in found.items():
+        stretch, older = survey.stretches[newest], survey.stretches[had]
+        since = "" if older.commit is None else f" (commit {older.commit[:12]})"
+        fields = {
+            "kernel_has": older.fingerprint,
+            "repo_has": stretch.fingerprint,
+            "changed_ms": stretch.since_ms,
+            "shown": _against(survey, runs[-1], stretch.fingerprint),
+            **_runs(runs),
+            "advice": "restart `cyntra run`: it still has the configuration from before the change" + since,
+        }
+        key = f"{older.fingerprint}<{stretch.fingerprint}@{stretch.since_ms}"
+        yield Cause(STALE, key, fields, is_over=_started_again(survey, runs[-1]))
+
+
+def _is_watched(survey: Survey, assignment: Assignment) -> bool:
+    first = survey.first_look_ms
+    return first is not None and assignment.run.started_ms >= first
+
+
+def _started_again(survey: Survey, last: Assignment) -> bool:
+    """Whether a run after the last stale one cannot have had the older environment."""
+    facts = facts_of(survey.environments[last.fingerprint].components)
+    after = (a for a in survey.assigned.runs if a.run.started_ms > last.run.started_ms)
+    return any(
+        a.position >= last.newest and not facts.agrees(_shown(a)) for a in after if a.position != NOWHERE
+    )
+
+
+def _unexplained(survey: Survey) -> Iterator[Cause]:
+    """Runs that show an environment which was never seen, by environment."""
+    found: dict[str, list[Assignment]] = {}
+    for assignment in survey.assigned.runs:
+        if assignment.position == NOWHERE and survey.stretches:
+            found.setdefault(assignment.fingerprint, []).append(assignment)
+    for fingerprint, runs in found.items():
+        nearest = survey.stretches[max(0, runs[0].newest)].fingerprint
+        fields = {
+            "environment": fingerprint,
+            "compared_with": nearest,
+            "shown": _against(survey, runs[0], nearest),
+            **_runs(runs),
+            "advice": "a kernel started with other options, a file that was edited and put back between two "
+            "looks, or archives from before: `collectord environment backfill` reads the repo's history",
+        }
+        yield Cause(UNEXPLAINED, fingerprint, fields)
+
+
+def _contradictions(survey: Survey) -> Iterator[Cause]:
+    """Issue keys with several labels, those with the most runs first; a few of each epoch are enough."""
+    for epoch in survey.folded.epochs:
+        environment = survey.environments.get(epoch.fingerprint)
+        runs = survey.by_epoch[epoch.number]
+        found = list(contradictions(runs, environment.components if environment else {}))
+        found.sort(key=lambda c: -sum(map(len, c.by_label.values())))
+        for contradiction in found[:MAX_RUNS]:
+            yield _contradiction(epoch, contradiction)
+
+
+def _contradiction(epoch: Epoch, found: Contradiction) -> Cause:
+    issue = found.issue
+    fields = {
+        "epoch": epoch.number,
+        "job_type": issue.job_type,
+        "risk": issue.risk,
+        "size": issue.size,
+        "tool_hint": issue.tool_hint,
+        "tags": list(issue.tags),
+        "labels": {text: [run.name for run in runs[:MAX_RUNS]] for (_, text), runs in found.by_label.items()},
+        "likely": list(found.likely) or ["nothing that the manifests show"],
+    }
+    return Cause(
+        CONTRADICTION, f"{epoch.fingerprint}@{epoch.since_ms} {text_digest(situation_json(issue))}", fields
+    )
+
+
+def _against(survey: Survey, assignment: Assignment, fingerprint: str) -> list[str]:
+    """What a run shows that cannot be in an environment, in words."""
+    facts, shown = facts_of(survey.environments[fingerprint].components), _shown(assignment)
+    return [_words(fact, shown, facts) for fact in facts.contradicts(shown)]
+
+
+def _words(fact: tuple[str, ...], shown: Facts, environment: Facts) -> str:
+    about = " ".join(fact)
+    there = environment.values.get(fact)
+    return f"{about}: the run had {shown.values[fact]}, the environment {'none' if there is None else there}"
+
+
+def _shown(assignment: Assignment) -> Facts:
+    return facts_shown(evidence_from(assignment.run.evidence))
+
+
+def _runs(found: Sequence[Assignment]) -> dict[str, Any]:
+    names = [a.run.name for a in found]
+    return {"runs": len(names), "first": names[0], "last": names[-1], "names": names[:MAX_RUNS]}

@@ -1,0 +1,115 @@
+"""From what the index holds to what follows: alerts, epochs that open, close and are sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collectord.cyntra.policy import PolicyUnreadable
+from collectord.cyntra.policy.toolchains import DEFAULT_TIMEOUT_SECONDS
+from collectord.cyntra.values import as_object, is_int, member
+from collectord.environment.causes import LASTING, causes
+from collectord.environment.sealing import next_steps
+from collectord.environment.severity import Overrides
+from collectord.environment.survey import Survey, survey
+from collectord.environment.told import is_cutting, telling_of
+from collectord.index.alerts import Cause, Notice, note_moment, note_standing
+from collectord.index.engine import IndexConnection
+from collectord.index.seals import Seal, drop_seals, keep_seal, seals
+from collectord.model import Epoch
+from collectord.sources.in_flight import InFlight, in_flight
+
+OPENED, CLOSING, SEALED = "epoch.opened", "epoch.closing", "epoch.sealed"
+UNREADABLE = "environment.unreadable"
+# How long after its toolchain's timeout a run may still take to be archived.
+GRACE_MS = 600_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known now, and what to tell of it, in order."""
+
+    survey: Survey
+    notices: list[Notice]
+
+
+def evaluate(
+    connection: IndexConnection,
+    repo: Path,
+    overrides: Overrides,
+    *,
+    now_ms: int,
+    seal_after_ms: int | None = None,
+) -> Evaluation:
+    """Bring alerts and seals to what is so now. `seal_after_ms` None: as the epoch's toolchains need."""
+    found = survey(connection, is_cutting(overrides))
+    told = telling_of(found.environments, overrides)
+    notices = note_standing(connection, LASTING, causes(found, told), now_ms)
+    for epoch in found.folded.epochs:
+        opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _told_of(epoch))
+        notices += note_moment(connection, opened, now_ms)
+    limits = _limits(found, seal_after_ms)
+    notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
+    return Evaluation(found, notices)
+
+
+def _close_and_seal(
+    connection: IndexConnection,
+    found: Survey,
+    flying: Sequence[InFlight],
+    now_ms: int,
+    limit_ms: Callable[[Epoch], int],
+) -> list[Notice]:
+    known, first_ms = seals(connection), found.first_look_ms
+    steps = next_steps(found.folded, known, flying, first_look_ms=first_ms, now_ms=now_ms, limit_ms=limit_ms)
+    drop_seals(connection, steps.reopen)
+    notices: list[Notice] = []
+    for epoch in steps.close:
+        keep_seal(connection, Seal(epoch.key, epoch.number, now_ms, None, None))
+        notices += note_moment(connection, Cause(CLOSING, epoch.key, _told_of(epoch)), now_ms)
+    for epoch, why in steps.seal:
+        keep_seal(connection, Seal(epoch.key, epoch.number, known[epoch.key].closing_ms, now_ms, why))
+        fields = {**_told_of(epoch), "sealed_because": why}
+        notices += note_moment(connection, Cause(SEALED, epoch.key, fields), now_ms)
+    return notices
+
+
+def note_unreadable(
+    connection: IndexConnection, unreadable: PolicyUnreadable | None, now_ms: int
+) -> list[Notice]:
+    """Say that the environment is unknown, once for each reason; over when it can be read again."""
+    standing = []
+    if unreadable is not None:
+        fields = {
+            "path": unreadable.path,
+            "reason": unreadable.reason,
+            "advice": "until it can be read the last good environment stands, and a change would not be seen",
+        }
+        standing = [Cause(UNREADABLE, str(unreadable), fields)]
+    return note_standing(connection, (UNREADABLE,), standing, now_ms)
+
+
+def _told_of(epoch: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": epoch.number,
+        "fingerprint": epoch.fingerprint,
+        "origin": epoch.origin,
+        "runs": epoch.runs,
+        "since_ms": epoch.since_ms,
+        "ended_ms": epoch.ended_ms,
+        "why": epoch.why,
+    }
+
+
+def _limits(found: Survey, seal_after_ms: int | None) -> Callable[[Epoch], int]:
+    def limit_ms(epoch: Epoch) -> int:
+        if seal_after_ms is not None:
+            return seal_after_ms
+        environment = found.environments.get(epoch.fingerprint)
+        toolchains = as_object(member(environment.components, "toolchains") if environment else None)
+        timeouts = (member(toolchain, "timeout_seconds") for toolchain in toolchains.values())
+        return max([DEFAULT_TIMEOUT_SECONDS, *(t for t in timeouts if is_int(t))]) * 1000 + GRACE_MS
+
+    return limit_ms

@@ -1,0 +1,90 @@
+"""One look at the environment of a repo, and noting in the index what it saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from collectord.cyntra.policy import PolicyUnreadable, Surface
+from collectord.environment.fingerprint import NORMALISER, component_digests, fingerprint
+from collectord.environment.timeline import GIT, since_ms
+from collectord.index.engine import IndexConnection
+from collectord.index.environments import (
+    environments,
+    keep_environment,
+    keep_observation,
+    last_look_ms,
+    note_last_look,
+    observations,
+    rename_environment,
+)
+from collectord.model import Environment, EnvironmentObservation
+from collectord.sources.policy import PolicyReader
+
+POLICY = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look saw: an environment whose files changed last at `modified_ms`; or why it is unknown."""
+
+    at_ms: int
+    environment: Environment | None
+    modified_ms: int | None = None
+    unreadable: PolicyUnreadable | None = None
+
+
+def environment_of(surface: Surface) -> Environment:
+    """A surface as the index keeps it."""
+    return Environment(
+        fingerprint=fingerprint(surface),
+        origin=POLICY,
+        normaliser=NORMALISER,
+        digests=component_digests(surface),
+        components=dict(surface.components),
+        unrecognised=surface.unrecognised,
+    )
+
+
+def take_look(reader: PolicyReader, now_ms: int) -> Look:
+    """The environment of the repo as it is now; unknown where it cannot be read."""
+    try:
+        surface = reader.read(now_ms * 1_000_000)
+    except PolicyUnreadable as unreadable:
+        return Look(now_ms, None, unreadable=unreadable)
+    newest_ns = reader.newest_mtime_ns()
+    return Look(now_ms, environment_of(surface), None if newest_ns is None else newest_ns // 1_000_000)
+
+
+def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
+    """Note what was seen; returns whether the environment is another one than at the last look.
+
+    Where nothing could be read the last good environment stands, and the look does not count as one.
+    """
+    seen = look.environment
+    if seen is None:
+        return False
+    previous_ms = last_look_ms(connection)
+    looks = [o for o in observations(connection) if o.source != GIT]
+    before = looks[-1].fingerprint if looks else None
+    if (
+        before is not None
+        and before != seen.fingerprint
+        and _was_read_anew(connection, before, look, previous_ms)
+    ):
+        rename_environment(connection, before, seen, look.at_ms)
+        before = seen.fingerprint
+    if before != seen.fingerprint:
+        since = since_ms(look.modified_ms, previous_ms, look.at_ms)
+        keep_environment(connection, seen, look.at_ms)
+        keep_observation(
+            connection, EnvironmentObservation(seen.fingerprint, source, since, look.at_ms, previous_ms)
+        )
+    note_last_look(connection, look.at_ms)
+    return before != seen.fingerprint
+
+
+def _was_read_anew(connection: IndexConnection, before: str, look: Look, previous_ms: int | None) -> bool:
+    """Whether only our reading changed: a newer normaliser, and files no younger than the last look."""
+    older = environments(connection)[before].normaliser < NORMALISER
+    untouched = None not in (look.modified_ms, previous_ms) and (look.modified_ms or 0) <= (previous_ms or 0)
+    return older and untouched
