@@ -22,9 +22,9 @@ SCHEMA = "collectord.environment.v1"
 
 def overrides_of(settings: Settings) -> Overrides:
     """What the configuration says about the severity of changes."""
-    from collectord.environment.severity import Overrides
+    from collectord.environment.severity import overrides_from
 
-    return Overrides()
+    return overrides_from(settings.config.environment)
 
 
 def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
@@ -54,7 +54,18 @@ def evaluate(settings: Settings, writer: IndexWriter) -> list[Notice]:
     from collectord.environment.evaluate import evaluate
 
     with writer.transaction() as connection:
-        return evaluate(connection, settings.repo, overrides_of(settings), now_ms=now_ms()).notices
+        return evaluate(
+            connection,
+            settings.repo,
+            overrides_of(settings),
+            now_ms=now_ms(),
+            seal_after_ms=seal_after_ms(settings),
+        ).notices
+
+
+def seal_after_ms(settings: Settings) -> int | None:
+    """The configured limit of a closing epoch; None for what its toolchains need."""
+    return int(settings.config.environment.seal_after * 1000) or None
 
 
 def show(settings: Settings, at_ms: int | None) -> dict[str, Any]:

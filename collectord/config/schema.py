@@ -112,6 +112,8 @@ class IgnoredPath(_Section):
 class Environment(_Section):
     """What collectord makes of changes in the configuration of the kernel."""
 
+    debounce: Duration = 30
+    seal_after: Duration = 0
     severity: Annotated[Mapping[RuleOrPath, Severity], FILE_ONLY] = {}
     ignore: Annotated[tuple[IgnoredPath, ...], FILE_ONLY] = ()
 

@@ -52,11 +52,11 @@ class Survey:
         return sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-Cutting = Callable[[Environment, Environment], bool]
+Cutting = Callable[[Environment, Environment, int], bool]
 
 
-def survey(connection: IndexConnection, cutting: Cutting = lambda _before, _after: True) -> Survey:
-    """All of it as the index has it now; `cutting` says whether a change between two ends an epoch."""
+def survey(connection: IndexConnection, cutting: Cutting = lambda _before, _after, _at_ms: True) -> Survey:
+    """All of it as the index has it now; `cutting` says whether a change ends an epoch."""
     known, seen = environments(connection), observations(connection)
     stretches, marks = timeline(seen), [Cut(*cut) for cut in cuts(connection)]
     facts = {fingerprint: facts_of(found.components) for fingerprint, found in known.items()}
@@ -66,17 +66,22 @@ def survey(connection: IndexConnection, cutting: Cutting = lambda _before, _afte
         environments=known,
         stretches=stretches,
         assigned=assigned,
-        folded=fold(assigned.runs, stretches, marks, _same(known, cutting)),
+        folded=fold(assigned.runs, stretches, marks, _same(known, stretches, cutting)),
         runs=runs,
         cuts=marks,
         first_look_ms=min((o.seen_ms for o in seen if o.source != GIT), default=None),
     )
 
 
-def _same(known: Mapping[str, Environment], cutting: Cutting) -> Callable[[str, str], bool]:
+def _same(
+    known: Mapping[str, Environment], stretches: Sequence[Stretch], cutting: Cutting
+) -> Callable[[str, str], bool]:
+    """Whether two environments are of one epoch; what the change means is judged as of when it was made."""
+    first_ms = {s.fingerprint: s.since_ms for s in reversed(stretches)}
+
     @cache
     def same(before: str, after: str) -> bool:
-        return before == after or not cutting(known[before], known[after])
+        return before == after or not cutting(known[before], known[after], first_ms[after])
 
     return same
 

@@ -28,13 +28,13 @@ def changes_between(
     return compare(surface_of(before), surface_of(after), overrides, at_ms=at_ms)
 
 
-def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment], bool]:
+def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment, int], bool]:
     """Whether a change ends an epoch; without anything configured every one does."""
 
-    def cutting(before: Environment, after: Environment) -> bool:
+    def cutting(before: Environment, after: Environment, at_ms: int) -> bool:
         if not overrides.severity and not overrides.ignored:
             return True
-        return cuts(changes_between(before, after, overrides))
+        return cuts(changes_between(before, after, overrides, at_ms))
 
     return cutting
 
