@@ -14,6 +14,7 @@ from collectord.fs import StateLock, ensure_private_dir, holder
 
 if TYPE_CHECKING:
     from collectord.config import Settings
+    from collectord.export.compare.diff import Diff
     from collectord.export.exporter import Exported
     from collectord.export.options import ExportOptions
     from collectord.export.verify import Verified
@@ -167,6 +168,27 @@ def verify(settings: Settings | None, folder: Path, *, fast: bool = False) -> Ve
         return verify_snapshot(folder, fast=fast)
     with reader_for(settings) as reader:
         return verify_snapshot(folder, (reader, settings.repo))
+
+
+def diff(a: Path, b: Path) -> Diff:
+    """What differs between two dataset directories; asks no index."""
+    from collectord.export.compare.diff import diff_snapshots
+
+    return diff_snapshots(a, b)
+
+
+def snapshots(settings: Settings) -> list[dict[str, Any]]:
+    """The published directories in the benches folder, the newest name first."""
+    from collectord.export.shelf import list_snapshots
+
+    return list_snapshots(settings.benches_dir)
+
+
+def find_snapshot(settings: Settings, name: str) -> Path:
+    """A published directory by name or path; `latest` is where the link leads."""
+    from collectord.export.shelf import find_snapshot
+
+    return find_snapshot(settings.benches_dir, name)
 
 
 def status(settings: Settings) -> dict[str, Any]:

@@ -23,6 +23,8 @@ COMMANDS = {
     "ingest": ("collectord.cli.ingesting", "ingest", "Bring the index up to date with the archives."),
     "export": ("collectord.cli.datasets", "export", "Publish the dataset of the index."),
     "verify": ("collectord.cli.datasets", "verify", "Check a published dataset directory."),
+    "diff": ("collectord.cli.comparing", "diff", "Compare two dataset directories."),
+    "snapshot": ("collectord.cli.snapshots", "snapshot", "Dataset directories that were published."),
     "status": ("collectord.cli.views", "status", "Show what the index holds and how it is."),
     "runs": ("collectord.cli.listing", "runs", "List runs, the newest first."),
     "explain": ("collectord.cli.explaining", "explain", "Say what became of one archive, and why."),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from sys import intern
 
 from collectord.cyntra.jsonio import JsonObject
+from collectord.export.tallies import label_values
 
 _DECODE = json.JSONDecoder().raw_decode
 _LABEL = '{"label_action": '
 _INPUT = ', "planner_input": '
+_RUN = '"run_id": '
 _SPLIT = '"split": "'
 
 
@@ -19,6 +22,16 @@ class RowHead:
 
     label: JsonObject
     split: str
+
+
+@dataclass(frozen=True, slots=True)
+class RowMark:
+    """What a row is compared by: `label` in the order of LABEL_PARTS, `rest` all of it but the split."""
+
+    run_id: str
+    split: str
+    label: tuple[str, ...]
+    rest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,19 @@ def row_head(text: str) -> RowHead:
     # What stands behind it is a number and tokens, and no token holds an unescaped quote.
     start = text.rindex(_SPLIT) + len(_SPLIT)
     return RowHead(label, text[start : text.index('"', start)])
+
+
+def row_mark(text: str) -> RowMark:
+    """The marks of a line that we or the kernel wrote; raises ValueError or KeyError for any other."""
+    label, _ = _DECODE(text, _after(text, _LABEL, 0))
+    start = text.rindex(_SPLIT) + len(_SPLIT)
+    end = text.index('"', start)
+    place = text.rindex(_RUN, 0, start) + len(_RUN)
+    run_id, _ = _DECODE(text, place)
+    if not isinstance(run_id, str):
+        raise ValueError("a run id that is no text")
+    values = tuple(intern(value) for value in label_values(label).values())
+    return RowMark(run_id, intern(text[start:end]), values, text[:start] + text[end:])
 
 
 def published_row(text: str) -> PublishedRow:

@@ -48,7 +48,7 @@ def snapshot_document(
     planned: PlannedDataset, options: ExportOptions, written: Written, provenance: Provenance
 ) -> dict[str, Any]:
     """What was asked for, what came of it, and what was left out and why."""
-    environment = provenance.environment
+    environment, epoch = provenance.environment, provenance.epoch
     return {
         "schema": SNAPSHOT_SCHEMA,
         "profile": options.profile,
@@ -61,9 +61,9 @@ def snapshot_document(
         "not_selected": planned.not_selected,
         "input_hashes": dict(sorted(planned.input_hashes.items())),
         "runs_digest": runs_digest(planned.runs),
-        "epoch": provenance.epoch,
+        "epoch": json.loads(json.dumps(epoch)),  # as it reads back: it is compared with published ones
         "environment": environment and {key: environment.get(key) for key in ("fingerprint", "digests")},
-        "cut": provenance.epoch and provenance.epoch.get("cut"),
+        "cut": epoch and epoch.get("cut"),
         "software": {"collectord": version("collectord"), "python": platform.python_version()},
     }
 

@@ -10,7 +10,8 @@ from collectord.cyntra.jsonio import JsonObject
 
 BUDGETS = ("max_candidates_bin", "max_minutes_bin", "max_iterations_bin")
 SWARM, OUTCOME = "swarm_id", "outcome_status"
-DIMENSIONS = (SWARM, *BUDGETS, OUTCOME)
+LABEL_PARTS = (SWARM, *BUDGETS)
+DIMENSIONS = (*LABEL_PARTS, OUTCOME)
 # Dimension → value → split → rows.
 Distributions = Mapping[str, Mapping[str, Mapping[str, int]]]
 

@@ -1,0 +1,83 @@
+"""`collectord snapshot`: dataset directories that were published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from collectord import app
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option, line, pairs, table
+from collectord.errors import CollectordError
+
+_HASH = 12
+
+
+@click.group(short_help="Dataset directories that were published.")
+def snapshot() -> None:
+    """Dataset directories that were published."""
+
+
+@snapshot.command("list")
+@json_option
+@click.pass_obj
+def snapshot_list(invocation: Invocation, as_json: bool) -> None:
+    """List the dataset directories in the benches folder, the newest first."""
+    found = app.snapshots(invocation.settings())
+    if as_json:
+        emit_json({"schema": "collectord.snapshots.v1", "snapshots": found})
+    elif found:
+        headers = ("name", "rows", "profile", "epoch", "dataset_hash", "")
+        table(headers, [_row(entry) for entry in found])
+    else:
+        line("none yet: `collectord export` publishes one")
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    document = entry["snapshot"]
+    latest = "latest" if entry["latest"] else ""
+    if document is None:
+        return entry["name"], "", "not made by collectord", "", "", latest
+    epoch = (document.get("epoch") or {}).get("number", "")
+    told = [document.get(name, "") for name in ("example_count", "profile")]
+    return entry["name"], *map(str, told), str(epoch), str(document.get("dataset_hash", ""))[:_HASH], latest
+
+
+@snapshot.command("show")
+@click.argument("name", default="latest")
+@json_option
+@click.pass_obj
+def snapshot_show(invocation: Invocation, name: str, as_json: bool) -> None:
+    """Show what a dataset directory says of itself: a name, a path, or `latest`."""
+    from collectord.export.publish import read_snapshot
+
+    folder = app.find_snapshot(invocation.settings(), name)
+    document = read_snapshot(folder)
+    if document is None:
+        raise CollectordError(
+            f"{folder}: has no snapshot.json that can be read, so it tells nothing of itself"
+        )
+    if as_json:
+        emit_json({**document, "path": str(folder)})
+        return
+    pairs([("path", str(folder)), *((key, _text(value)) for key, value in _told(document).items())])
+
+
+def _told(document: dict[str, Any]) -> dict[str, Any]:
+    left = ("distributions", "files", "schema", "cut")
+    return {key: value for key, value in document.items() if key not in left}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
+    return "none" if value is None else str(value)
+
+
+@snapshot.command("path")
+@click.argument("name", default="latest")
+@click.pass_obj
+def snapshot_path(invocation: Invocation, name: str) -> None:
+    """Print the path of a dataset directory: a name, a path, or `latest`."""
+    line(str(app.find_snapshot(invocation.settings(), name)))

@@ -1,0 +1,1 @@
+"""Two dataset directories beside each other: rows, labels, distributions, environments."""

@@ -1,0 +1,167 @@
+"""What differs between two dataset directories. Both are streamed: only marks of rows are kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collectord.cyntra.jsonio import JsonObject
+from collectord.cyntra.planner_input import recorded_issue_id
+from collectord.cyntra.values import as_object
+from collectord.export.compare.explain import (
+    EnvironmentChange,
+    environment_changes,
+    other_ways,
+    why_flipped,
+)
+from collectord.export.compare.shifts import counts_of, shifts
+from collectord.export.compare.side import Key, Side, environments_differ, read_side
+from collectord.export.differences import differences
+from collectord.export.tallies import LABEL_PARTS
+
+
+@dataclass(frozen=True)
+class Flip:
+    """A label that is another one: of the same run, or of an issue that ran again (`run_ids` of both)."""
+
+    run_ids: tuple[str, str]
+    issue_id: str | None
+    before: dict[str, str]
+    after: dict[str, str]
+    why: list[str]
+
+    def as_json(self) -> JsonObject:
+        """The flip as a document; only the parts that differ are told."""
+        return {
+            "run_ids": list(dict.fromkeys(self.run_ids)),
+            "issue_id": self.issue_id,
+            "before": self.before,
+            "after": self.after,
+            "why": self.why,
+        }
+
+
+@dataclass(frozen=True)
+class Diff:
+    """`changed` is run id → pointers of the members that differ; `moved` counts rows by old and new split."""
+
+    added: list[str]
+    removed: list[str]
+    changed: dict[str, list[str]]
+    moved: dict[str, int]
+    flips: list[Flip]
+    issue_flips: list[Flip]
+    shifts: dict[str, JsonObject]
+    environment: list[EnvironmentChange]
+    fingerprints: tuple[str | None, str | None]
+    made: list[str]
+    row_counts: tuple[int, int]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the rows are the same in the same splits, and the environment is."""
+        rows = self.added or self.removed or self.changed or self.moved
+        return not rows and self.fingerprints[0] == self.fingerprints[1]
+
+
+def diff_snapshots(a: Path, b: Path) -> Diff:
+    """Compare two directories; raises CollectordError for one that is none."""
+    sides = read_side(a), read_side(b)
+    return _diff(*sides)
+
+
+def _diff(a: Side, b: Side) -> Diff:
+    common = [key for key in a.rows if key in b.rows]
+    other = [key for key in common if a.rows[key].digest != b.rows[key].digest]
+    changed = dict(_changed(a, b, other))
+    changes = environment_changes(a, b)
+    counts = [counts_of((entry.label for entry in side.rows.values()), side.document) for side in (a, b)]
+    splits = ((a.rows[key].split, b.rows[key].split) for key in common)
+    moved = Counter(f"{old} to {new}" for old, new in splits if old != new)
+    return Diff(
+        added=[run_id for run_id, n in b.rows if (run_id, n) not in a.rows],
+        removed=[run_id for run_id, n in a.rows if (run_id, n) not in b.rows],
+        changed=changed,
+        moved=dict(sorted(moved.items())),
+        flips=list(_flips(a, b, other, changes)),
+        issue_flips=list(_issue_flips(a, b, changes)) if environments_differ(a, b) else [],
+        shifts=shifts(*counts),
+        environment=changes,
+        fingerprints=(a.fingerprint, b.fingerprint),
+        made=other_ways(a, b),
+        row_counts=(len(a.rows), len(b.rows)),
+    )
+
+
+def _changed(a: Side, b: Side, keys: list[Key]) -> Iterator[tuple[str, list[str]]]:
+    for key, old, new in zip(keys, a.read(keys), b.read(keys), strict=True):
+        found = [d.path for d in differences({**old, "split": ""}, {**new, "split": ""})]
+        if found:  # else they are the same values in other bytes, as the two profiles write some
+            yield key[0], found
+
+
+def _flips(a: Side, b: Side, keys: list[Key], changes: Sequence[EnvironmentChange]) -> Iterator[Flip]:
+    flipped = [key for key in keys if a.rows[key].label != b.rows[key].label]
+    run_ids = {run_id for run_id, _ in flipped}
+    known = a.revisions(run_ids), b.revisions(run_ids)
+    for key, row in zip(flipped, b.read(flipped), strict=True):
+        before, after = _parts(a.rows[key].label, b.rows[key].label)
+        revisions = known[0].get(key[0]), known[1].get(key[0])
+        why = why_flipped(list(before), changes, revisions, (a, b))
+        yield Flip((key[0], key[0]), _issue_of(row), before, after, why)
+
+
+def _parts(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    unequal = [(name, x, y) for name, x, y in zip(LABEL_PARTS, old, new, strict=True) if x != y]
+    return {name: x for name, x, _ in unequal}, {name: y for name, _, y in unequal}
+
+
+def _issue_flips(a: Side, b: Side, changes: Sequence[EnvironmentChange]) -> Iterator[Flip]:
+    """Issues whose last run on one side and first run on the other have different labels."""
+    before, after = dict(_by_issue(a, b, last=True)), dict(_by_issue(b, a, last=False))
+    for issue_id in sorted(before.keys() & after.keys()):
+        old, new = a.rows[before[issue_id]].label, b.rows[after[issue_id]].label
+        if old != new:
+            parts = _parts(old, new)
+            why = why_flipped(list(parts[0]), changes, (None, None), (a, b))
+            yield Flip((before[issue_id][0], after[issue_id][0]), issue_id, *parts, why)
+
+
+def _by_issue(side: Side, other: Side, *, last: bool) -> dict[str, Key]:
+    keys = [key for key in side.rows if key not in other.rows]
+    found: dict[str, Key] = {}
+    for key, row in zip(keys, side.read(keys), strict=True):
+        issue_id = _issue_of(row)
+        if issue_id is not None and (last or issue_id not in found):
+            found[issue_id] = key
+    return found
+
+
+def _issue_of(row: JsonObject) -> str | None:
+    return recorded_issue_id(as_object(row.get("planner_input")))
+
+
+def diff_document(diff: Diff, a: Path, b: Path) -> dict[str, Any]:
+    """The comparison as one JSON document."""
+    return {
+        "schema": "collectord.diff.v1",
+        "a": str(a),
+        "b": str(b),
+        "same": diff.is_same,
+        "rows": list(diff.row_counts),
+        "added": diff.added,
+        "removed": diff.removed,
+        "changed": [{"run_id": run_id, "fields": fields} for run_id, fields in diff.changed.items()],
+        "moved_between_splits": diff.moved,
+        "label_flips": [flip.as_json() for flip in diff.flips],
+        "issue_flips": [flip.as_json() for flip in diff.issue_flips],
+        "shifts": diff.shifts,
+        "environment": {
+            "fingerprints": list(diff.fingerprints),
+            "changes": [change.as_json() for change in diff.environment],
+        },
+        "made": diff.made,
+    }
