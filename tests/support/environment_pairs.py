@@ -142,6 +142,11 @@ SAME = [
         "scheduling at top level", "scheduling: {max_concurrent_workcells: 5}", "max_concurrent_workcells: 5"
     ),
     text(
+        "scheduling in its section before one at top level",
+        "scheduling: {max_concurrent_workcells: 5}\nmax_concurrent_workcells: 9",
+        "scheduling: {max_concurrent_workcells: 5}",
+    ),
+    text(
         "anchors and merge keys",
         "toolchains: {a: &t {model: m, timeout_minutes: 5}, b: {<<: *t, model: n}}",
         "toolchains: {a: {model: m, timeout_minutes: 5}, b: {model: n, timeout_minutes: 5}}",
@@ -234,6 +239,9 @@ SAME = [
         {**BASE, UNIVERSE: UNIVERSE_TEXT + "name: Lab\ndescription: a place\n"},
     ),
     files("two universes are none", BASE, {**universe(), "universes/other/universe.yaml": UNIVERSE_TEXT}),
+    text("a byte order mark", "\ufeffgates: {test_command: x}", "gates: {test_command: x}"),
+    text("line ends of Windows", "gates:\r\n  test_command: x\r\n", "gates: {test_command: x}"),
+    text("numbers no setting has, where nobody reads them", "x: .nan\ny: 0x" + "f" * 6000, "x: 1\ny: 1"),
 ]
 
 DIFFERENT = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from pathlib import Path, PurePosixPath
 
@@ -128,3 +129,30 @@ def test_the_age_of_an_environment_is_that_of_its_files_not_of_the_repos_folder(
     reader = PolicyReader(WorkingTree(tmp_path))
     reader.read(LATER_NS)
     assert reader.newest_mtime_ns() == 10**18
+
+
+def read_until(deadline: float, root: Path, name: str) -> None:
+    """Again and again: a single read may fall between two writes."""
+    while time.monotonic() < deadline:
+        WorkingTree(root).read(PurePosixPath(name))
+
+
+def test_a_file_that_is_written_while_it_is_read_is_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "big.yaml"
+    path.write_bytes(b"#" * 4 * 2**20)
+    done = threading.Event()
+
+    def write_on() -> None:
+        with path.open("ab", buffering=0) as file:
+            while not done.is_set() and file.tell() < 7 * 2**20:
+                file.write(b"#")
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    deadline = time.monotonic() + 20
+    try:
+        with pytest.raises(PolicyUnreadable, match="was written while it was read"):
+            read_until(deadline, tmp_path, "big.yaml")
+    finally:
+        done.set()
+        writer.join()

@@ -52,6 +52,11 @@ UNKNOWN = [
         {CONFIG: "toolchains: {a: {timeout_seconds: .inf}}"},
         "/toolchains/a/timeout_seconds",
     ),
+    (
+        "a timeout of thousands of digits",
+        {CONFIG: "toolchains: {a: {timeout_seconds: 0x" + "f" * 6000 + "}}"},
+        "/toolchains/a/timeout_seconds",
+    ),
     ("toolchains that are a list", {CONFIG: "toolchains: [codex]"}, "/toolchains"),
     ("scheduling that is a list", {CONFIG: "scheduling: [1]"}, "/scheduling"),
     ("priorities that are a word", {CONFIG: "toolchain_priority: codex"}, "/toolchain_priority"),

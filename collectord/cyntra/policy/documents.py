@@ -20,6 +20,8 @@ MAX_YAML_BYTES = 2**20
 MAX_NODES = 50_000
 MAX_DEPTH = 64
 
+_LARGEST = 2**63
+
 # The C loader is ten times faster; a build without libyaml has only the other.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -78,8 +80,10 @@ def plain(value: Any) -> Any:
         case list():
             return [plain(inner) for inner in value]
         case float() if math.isfinite(value):
-            return int(value) if value.is_integer() else value
-        case str() | int() | None:
+            return int(value) if value.is_integer() and abs(value) < _LARGEST else value
+        case int() if abs(value) < _LARGEST:
+            return value
+        case str() | None:
             return value
     return _text(value)
 
@@ -91,6 +95,8 @@ def _text(value: Any) -> str:
             return value.isoformat()
         case bytes():
             return value.hex()
+        case int():  # one of thousands of digits has no decimal form
+            return hex(value)
         case set():
             return ", ".join(sorted(map(str, value)))
     return str(value)
