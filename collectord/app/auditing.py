@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import app
+from collectord.errors import UsageError
 
 if TYPE_CHECKING:
     from collectord.audit.facts import Facts
@@ -86,3 +87,23 @@ def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
         return None
     found = app.verify(settings, folder)
     return not found.findings, tuple(found.findings)
+
+
+def require_page(target: Path) -> None:
+    """Raise before any work is done where no page can be written: no extra, no folder."""
+    from collectord.audit.drawing import require_drawing
+
+    require_drawing()
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"--html {target}: there is no folder {target.absolute().parent}; make it first")
+    if target.is_dir():
+        raise UsageError(f"--html {target}: is a folder; name a file in it")
+
+
+def write_page(document: Document, target: Path) -> None:
+    """Write the HTML page, in place of a file that is there."""
+    from collectord.audit.page import page
+    from collectord.fs import atomic_write
+
+    # A text of the archives may hold a lone surrogate, which UTF-8 cannot.
+    atomic_write(target.absolute(), page(document).encode("utf-8", "backslashreplace"), mode=0o644)

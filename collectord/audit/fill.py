@@ -44,7 +44,8 @@ class Fill:
 
 def fill(facts: Facts, found: Lanes, cover: Coverage, reach: Reach | None) -> Fill:
     """From lanes whose verdict is out; an undetermined one asks for nothing yet."""
-    seen = [run for run in facts.runs if run.label and run.started_ms >= facts.now_ms - TREND_WEEKS * WEEK_MS]
+    since_ms = facts.now_ms - max(TREND_WEEKS * WEEK_MS, facts.window_ms)
+    seen = [run for run in facts.runs if run.label and run.started_ms >= since_ms]
     short = [lane for lane in found.lanes if lane.verdict is Verdict.OUT and lane.interval.share < lane.low]
     over = [lane for lane in found.lanes if lane.verdict is Verdict.OUT and lane.interval.share > lane.high]
     add = tuple(_wanted(lane, found, seen, facts, cover, reach) for lane in short)

@@ -186,10 +186,10 @@ def consistency_tables(document: JsonObject) -> list[Table]:
 def _clusters(key: JsonObject) -> list[list[str]]:
     return [
         [
-            c["situation"],
+            f"{place}. {c['situation']}",
             "; ".join(f"{number} {label}" for label, number in c["labels"].items()),
             c["cause"],
             ", ".join(c["runs"][:2]),
         ]
-        for c in key["worst"]
+        for place, c in enumerate(key["worst"], 1)
     ]

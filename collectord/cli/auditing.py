@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
 from collectord.app import auditing
 from collectord.cli.ages import age_ms
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option
+from collectord.cli.output import complain, emit_json, json_option
 from collectord.errors import CollectordError, UsageError
 
 KINDS = (
@@ -44,6 +45,9 @@ def _kinds(text: str | None) -> frozenset[str]:
 @click.command(short_help="Say whether the dataset is worth training on, and what to add.")
 @click.option("--since", help="The window, such as 7d or 4w; default: audit.window of the configuration.")
 @click.option("--epoch", type=click.IntRange(1), help="Only runs of this epoch; default: all.")
+@click.option(
+    "--html", type=click.Path(path_type=Path), help="Also write one self-contained HTML page there."
+)
 @click.option("--fail-on", help="Exit 3 if there are findings of these kinds, such as out,conflict.")
 @click.option("--rebuild", is_flag=True, help="Also make the newest dataset again and compare.")
 @json_option
@@ -52,6 +56,7 @@ def audit(
     invocation: Invocation,
     since: str | None,
     epoch: int | None,
+    html: Path | None,
     fail_on: str | None,
     rebuild: bool,
     as_json: bool,
@@ -62,7 +67,12 @@ def audit(
     """
     settings, wanted = invocation.settings(), _kinds(fail_on)
     window_ms = age_ms(since, "--since") if since else None
+    if html is not None:
+        auditing.require_page(html)
     found = auditing.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
+    if html is not None:
+        auditing.write_page(found, html)
+        complain(f"written: {html}")
     if as_json:
         emit_json(found)
     else:

@@ -117,3 +117,34 @@ def test_without_an_index_it_says_what_to_do(bare: Cli) -> None:
 def test_an_index_without_runs_is_audited(bare: Cli) -> None:
     bare.ok("ingest")
     assert "collect runs with an executed plan" in bare.ok("audit")
+
+
+def test_the_html_page_is_written_whole_and_named(kernel: Cli) -> None:
+    pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
+    target = kernel.home / "audit.html"
+    done = kernel("audit", "--since", "5000w", "--html", str(target))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"collectord: written: {target}\n"
+    text = target.read_text()
+    assert text.startswith("<!doctype html>")
+    assert text.endswith("</html>\n")
+    assert text.count("<svg") >= 10
+
+
+def test_a_page_that_cannot_be_written_is_said_before_any_work(kernel: Cli) -> None:
+    pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
+    done = kernel("audit", "--html", str(kernel.home / "nowhere/audit.html"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "there is no folder" in done.stderr
+
+
+def test_without_the_extra_the_page_says_what_to_install_and_the_rest_works(kernel: Cli) -> None:
+    # A module of that name that cannot be imported stands in for one that is not installed.
+    hidden = kernel.home / "hidden"
+    hidden.mkdir()
+    (hidden / "vl_convert.py").write_text("raise ImportError('not installed')\n")
+    env = {"PYTHONPATH": str(hidden)}
+    done = kernel("audit", "--html", str(kernel.home / "audit.html"), env=env)
+    assert done.returncode == 1
+    assert "pip install 'collectord[report]'" in done.stderr
+    assert kernel("audit", env=env).returncode == 0
