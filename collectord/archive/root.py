@@ -105,10 +105,10 @@ def _listing(root: ArchiveRoot) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 def _kind_from_listing(item: os.DirEntry[str]) -> str | None:
     """The kind from the listing itself; only rare kinds need an lstat (None: gone before it)."""
-    if item.is_symlink():
-        return SYMLINK
     if item.is_dir(follow_symlinks=False):
         return DIRECTORY
+    if item.is_symlink():
+        return SYMLINK
     if item.is_file(follow_symlinks=False):
         return FILE
     try:

@@ -65,7 +65,7 @@ def _begin_reading(connection: Connection) -> None:
 def quick_check(path: Path) -> None:
     """Look at every page of an index file; raises IndexDamaged with what SQLite found."""
     with readable_errors(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+        found = [" ".join(str(row[0]).split()) for row in connection.execute("PRAGMA quick_check(3)")]
     if found != ["ok"]:
         raise IndexDamaged(
             f"{path}: the index is damaged ({'; '.join(found)}): keep the file and everything beside it, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -173,3 +174,74 @@ def test_an_archive_that_goes_away_is_gone_after_two_good_scans(bare: Cli, maker
         (bare.repo / "away").rename(bare.archives / first)
         daemon.wait_for("archive.unchanged", archive=first)
     assert _rows(bare, "SELECT count(*) FROM archives WHERE gone_ms IS NOT NULL") == [(0,)]
+
+
+def test_a_second_sigint_ends_it_at_once_with_130(bare: Cli, maker: Maker) -> None:
+    configure(bare, QUICK.replace("daemon: {", "daemon: {shutdown_timeout: 20s, "))
+    maker.add(1)
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.indexed")
+        with closing(sqlite3.connect(bare.index, isolation_level=None)) as holding:
+            holding.execute("BEGIN IMMEDIATE")  # so that the last heartbeat has to wait
+            daemon.send(signal.SIGINT)
+            daemon.wait_for("daemon.stopping")
+            assert daemon.stop(signal.SIGINT) == 130
+
+
+def test_a_stop_that_hangs_is_given_up(bare: Cli, maker: Maker) -> None:
+    configure(bare, QUICK.replace("daemon: {", "daemon: {shutdown_timeout: 500ms, "))
+    with Daemon(bare).started() as daemon:
+        with closing(sqlite3.connect(bare.index, isolation_level=None)) as holding:
+            holding.execute("BEGIN IMMEDIATE")
+            assert daemon.stop() == 1
+        assert daemon.events("daemon.gave_up")
+
+
+def test_an_index_that_is_busy_or_was_busy_stops_nothing(bare: Cli, maker: Maker) -> None:
+    with Daemon(bare).started() as daemon:
+        with closing(sqlite3.connect(bare.index, isolation_level=None)) as holding:
+            holding.execute("BEGIN IMMEDIATE")
+            maker.add(1)
+            wait_until(lambda: daemon.events("index.busy") or daemon.events("heartbeat.failed"), "busy")
+        daemon.wait_for("archive.indexed")
+
+
+def test_a_damaged_index_is_not_written_to(bare: Cli, maker: Maker) -> None:
+    maker.add(3)
+    bare.ok("ingest")
+    data = bytearray(bare.index.read_bytes())
+    data[8192:12288] = b"\xff" * 4096
+    bare.index.write_bytes(data)
+    with Daemon(bare) as daemon:
+        assert daemon.ended() == 1
+        assert "damaged" in daemon.other[-1]
+    assert bare.index.read_bytes() == bytes(data)
+
+
+def test_a_state_folder_that_is_taken_away_ends_it(bare: Cli, maker: Maker) -> None:
+    with Daemon(bare).started() as daemon:
+        bare.index.parent.rename(bare.repo / "taken")
+        assert daemon.ended() == 1
+        assert "state folder" in daemon.other[-1]
+
+
+def test_the_service_manager_hears_of_every_step(bare: Cli, maker: Maker, tmp_path: Path) -> None:
+    heard: list[str] = []
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(10)
+
+        def hear(word: str) -> None:
+            while not any(word in message for message in heard):
+                heard.append(listening.recv(4096).decode())
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        with Daemon(bare, environ) as daemon:
+            hear("READY=1")
+            hear("WATCHDOG=1")
+            heard.clear()
+            daemon.send(signal.SIGHUP)
+            hear("RELOADING=1\nMONOTONIC_USEC=")
+            hear("READY=1")
+            assert daemon.stop() == 0
+            hear("STOPPING=1")

@@ -1,0 +1,87 @@
+"""Long work as child processes: one at a time, handed back, tried again, ended with the daemon."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+
+from collectord.daemon.jobs import Job, JobResult, Jobs
+from collectord.daemon.telling import Telling
+from collectord.log import configure
+from tests.support.cli import Cli
+from tests.support.daemon import wait_until
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def jobs(ingested: Cli, said: io.StringIO) -> Jobs:
+    log = configure(level="info", form="json", stream=said, environ={})
+    return Jobs(["--repo", str(ingested.repo)], Telling(log, time.monotonic))
+
+
+def _run(jobs: Jobs, results: list[JobResult], mono: float = 0.0) -> JobResult:
+    def polled() -> bool:
+        jobs.poll(mono)
+        return bool(results)
+
+    wait_until(polled, "the job's end")
+    return results.pop()
+
+
+def test_the_document_of_a_job_comes_back(jobs: Jobs) -> None:
+    results: list[JobResult] = []
+    assert jobs.submit(Job("look", ("status", "--json"), results.append), 0.0)
+    assert not jobs.submit(Job("look", ("status", "--json"), results.append), 0.0)
+    result = _run(jobs, results)
+    assert result.exit_code == 0
+    assert result.document is not None
+    assert result.document["schema"] == "collectord.status.v1"
+    assert jobs.running is None
+
+
+def test_a_job_that_fails_is_tried_again_later_and_at_last_handed_back(
+    jobs: Jobs, said: io.StringIO, tmp_path: Path
+) -> None:
+    results: list[JobResult] = []
+    missing = str(tmp_path / "no-such-dataset")
+    jobs.submit(Job("check", ("verify", missing), results.append, tries=2, first_wait_s=60), 0.0)
+    wait_until(lambda: jobs.poll(0.0) or "job.failed" in said.getvalue(), "a failure")
+    jobs.poll(59.0)
+    assert jobs.running is None
+    assert not results
+    result = _run(jobs, results, 60.0)
+    assert result.exit_code != 0
+    assert "no-such-dataset" in result.said
+    assert not jobs.has("check")
+
+
+def test_an_exit_code_that_is_an_answer_is_no_failure(jobs: Jobs, tmp_path: Path) -> None:
+    results: list[JobResult] = []
+    jobs.submit(Job("check", ("nonsense",), results.append, good=frozenset({2})), 0.0)
+    assert _run(jobs, results).exit_code == 2
+
+
+def test_a_callback_that_raises_ends_nothing(jobs: Jobs, said: io.StringIO) -> None:
+    def done(_result: JobResult) -> None:
+        raise RuntimeError("no")
+
+    jobs.submit(Job("look", ("config", "check"), done), 0.0)
+    wait_until(lambda: jobs.poll(0.0) or "job.lost" in said.getvalue(), "the loss")
+    jobs.poll(0.0)
+    assert said.getvalue().count("job.lost") == 1
+
+
+def test_a_running_job_ends_with_the_daemon(jobs: Jobs, ingested: Cli) -> None:
+    jobs.submit(Job("follow", ("run",), lambda _result: None), 0.0)
+    jobs.poll(0.0)
+    assert jobs.running == "follow"
+    jobs.stop()
+    assert jobs.running is None
+    assert ingested("ingest").returncode == 0
