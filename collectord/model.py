@@ -12,6 +12,8 @@ from typing import Any
 
 ARCHIVE = "archive"
 WORLD = "world"
+# An environment that is known from the history of the repo.
+GIT = "git"
 
 
 class FileState(StrEnum):

@@ -142,20 +142,11 @@ def export(
 
 def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:
     """Note a snapshot in the index; while a daemon writes there, it finds the directory by itself."""
-    from collectord.index.snapshots import SnapshotRecord, register_snapshot
+    from collectord.index.snapshots import record_of, register_snapshot
 
-    record = SnapshotRecord(
-        path=str(path.absolute()),
-        profile=document["profile"],
-        options=document["options"],
-        dataset_hash=document["dataset_hash"],
-        runs_digest=document["runs_digest"],
-        example_count=document["example_count"],
-        published_ms=path.stat().st_mtime_ns // 1_000_000,
-    )
     try:
         with StateLock.acquire(settings.lock_path, "collectord export"):
-            register_snapshot(settings.index_path, record)
+            register_snapshot(settings.index_path, record_of(path, document))
     except LockHeld:
         return
 

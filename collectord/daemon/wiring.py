@@ -13,6 +13,7 @@ from collectord.daemon.beside import FILES, Beside
 from collectord.daemon.chores import Chore, Chores
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.disk import DiskGuard
+from collectord.daemon.environment import EnvironmentChore
 from collectord.daemon.folder import Folder
 from collectord.daemon.heart import Heart
 from collectord.daemon.jobs import Jobs
@@ -70,7 +71,11 @@ def wire(settings: Settings, lasting: Lasting) -> Parts:
 
 def chores_of(settings: Settings, lasting: Lasting, watcher: Watcher) -> Sequence[Chore]:
     """Every chore of the daemon, in the order in which they run when several are due."""
-    return ()
+    return (
+        EnvironmentChore(
+            settings, lasting.writer, lasting.jobs, lasting.applier, lasting.telling, lasting.clocks.wall_ms
+        ),
+    )
 
 
 def _watcher(settings: Settings) -> Watcher:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectord.environment.look import environment_of
-from collectord.environment.timeline import GIT
-from collectord.model import Environment, EnvironmentObservation
+from collectord.model import GIT, Environment, EnvironmentObservation
 from collectord.sources.policy_history import policy_history
 
 

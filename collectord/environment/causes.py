@@ -11,10 +11,10 @@ from collectord.environment.contradictions import Contradiction, contradictions
 from collectord.environment.expected import facts_of
 from collectord.environment.facts import Facts, facts_shown
 from collectord.environment.survey import Survey
-from collectord.environment.timeline import GIT, changes
+from collectord.environment.timeline import changes
 from collectord.index.alerts import Cause
 from collectord.index.keys import text_digest
-from collectord.model import EnvironmentChange, Epoch
+from collectord.model import GIT, EnvironmentChange, Epoch
 
 DRIFT = "environment.drift"
 STALE = "environment.stale_kernel"

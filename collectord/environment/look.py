@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collectord.cyntra.policy import PolicyUnreadable, Surface
 from collectord.environment.fingerprint import NORMALISER, component_digests, fingerprint
-from collectord.environment.timeline import GIT, since_ms
+from collectord.environment.timeline import since_ms
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     environments,
@@ -17,7 +17,7 @@ from collectord.index.environments import (
     observations,
     rename_environment,
 )
-from collectord.model import Environment, EnvironmentObservation
+from collectord.model import GIT, Environment, EnvironmentObservation
 from collectord.sources.policy import PolicyReader
 
 POLICY = "policy"

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject, Unparsable, ascii_json, parse_object
-from collectord.environment.timeline import GIT
 from collectord.fs import atomic_write, ensure_private_dir
 from collectord.index.alerts import acknowledge
 from collectord.index.engine import IndexConnection
@@ -22,7 +21,7 @@ from collectord.index.environments import (
     keep_environment,
     keep_observation,
 )
-from collectord.model import Environment, EnvironmentObservation
+from collectord.model import GIT, Environment, EnvironmentObservation
 
 FOLDER = "requests"
 MAX_BYTES = 256 * 2**20

@@ -10,11 +10,11 @@ from hashlib import sha256
 from collectord.environment.assign import Assigned, DispatchedRun, assign
 from collectord.environment.epochs import Cut, Folded, RunKey, fold
 from collectord.environment.expected import facts_of
-from collectord.environment.timeline import GIT, Stretch, timeline
+from collectord.environment.timeline import Stretch, timeline
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import cuts, environments, observations
 from collectord.index.shown import ShownRun, shown_runs
-from collectord.model import Environment, Epoch
+from collectord.model import GIT, Environment, Epoch
 
 
 @dataclass(frozen=True)

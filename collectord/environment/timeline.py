@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from collectord.model import EnvironmentChange, EnvironmentObservation
+from collectord.model import GIT, EnvironmentChange, EnvironmentObservation
 
-DAEMON, START, GIT = "daemon", "start", "git"
+DAEMON, START = "daemon", "start"
 
 
 @dataclass(frozen=True, slots=True)

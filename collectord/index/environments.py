@@ -12,7 +12,7 @@ from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
 from collectord.index.values import db_text
 from collectord.index.writer import info
-from collectord.model import Environment, EnvironmentObservation
+from collectord.model import GIT, Environment, EnvironmentObservation
 
 LAST_LOOK = "environment_last_look_ms"
 POLICY = "policy"
@@ -108,6 +108,13 @@ def forget_observations(connection: Connection, source: str) -> None:
     """Drop every observation of one source, to note them anew."""
     table = tables.environment_observations
     connection.execute(table.delete().where(table.c.source == source))
+
+
+def known_fingerprint(connection: Connection) -> str | None:
+    """What the last look at the repo itself saw."""
+    table = tables.environment_observations
+    looks = select(table.c.fingerprint).where(table.c.source != GIT).order_by(table.c.id.desc()).limit(1)
+    return connection.execute(looks).scalar()
 
 
 def keep_cut(connection: Connection, at_ms: int, why: str) -> None:

@@ -22,6 +22,12 @@ class Seal:
     why_sealed: str | None
 
 
+def has_closing(connection: Connection) -> bool:
+    """Whether an epoch is closing and not sealed yet."""
+    table = tables.sealed_epochs
+    return connection.execute(select(table.c.key).where(table.c.sealed_ms.is_(None))).first() is not None
+
+
 @dataclass(frozen=True, slots=True)
 class EpochSnapshot:
     """A published snapshot of a sealed epoch; `content` is the digest of the runs that it was made of."""
@@ -53,9 +59,15 @@ def seals(connection: Connection) -> dict[str, Seal]:
 
 
 def keep_epoch_snapshot(connection: Connection, snapshot: EpochSnapshot) -> None:
-    """Note a snapshot of an epoch; the ones before it are superseded from then on."""
+    """Note a snapshot of an epoch; the ones before it are superseded from then on.
+
+    What arrives need not change a row: the same directory again only holds more than it did.
+    """
     table = tables.epoch_snapshots
     older = (table.c.key == snapshot.key) & table.c.superseded_ms.is_(None)
+    same = older & (table.c.path == snapshot.path)
+    if connection.execute(update(table).where(same).values(content=snapshot.content)).rowcount:
+        return
     connection.execute(update(table).where(older).values(superseded_ms=snapshot.published_ms))
     values = {name: getattr(snapshot, name) for name in EpochSnapshot.__dataclass_fields__}
     connection.execute(table.insert(), values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -25,6 +27,19 @@ class SnapshotRecord:
     runs_digest: str
     example_count: int
     published_ms: int
+
+
+def record_of(path: Path, document: Mapping[str, Any]) -> SnapshotRecord:
+    """The record of a directory with that snapshot.json; raises OSError, KeyError for what is none."""
+    return SnapshotRecord(
+        path=str(path.absolute()),
+        profile=document["profile"],
+        options=document["options"],
+        dataset_hash=document["dataset_hash"],
+        runs_digest=document["runs_digest"],
+        example_count=document["example_count"],
+        published_ms=path.stat().st_mtime_ns // 1_000_000,
+    )
 
 
 def register_snapshot(index: Path, record: SnapshotRecord) -> None:

@@ -1,0 +1,200 @@
+"""The history of the policy files gives older archives their environment; nothing of the repo is executed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord.sources.git_objects import GitUnusable
+from collectord.sources.policy_history import policy_history
+from tests.support.cli import Cli
+from tests.support.small_kernel import SmallKernel
+
+START = datetime(2025, 1, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def _git(repo: Path, *args: str, at: datetime = START) -> str:
+    stamp = f"{int(at.timestamp())} +0000"
+    names = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    dates = {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp}
+    quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["git", "-C", str(repo), *args],
+        env={**names, **dates, **quiet},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def _commit(repo: Path, minutes: int, at: datetime, **files: str) -> str:
+    config = repo / ".cyntra/config.yaml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"toolchains: {{codex: {{model: m1, timeout_minutes: {minutes}}}}}\n")
+    for name, text in files.items():
+        (repo / name).write_text(text)
+    _git(repo, "add", ".cyntra/config.yaml", *files)
+    _git(repo, "commit", "-q", "-m", "x", at=at)
+    return _git(repo, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    repo = tmp_path / "repo"
+    (repo / ".cyntra/archives").mkdir(parents=True)
+    _git(repo, "init", "-q", "-b", "main")
+    return repo
+
+
+def test_every_archive_of_a_year_of_edits_is_in_the_epoch_of_its_time(repo: Path, tmp_path: Path) -> None:
+    edits = [(30 + month, START + month * 30 * DAY) for month in range(12)]
+    for minutes, at in edits:
+        _commit(repo, minutes, at)
+        _commit(repo, minutes, at + DAY, README=f"not a policy file {minutes}")
+        kernel = SmallKernel(repo)
+        for day in range(2, 5):
+            kernel.run(at + day * DAY)
+    cli = Cli(repo, tmp_path)
+    cli.ok("ingest")
+    before = json.loads(cli.ok("epoch", "list", "--json"))["epochs"]
+    assert {epoch["origin"] for epoch in before} == {"evidence", "policy"}
+    done = json.loads(cli.ok("environment", "backfill", "--json"))
+    assert (done["environments"], done["unreadable"], done["done"]) == (12, [], True)
+    after = json.loads(cli.ok("epoch", "list", "--json"))["epochs"]
+    assert [(e["number"], e["runs"], e["origin"], e["strays"]) for e in after] == [
+        (number, 3, "policy", 0) for number in range(1, 13)
+    ]
+    stretches = json.loads(cli.ok("environment", "history", "--json"))["stretches"]
+    assert [s["since_ms"] for s in stretches] == [int(at.timestamp() * 1000) for _, at in edits]
+    assert {s["source"] for s in stretches} == {"git"}
+    alerts = json.loads(cli.ok("drift", "list", "--json"))["alerts"]
+    assert {a["state"] for a in alerts if a["event"] == "environment.unexplained"} == {"resolved"}
+    cli.ok("environment", "backfill")
+    assert json.loads(cli.ok("epoch", "list", "--json"))["epochs"] == after
+
+
+def test_links_includes_and_genomes_of_a_commit_are_read_as_in_a_working_tree(repo: Path) -> None:
+    (repo / ".cyntra").mkdir(exist_ok=True)
+    (repo / "shared").mkdir()
+    (repo / "shared/base.yaml").write_text("gates: {test_command: make}\n")
+    (repo / ".cyntra/base.yaml").symlink_to("../shared/base.yaml")
+    _git(repo, "add", "shared", ".cyntra/base.yaml")
+    config = repo / ".cyntra/config.yaml"
+    config.write_text("include: base.yaml\n")
+    _git(repo, "add", str(config))
+    _git(repo, "commit", "-q", "-m", "x")
+    (repo / "shared/base.yaml").write_text("gates: {test_command: make all}\n")
+    _git(repo, "commit", "-q", "-a", "-m", "y", at=START + DAY)
+    found = list(policy_history(repo))
+    assert [past.surface and past.surface.components["gates"]["test_command"] for past in found] == [
+        "make",
+        "make all",
+    ]
+
+
+def test_a_commit_that_no_kernel_could_start_with_changes_nothing(repo: Path) -> None:
+    _commit(repo, 30, START)
+    (repo / ".cyntra/config.yaml").write_text("toolchains: [")
+    _git(repo, "commit", "-q", "-a", "-m", "broken", at=START + DAY)
+    _commit(repo, 40, START + 2 * DAY)
+    found = list(policy_history(repo))
+    assert [past.surface is None for past in found] == [False, True, False]
+    assert found[1].unreadable
+
+
+def test_committers_whose_clock_went_back_do_not_turn_the_order_around(repo: Path) -> None:
+    for minutes, days in ((30, 5), (40, 3), (50, 9)):
+        _commit(repo, minutes, START + days * DAY)
+    times = [past.commit.at_ms for past in policy_history(repo)]
+    assert times == sorted(times)
+
+
+def test_a_folder_that_is_no_repo_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(GitUnusable, match="history cannot be read"):
+        list(policy_history(tmp_path))
+
+
+def test_a_repo_below_the_top_of_a_larger_one_is_read_from_its_own_folder(tmp_path: Path) -> None:
+    top = tmp_path / "top"
+    top.mkdir()
+    _git(top, "init", "-q", "-b", "main")
+    _commit(top / "inner" if (top / "inner").mkdir() is None else top, 30, START)
+    [past] = policy_history(top / "inner")
+    assert past.surface is not None
+    assert past.surface.components["toolchains"]["codex"]["timeout_seconds"] == 1800
+
+
+def test_a_hostile_repo_executes_nothing(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = _commit(repo, 30, START)
+    _commit(repo, 40, START + DAY)
+    ran = tmp_path / "ran"
+    evil = tmp_path / "evil"
+    evil.write_text(f'#!/bin/sh\necho "$0 $*" >> {ran}\n')
+    evil.chmod(0o755)
+    _make_hostile(repo, evil, first)
+    # What the caller has set must not count either.
+    for name in ("GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EDITOR"):
+        monkeypatch.setenv(name, str(evil))
+    found = list(policy_history(repo))
+    assert len(found) == 2
+    assert not ran.exists(), ran.read_text()
+
+
+def test_the_hostile_repo_would_execute_something_if_asked_carelessly(repo: Path, tmp_path: Path) -> None:
+    """The trap is a real one: `git status` in the same repo springs it."""
+    first = _commit(repo, 30, START)
+    ran, evil = tmp_path / "ran", tmp_path / "evil"
+    evil.write_text(f'#!/bin/sh\necho "$0 $*" >> {ran}\n')
+    evil.chmod(0o755)
+    _make_hostile(repo, evil, first)
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run(["git", "-C", str(repo), "status"], env=environ, capture_output=True, check=False)
+    assert ran.exists()
+
+
+def _make_hostile(repo: Path, evil: Path, commit: str) -> None:
+    settings: dict[str, Any] = {
+        "core.fsmonitor": evil,
+        "core.hooksPath": evil.parent,
+        "core.pager": evil,
+        "core.sshCommand": evil,
+        "core.alternateRefsCommand": evil,
+        "core.editor": evil,
+        "alias.rev-list": f"!{evil}",
+        "alias.cat-file": f"!{evil}",
+        "diff.evil.textconv": evil,
+        "diff.external": evil,
+        "filter.evil.smudge": evil,
+        "filter.evil.clean": evil,
+        "filter.evil.process": evil,
+        "gpg.program": evil,
+        "log.showSignature": "true",
+        "credential.helper": f"!{evil}",
+        "protocol.ext.allow": "always",
+        "remote.origin.url": f"ext::{evil} %S",
+        "remote.origin.promisor": "true",
+        "remote.origin.uploadpack": evil,
+        "uploadpack.packObjectsHook": evil,
+        "submodule.evil.url": f"ext::{evil}",
+        "submodule.evil.update": f"!{evil}",
+    }
+    for key, value in settings.items():
+        _git(repo, "config", key, str(value))
+    (repo / ".gitattributes").write_text("* diff=evil filter=evil\n")
+    (repo / ".gitmodules").write_text(f'[submodule "evil"]\n path = evil\n url = ext::{evil}\n')
+    for hook in ("post-checkout", "pre-commit", "post-index-change", "reference-transaction"):
+        path = repo / ".git/hooks" / hook
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(evil.read_bytes())
+        path.chmod(0o755)
+    # An object that is promised and missing: reading it lazily would call the remote.
+    (repo / ".git/refs/replace").mkdir(parents=True, exist_ok=True)
+    (repo / ".git/refs/replace" / commit).write_text(commit + "\n")
