@@ -29,6 +29,7 @@ LOOK_EVERY_S = 5.0
 NOTE_EVERY_S = 30.0
 # With many runs a follow-up takes a while: it may take at most a tenth of the time.
 SHARE = 10.0
+LONGEST_PAUSE_S = 30.0
 
 
 class EnvironmentChore:
@@ -56,6 +57,7 @@ class EnvironmentChore:
         self._publisher = Publisher(writer, jobs, telling, section.debounce)
         self._source = START
         self._next = self._noted_at = self._not_before = float("-inf")
+        self._was_unknown = False
         self._applied: int | None = None
         self._closing = True
 
@@ -92,7 +94,8 @@ class EnvironmentChore:
         seen = look.environment.fingerprint if look.environment else None
         if seen is not None and known in (None, seen):
             self._edit.clear()
-            return mono >= self._noted_at + NOTE_EVERY_S and self._note(look, mono)
+            is_due = self._was_unknown or mono >= self._noted_at + NOTE_EVERY_S
+            return is_due and self._note(look, mono)
         what = (seen, str(look.unreadable), look.modified_ms)
         return self._edit.is_settled(what, mono) and self._note(look, mono)
 
@@ -101,6 +104,7 @@ class EnvironmentChore:
             changed = note_look(connection, look, self._source)
             notices = note_unreadable(connection, look.unreadable, look.at_ms)
         self._noted_at, self._source = mono, DAEMON
+        self._was_unknown = look.environment is None
         self._tell(notices)
         return changed
 
@@ -118,7 +122,7 @@ class EnvironmentChore:
             self._closing = has_closing(connection)
             self._publisher.look(connection, done.survey, mono)
         self._tell(done.notices)
-        self._not_before = mono + SHARE * (time.perf_counter() - begun)
+        self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
 
     def _tell(self, notices: Iterable[Notice]) -> None:
         """One line each, level warning; what is over says so."""

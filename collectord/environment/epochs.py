@@ -109,7 +109,7 @@ def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) 
     known_by = EVIDENCE if unexplained else POLICY
     return Epoch(
         number=number,
-        key=f"{fingerprint}#{cuts}" if unexplained else f"{fingerprint}@{ended_ms}",
+        key=f"{fingerprint}{'' if unexplained else f'@{ended_ms}'}#{cuts}",
         fingerprint=fingerprint,
         origin=known_by if fingerprint else NONE,
         first_ms=runs[0].run.started_ms,
