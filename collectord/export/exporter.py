@@ -14,6 +14,7 @@ from collectord.export import snapshot
 from collectord.export.dataset import Progress, Written, meta_of, write_rows
 from collectord.export.documents import Contents, write_documents
 from collectord.export.gather import plan_dataset
+from collectord.export.leftovers import remove_leftovers
 from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
 from collectord.export.planned import PlannedDataset, RunKeys, runs_digest
@@ -79,6 +80,8 @@ def export_dataset(
     export = _Export(planned, options, target, progress, provenance)
     if dry_run:
         return export.result(None, export.write(None), is_new=False)
+    if target.place.folder.is_dir():
+        remove_leftovers(target.place.folder)
     if there := export.find_published():
         return there
     if target.out is not None and target.out.exists():

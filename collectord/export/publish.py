@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from collectord.errors import CollectordError
-from collectord.export.leftovers import SUFFIX, own_prefix, remove_leftovers
+from collectord.export.leftovers import SUFFIX, own_prefix
 from collectord.export.snapshot import SNAPSHOT_FILE
 from collectord.fs import fsync_dir, publish_directory, replace_symlink
 
@@ -36,7 +36,6 @@ def workspace(place: Place) -> Iterator[Path]:
     """A temporary directory beside the final one; removed unless it was published."""
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(place.folder)
         path = Path(tempfile.mkdtemp(prefix=own_prefix(), suffix=SUFFIX, dir=place.folder))
     except OSError as error:
         raise CollectordError(

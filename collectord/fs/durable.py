@@ -1,7 +1,7 @@
 """Writes that a crash or a power cut leaves either undone or done, and nothing between.
 
-Whoever is killed half way leaves a temporary sibling behind, named `.collectord-*.tmp`; no reader looks
-at those, and they may be deleted whenever nothing is writing.
+Whoever is killed half way leaves a temporary sibling behind, named `.collectord-<its pid>-*.tmp`; no reader
+looks at those, and they may be deleted once that process is gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o600) -> None:
 
     When it returns, the file outlives a power cut; when it raises OSError, the old one is untouched.
     """
-    fd, name = tempfile.mkstemp(prefix=_PREFIX, suffix=_SUFFIX, dir=path.parent)
+    fd, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=_SUFFIX, dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -99,7 +99,7 @@ def replace_symlink(link: Path, target: str) -> None:
     # A file appearing after this look would be replaced; a directory never is, rename refuses that.
     if os.path.lexists(link) and not link.is_symlink():
         raise FileExistsError(errno.EEXIST, "something that is not a symbolic link is in the way", str(link))
-    temporary = link.with_name(f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    temporary = link.with_name(f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     temporary.symlink_to(target)
     try:
         temporary.replace(link)
