@@ -1,9 +1,9 @@
 """An export that is killed at its n-th step, for every n.
 
-`python -m tests.support.killing REPO SCENE TEMPLATE`; the template is a folder that it makes. A step is a file
-that is opened for writing, or made, renamed, linked, removed, given rights or brought to the disk. Each try is
-a process of its own, forked off so that nothing is imported again, and ends by SIGKILL before the step is
-done. Prints one JSON line a try with what a reader then finds.
+`python -m tests.support.killing REPO SCENE TEMPLATE`; the template is a folder that it makes. A step is a
+file that is opened for writing, or made, renamed, linked, removed, given rights or brought to the disk. Each
+try is a process of its own, forked off so that nothing is imported again, and ends by SIGKILL before the step
+is done. Prints one JSON line a try with what a reader then finds.
 """
 
 from __future__ import annotations
