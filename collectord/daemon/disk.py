@@ -20,6 +20,8 @@ class DiskGuard:
         self._free = 0
         self._wait = FIRST_WAIT_S
         self._hit_at = float("-inf")
+        # After a write that found no room only another write proves that there is some again.
+        self.is_proven = True
 
     def check(self) -> bool:
         """Looks at the disk; whether there is too little room."""
@@ -38,6 +40,11 @@ class DiskGuard:
         soon_again = mono - self._hit_at < 2 * LONGEST_WAIT_S
         self._wait = min(2 * self._wait, LONGEST_WAIT_S) if soon_again else FIRST_WAIT_S
         self._hit_at = mono
+        self.is_proven = False
+
+    def wrote(self) -> None:
+        """A write found room."""
+        self.is_proven = True
 
     def reason(self, mono: float) -> str | None:
         """Why nothing is written now; None when writing is fine."""

@@ -55,7 +55,7 @@ class Loop:
         self._next_check = float("-inf")
         self._not_before = float("-inf")
         self._last_rescan_ms: int | None = None
-        self._pause_told: str | None = None
+        self._pause_told = False
 
     def run(self) -> None:
         """Turns until a stop or a reload is asked for."""
@@ -128,10 +128,14 @@ class Loop:
             self._rescan(mono, may_write)
         if not may_write:
             return
+        before = parts.applier.applied
+        wrote = parts.beside.next_due() <= mono
         parts.beside.read_due(mono)
         for folder in parts.folders:
             folder.work(mono, lambda: parts.signals.stopping)
         parts.tally.keep()
+        if wrote or parts.applier.applied != before:
+            parts.disk.wrote()
         parts.jobs.poll(mono)
         parts.chores.run_due(mono)
 
@@ -158,9 +162,10 @@ class Loop:
         log = self._parts.telling.log
         if reason and not self._pause_told:
             log.error("disk.low", reason=reason, doing="nothing is written until there is room again")
-        elif self._pause_told and not reason:
+            self._pause_told = True
+        elif self._pause_told and not reason and self._parts.disk.is_proven:
             log.info("disk.resumed")
-        self._pause_told = reason
+            self._pause_told = False
 
     def _show_signs(self, mono: float) -> None:
         parts = self._parts

@@ -11,6 +11,7 @@ import pytest
 from collectord.archive import DirStat
 from collectord.config import load
 from collectord.daemon.chores import Chores
+from collectord.daemon.disk import DiskGuard
 from collectord.daemon.heart import Vitals
 from collectord.daemon.intake import DOUBTED_PER_SCAN, Intake
 from collectord.daemon.places import NoEvents, Place
@@ -229,3 +230,23 @@ def test_lines_for_the_journal_carry_their_priority(tmp_path: Path) -> None:
         log.info("disk.resumed")
         stream.seek(0)
         assert [line[:3] for line in stream] == ["<4>", "<6>"]
+
+
+def test_a_write_without_room_pauses_longer_each_time_until_one_finds_room(tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, DiskRules(0, 0))
+    assert not guard.check()
+    for hit_at, until in ((0.0, 5.0), (5.0, 15.0), (15.0, 35.0)):
+        guard.hit(hit_at)
+        assert guard.reason(until - 0.1)
+        assert guard.reason(until) is None
+        assert not guard.is_proven
+    guard.wrote()
+    assert guard.is_proven
+    guard.hit(1000.0)
+    assert guard.reason(1005.0) is None
+
+
+def test_a_disk_below_its_floor_is_low_until_there_is_room(tmp_path: Path) -> None:
+    guard = DiskGuard(tmp_path, DiskRules(100, 0))
+    assert guard.check()
+    assert "MiB are free" in str(guard.reason(0.0))
