@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collectord.app.opening import now_ms as now_ms
+from collectord.app.opening import reader_for as reader_for
+from collectord.app.opening import writer_for as writer_for
 from collectord.errors import IndexDamaged, LockHeld
-from collectord.fs import StateLock, ensure_private_dir, holder
+from collectord.fs import StateLock, holder
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -18,42 +20,12 @@ if TYPE_CHECKING:
     from collectord.export.exporter import Exported
     from collectord.export.options import ExportOptions
     from collectord.export.verify import Verified
-    from collectord.index.reader import IndexReader
     from collectord.index.schema import Upgrade
-    from collectord.index.writer import IndexWriter
     from collectord.ingest.bulk import IngestResult
     from collectord.model import Outcome
 
 Progress = Callable[[int, int], None]
 DAEMON = "collectord run"  # who holds the lock while the daemon runs
-
-
-def now_ms() -> int:
-    """The wall clock, UTC epoch milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
-@contextmanager
-def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
-    """The index for writing, behind the state lock; raises LockHeld naming the holder."""
-    from collectord.index.writer import IndexWriter
-
-    ensure_private_dir(settings.state_dir)
-    with StateLock.acquire(settings.lock_path, command):
-        writer = IndexWriter(settings.index_path)
-        try:
-            yield writer
-        finally:
-            writer.close()
-
-
-@contextmanager
-def reader_for(settings: Settings) -> Iterator[IndexReader]:
-    """One consistent view of the index, beside whatever writes it."""
-    from collectord.index.reader import IndexReader
-
-    with IndexReader(settings.index_path) as reader:
-        yield reader
 
 
 def ingest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.app import now_ms, reader_for, writer_for
+from collectord.app.opening import now_ms, reader_for, writer_for
 from collectord.errors import LockHeld
 
 if TYPE_CHECKING:

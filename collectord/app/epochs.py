@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from collectord.app import now_ms, reader_for
 from collectord.app.environment import ask, overrides_of, survey_of
+from collectord.app.opening import now_ms, reader_for
 
 if TYPE_CHECKING:
     from collectord.config import Settings

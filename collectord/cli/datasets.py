@@ -87,7 +87,9 @@ def export(
             key: exported.document[key] for key in ("profile", "left_out", "not_selected", "input_hashes")
         }
         split = exported.document["options"]["split_by"]
-        document = {**exported.meta, **told, "path": path, "is_new": exported.is_new, "split_by": split}
+        chosen_runs = {key: exported.document["options"][key] for key in ("epoch", "environment")}
+        document = {**exported.meta, **told, **chosen_runs, "path": path, "is_new": exported.is_new}
+        document["split_by"] = split
         emit_json({**document, "schema": "collectord.export.v1"})
     else:
         _print(exported)
@@ -113,12 +115,19 @@ def _target(out: Path | None, archives: Path) -> Path | None:
     return target
 
 
+def _epoch(options: dict[str, Any]) -> str:
+    if options["environment"]:
+        return f"every one with the environment {options['environment'][:12]}"
+    return str(options["epoch"] or "all")
+
+
 def _print(exported: Exported) -> None:
     document = exported.document
     splits = ", ".join(f"{name} {count}" for name, count in document["split_counts"].items())
     pairs(
         [
             ("profile", document["profile"]),
+            ("epoch", _epoch(document["options"])),
             ("rows", f"{document['example_count']} ({splits})"),
             *_split_by(document),
             ("left out", _counts(document["left_out"]) or "none"),

@@ -1,0 +1,43 @@
+"""What every use case begins with: the time, and the index opened for reading or writing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from collectord.fs import StateLock, ensure_private_dir
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+    from collectord.index.reader import IndexReader
+    from collectord.index.writer import IndexWriter
+
+
+def now_ms() -> int:
+    """The wall clock, UTC epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+@contextmanager
+def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
+    """The index for writing, behind the state lock; raises LockHeld naming the holder."""
+    from collectord.index.writer import IndexWriter
+
+    ensure_private_dir(settings.state_dir)
+    with StateLock.acquire(settings.lock_path, command):
+        writer = IndexWriter(settings.index_path)
+        try:
+            yield writer
+        finally:
+            writer.close()
+
+
+@contextmanager
+def reader_for(settings: Settings) -> Iterator[IndexReader]:
+    """One consistent view of the index, beside whatever writes it."""
+    from collectord.index.reader import IndexReader
+
+    with IndexReader(settings.index_path) as reader:
+        yield reader
