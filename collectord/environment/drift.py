@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,14 @@ from collectord.cyntra.policy import SCHEDULING, Surface
 from collectord.cyntra.policy.fields import pointer
 from collectord.environment.catalog import rule_of
 from collectord.environment.edits import ADD, REMOVE, Edit, edits
-from collectord.environment.effects import PARTS, Effects, effects
+from collectord.environment.effects import PARTS, PLAYED, Effects, effects
 from collectord.environment.grid import Grid, grid_of
 from collectord.environment.masking import masked, masked_text
 from collectord.environment.severity import EPOCH, INFO, WARN, Overrides
 
 UNRECOGNISED = "unrecognised"
+# More edits than these are not looked at alone: a rewritten policy is told as a whole.
+_MOST_ALONE = 16
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Change:
     """One difference between two environments, fit to be shown: secrets in it are hidden.
 
     `op` is add, remove, replace or move; `moves` are the label parts that it can move (swarm, candidates,
-    minutes, outcome); `words` say what to expect, the change taken alone; `ignored` is the reason why the
+    minutes, outcome); `words` say what to expect, the change taken alone (all together where there are
+    very many); `ignored` is the reason why the
     configuration ignores it, and its severity is `info` then.
     """
 
@@ -48,8 +51,8 @@ def compare(
     """
     overrides = overrides or Overrides()
     found = edits(before, after)
-    grid = grid_of(before, after) if found else Grid(())
-    changes = [_change(edit, before, after, grid, overrides, at_ms) for edit in found]
+    shown = _shown(found, before, after)
+    changes = [_change(edit, before, after, shown(edit), overrides, at_ms) for edit in found]
     return (*changes, *_unrecognised(before, after, overrides, at_ms))
 
 
@@ -63,11 +66,19 @@ def affected(before: Surface, after: Surface) -> Effects:
     return effects(grid_of(before, after), before, after)
 
 
+def _shown(found: Sequence[Edit], before: Surface, after: Surface) -> Callable[[Edit], Effects]:
+    """Gives the effects of an edit alone; where there are very many, of all together."""
+    grid = grid_of(before, after) if found else Grid()
+    if len(found) <= _MOST_ALONE:
+        return lambda edit: effects(grid, before, edit.alone)
+    together = effects(grid, before, after)
+    return lambda edit: together if edit.path[0] in PLAYED else Effects()
+
+
 def _change(
-    edit: Edit, before: Surface, after: Surface, grid: Grid, overrides: Overrides, at_ms: int
+    edit: Edit, before: Surface, after: Surface, shown: Effects, overrides: Overrides, at_ms: int
 ) -> Change:
     rule = rule_of(edit, before, after)
-    shown = effects(grid, before, edit.alone)
     where, component = pointer(*edit.path), str(edit.path[0])
     severity, ignored = _judged(
         rule.rule_id, where, INFO if component == SCHEDULING else EPOCH, overrides, at_ms

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from collectord.cyntra.policy import Action, Surface
 from collectord.environment.grid import RISKS, SIZES, Circumstance, Grid
 
 SWARM, CANDIDATES, MINUTES, OUTCOME = "swarm", "candidates", "minutes", "outcome"
 PARTS = (SWARM, CANDIDATES, MINUTES, OUTCOME)
-_PLAYED = ("routing", "speculation", "control", "toolchains")
+# Only these decide actions.
+PLAYED = ("routing", "speculation", "control", "toolchains")
 _MAX_GROUPS = 8
 
 
@@ -24,7 +26,7 @@ class Effects:
 
 def effects(grid: Grid, before: Surface, after: Surface) -> Effects:
     """Both environments played over the grid and compared."""
-    if all(before.components[name] == after.components[name] for name in _PLAYED):
+    if all(before.components[name] == after.components[name] for name in PLAYED):
         return Effects()
     old, new = grid.play(before), grid.play(after)
     told = {cell: words for cell, action in old.items() if (words := _difference(action, new[cell]))}
@@ -32,7 +34,9 @@ def effects(grid: Grid, before: Surface, after: Surface) -> Effects:
     groups: dict[tuple[Circumstance, str], set[tuple[str, str]]] = {}
     for (circumstance, risk, size), words in told.items():
         if all(told.get((simpler, risk, size)) != words for simpler in circumstance.simpler()):
-            groups.setdefault((circumstance, words), set()).add((risk, size))
+            groups.setdefault((circumstance, words), set()).update(
+                product(grid.risks[risk], grid.sizes[size])
+            )
     return Effects(tuple(part for part in PARTS if part in moved), _lines(groups))
 
 

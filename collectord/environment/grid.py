@@ -2,13 +2,14 @@
 
 The grid is risk × size × circumstance, where a circumstance is a tool hint, a way of being matched by a
 rule (tags, title, description), lying on the critical path, or asking for speculation. What a simpler
-circumstance already shows is not told again.
+circumstance already shows is not told again. Risks and sizes that no rule tells apart are played once, and
+of a policy with many rules only the simplest circumstances: a look at a change must stay brief.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
@@ -18,6 +19,8 @@ from collectord.cyntra.policy.rules import PATTERN_KEYS
 RISKS = ("low", "medium", "high", "critical")
 SIZES = ("XS", "S", "M", "L", "XL")
 _MAX_HINTS, _MAX_KINDS = 12, 40
+# Issues times rules of one play; about a fiftieth of a second.
+_BUDGET, _LEAST_CELLS = 60_000, 120
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,19 @@ class Circumstance:
 
 
 Cell = tuple[Circumstance, str, str]
+Classes = Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The issues to play, and what an environment does with each; played once for each environment."""
+    """The issues to play, and what an environment does with each; played once for each environment.
 
-    circumstances: tuple[Circumstance, ...]
+    `risks` and `sizes` are the values that are played, each with those it stands for.
+    """
+
+    circumstances: tuple[Circumstance, ...] = ()
+    risks: Classes = field(default_factory=dict)
+    sizes: Classes = field(default_factory=dict)
     _played: dict[int, tuple[Surface, dict[Cell, Action]]] = field(default_factory=dict)
 
     def play(self, surface: Surface) -> dict[Cell, Action]:
@@ -71,7 +80,7 @@ class Grid:
     def _actions(self, surface: Surface) -> dict[Cell, Action]:
         return {
             (circumstance, risk, size): plan_action(surface, _issue(circumstance, risk, size))
-            for circumstance, risk, size in product(self.circumstances, RISKS, SIZES)
+            for circumstance, risk, size in product(self.circumstances, self.risks, self.sizes)
         }
 
 
@@ -85,7 +94,27 @@ def grid_of(*surfaces: Surface) -> Grid:
         for kind in (Kind(), *kinds)
         for critical_path, asks in ((False, False), (True, False), (False, True))
     )
-    return Grid(tuple(sorted(found, key=Circumstance.weight)))
+    risks, sizes = _classes(RISKS, "dk_risk", surfaces), _classes(SIZES, "dk_size", surfaces)
+    rules = max((len(surface.components["routing"]["rules"]) for surface in surfaces), default=0)
+    cells = max(_LEAST_CELLS, _BUDGET // (rules + 10))
+    most = cells // (len(risks) * len(sizes))
+    return Grid(tuple(sorted(found, key=Circumstance.weight)[:most]), risks, sizes)
+
+
+def _classes(values: Sequence[str], key: str, surfaces: Iterable[Surface]) -> Classes:
+    """The values by the first of those that no condition tells apart."""
+    lists = [
+        listed
+        for surface in surfaces
+        for listed in (
+            *(rule["match"][key] for rule in surface.components["routing"]["rules"] if key in rule["match"]),
+            surface.components["speculation"]["auto_trigger_risk_levels"],
+        )
+    ]
+    classes: dict[tuple[bool, ...], list[str]] = {}
+    for value in values:
+        classes.setdefault(tuple(value in listed for listed in lists), []).append(value)
+    return {alike[0]: tuple(alike) for alike in classes.values()}
 
 
 def _issue(circumstance: Circumstance, risk: str, size: str) -> IssueFacts:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from collectord.cyntra.policy import Surface, normalise
 from collectord.environment.drift import Change, affected, compare, cuts
 from collectord.environment.effects import Effects
+from collectord.environment.grid import grid_of
 from collectord.environment.masking import HIDDEN, masked
 from collectord.environment.severity import Ignored, Overrides
 from tests.support.trees import BASE, read, universe, with_config
@@ -95,6 +97,39 @@ def test_what_two_changes_do_together_is_not_the_sum_of_what_each_does() -> None
     swapped = read(with_config((SECURITY, ""), ("match: {dk_risk: [critical]}", "match: {dk_size: L}")))
     assert affected(before, before) == Effects()
     assert affected(before, swapped).moves == ("swarm", "candidates", "minutes", "outcome")
+
+
+def many_rules(count: int, shift: int) -> Surface:
+    rules = [
+        {"match": {"tags_any": [f"t{n % 20}"]}, "use": [f"c{(n + shift) % 6}"], "speculate": n % 3 == 0}
+        for n in range(count)
+    ]
+    names = [f"c{n}" for n in range(6)]
+    toolchains = {name: {"timeout_minutes": 30 + n} for n, name in enumerate(names)}
+    gates = {"retry_flaky": shift}
+    return normalise(
+        {"toolchain_priority": names, "toolchains": toolchains, "routing": {"rules": rules}, "gates": gates}
+    )
+
+
+def test_a_rewritten_policy_of_many_rules_is_told_as_a_whole_and_briefly() -> None:
+    before, after = many_rules(300, 0), many_rules(300, 1)
+    assert len(grid_of(before, after).circumstances) <= 200
+    *found, gate = sorted(compare(before, after), key=lambda change: change.component != "routing")
+    assert len(found) == 300
+    assert {change.words for change in found} == {"; ".join(affected(before, after).words)}
+    assert (gate.moves, gate.words) == (("outcome",), "gates judge runs differently")
+
+
+def test_risks_and_sizes_that_no_rule_tells_apart_are_played_once() -> None:
+    grid = grid_of(read(BASE))
+    assert dict(grid.risks) == {
+        "low": ("low",),
+        "medium": ("medium",),
+        "high": ("high",),
+        "critical": ("critical",),
+    }
+    assert dict(grid.sizes) == {"XS": ("XS", "S"), "M": ("M", "L", "XL")}
 
 
 def test_a_change_is_of_the_severity_that_the_configuration_gives_it() -> None:
