@@ -142,7 +142,13 @@ def is_finite(value: object) -> bool:
 
 
 def drop_non_finite(value: Any) -> Any:
-    """The value with every non-finite number taken out: a member is dropped, a list item is null."""
+    """The value with every non-finite number taken out: a member is dropped, a list item is null.
+
+    A value without any is given back as it is.
+    """
+    # The encoder, which is written in C, finds out in a fraction of the time that copying takes.
+    if is_finite(value):
+        return value
     top = [value]
     # No recursion: two Python frames a level would end it at half of what can be parsed.
     todo: list[Any] = [top]

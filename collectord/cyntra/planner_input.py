@@ -16,6 +16,8 @@ MINUTES_BINS = (15, 30, 45, 60, 120)
 CANDIDATES_BINS = (1, 2, 3)
 ITERATIONS_BINS = (1, 2, 3, 5)
 RECORDED_N_SIMILAR = 8
+# What a rebuilt input takes over from a recorded one.
+_KEPT = ("universe_id", "universe_defaults", "issue", "action_space", "system_state")
 _PRIORITIES = frozenset({"P0", "P1", "P2", "P3"})
 _RISKS = frozenset({"low", "medium", "high", "critical"})
 _SIZES = frozenset({"XS", "S", "M", "L", "XL"})
@@ -93,7 +95,7 @@ def rebuilt_parts(
     recorded: JsonObject, universe: Universe, issue: JsonObject, started_text: str, job_type: str
 ) -> JsonObject:
     """A planner input without its history: recorded parts where they have the right type, else built."""
-    recorded = drop_non_finite(recorded)
+    recorded = drop_non_finite({key: recorded[key] for key in _KEPT if key in recorded})
     return {
         "schema_version": INPUT_SCHEMA,
         "created_at": started_text,

@@ -110,6 +110,8 @@ def ingest(repo: str, state: str) -> Found:
 
 def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Found:
     """One export; `out` is a directory, or `default` for the dated name."""
+    # The tables for pyarrow are another thing than the bytes of the floor, and an extra.
+    sys.modules["pyarrow"] = None  # type: ignore[assignment]
     found = imports(*FOR_EXPORT)
     from collectord import app
     from collectord.export.options import ExportOptions
