@@ -31,8 +31,11 @@ class Contents:
     meta: dict[str, object]
 
 
-def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> None:
-    """Write every file but dataset.jsonl, which is there, into a folder that is to be published."""
+def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> dict[str, str]:
+    """Write every file but dataset.jsonl, which is there, into a folder that is to be published.
+
+    Gives the sums of all files but SHA256SUMS.
+    """
     planned, provenance = contents.planned, contents.provenance
     pyarrow = pyarrow_version()
     tally = write_tables(folder, planned, reader, provenance) if pyarrow else count_rows(folder, planned)
@@ -49,9 +52,11 @@ def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> No
     }
     sums |= _sums(documents)
     documents |= described(published, sums, _span_ms(planned))
-    documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums | _sums(documents))
+    sums |= _sums(documents)
+    documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
     for name, data in documents.items():
         (folder / name).write_bytes(data)
+    return sums
 
 
 def described(

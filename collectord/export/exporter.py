@@ -29,6 +29,7 @@ from collectord.export.publish import (
     taken,
     workspace,
 )
+from collectord.export.recall import Last, Memory, copy_files, identity
 from collectord.export.rowcache import RowCache
 from collectord.index.reader import IndexReader
 
@@ -76,6 +77,10 @@ def export_dataset(
 
     `other_epoch` are the runs that `options.epoch` and `options.environment` leave out.
     """
+    key = identity(reader, repo, options, provenance, other_epoch) if target.cache else None
+    memory = Memory(target.cache, options, key) if target.cache and key else None
+    if memory and (again := _repeat(memory, target, clock_ms, dry_run=dry_run)):
+        return again
     planned = plan_dataset(reader, repo, options, other_epoch=other_epoch)
     export = _Export(planned, options, target, progress, provenance)
     if dry_run:
@@ -83,15 +88,57 @@ def export_dataset(
     if target.place.folder.is_dir():
         remove_leftovers(target.place.folder)
     if there := export.find_published():
-        return there
+        return _remembered(memory, there, {})
     if target.out is not None and target.out.exists():
         raise taken(target.out)
     with workspace(target.place) as folder:
         with (folder / snapshot.DATASET_FILE).open("wb", buffering=2**20) as file:
             written = export.write(file)
-        write_documents(folder, export.contents(written), reader)
+        sums = write_documents(folder, export.contents(written), reader)
         path = publish(folder, target.place, clock_ms())
-    return export.result(path, written, is_new=True)
+    return _remembered(memory, export.result(path, written, is_new=True), sums)
+
+
+def _remembered(memory: Memory | None, exported: Exported, sums: dict[str, str]) -> Exported:
+    if memory and exported.path:
+        path = str(exported.path.absolute())
+        memory.remember(Last(path, sums, dict(exported.meta), exported.document))
+    return exported
+
+
+def _repeat(memory: Memory, target: Target, clock_ms: Callable[[], int], *, dry_run: bool) -> Exported | None:
+    """The last export again, where nothing that it depends on has changed: found, or copied."""
+    last = memory.recall()
+    if last is None:
+        return None
+    if dry_run:
+        return _again(last, target, None, is_new=False)
+    if there := _published(target, last.document):
+        return _again(last, target, there, is_new=False)
+    if target.out is not None and target.out.exists():
+        raise taken(target.out)
+    with workspace(target.place) as folder:
+        if not copy_files(last, folder):
+            return None
+        path = publish(folder, target.place, clock_ms())
+    return _remembered(memory, _again(last, target, path, is_new=True), last.sums)
+
+
+def _again(last: Last, target: Target, path: Path | None, *, is_new: bool) -> Exported:
+    moved = point_link(target.benches, path) if path and target.out is None else None
+    return Exported(path, is_new, last.meta, last.document, moved, 0, last.meta["example_count"])
+
+
+def _published(target: Target, document: dict[str, Any]) -> Path | None:
+    """A published snapshot with the same content; at the default place with all files that it would get."""
+    for folder in candidates(target.place):
+        found = read_snapshot(folder) or {}
+        whole = target.out is not None or snapshot.holds_files(
+            found, with_tables=pyarrow_version() is not None
+        )
+        if whole and same_content(document, found):
+            return folder
+    return None
 
 
 @dataclass
@@ -123,17 +170,12 @@ class _Export:
     def find_published(self) -> Exported | None:
         """A published snapshot with the same content; it is looked for only where the runs are the same."""
         digest, options = runs_digest(self.planned.runs), self.options.as_json()
-        found = [(folder, read_snapshot(folder) or {}) for folder in candidates(self.target.place)]
-        found = [(f, s) for f, s in found if (s.get("runs_digest"), s.get("options")) == (digest, options)]
-        if self.target.out is None:
-            with_tables = pyarrow_version() is not None
-            found = [(f, s) for f, s in found if snapshot.holds_files(s, with_tables=with_tables)]
-        if not found:
+        found = [read_snapshot(folder) or {} for folder in candidates(self.target.place)]
+        if not any((s.get("runs_digest"), s.get("options")) == (digest, options) for s in found):
             return None
         written = self.write(None)
-        document = self.document(written)
-        same = [folder for folder, published in found if same_content(document, published)]
-        return self.result(same[0], written, is_new=False) if same else None
+        path = _published(self.target, self.document(written))
+        return self.result(path, written, is_new=False) if path else None
 
     def document(self, written: Written) -> dict[str, Any]:
         return snapshot.snapshot_document(self.planned, self.options, written, self.provenance)

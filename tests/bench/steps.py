@@ -91,10 +91,12 @@ class Bench:
         return run_task("export", self._made["repo"], self._state, profile, N_SIMILAR, out)
 
     def _export_aside(self, profile: str) -> Found:
-        """An export into a new directory; the one before is removed."""
-        shutil.rmtree(f"{self._state}/out{self._outs}", ignore_errors=True)
+        """An export into a new directory; the one before is removed after it."""
+        before = f"{self._state}/out{self._outs}"
         self._outs += 1
-        return self._export(profile, f"{self._state}/out{self._outs}")
+        found = self._export(profile, f"{self._state}/out{self._outs}")
+        shutil.rmtree(before, ignore_errors=True)
+        return found
 
     def _floor(self, found: Found) -> Found:
         return run_task("floor_export", f"{found['path']}/dataset.jsonl", f"{self._state}/floor")

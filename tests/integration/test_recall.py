@@ -1,0 +1,118 @@
+"""An export with nothing new repeats the last one, and only where that is still to the byte what it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord import app
+from collectord.config import Settings
+from collectord.export.exporter import Exported
+from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+
+KINDS = [ExportOptions(), ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
+
+
+@pytest.fixture
+def settings(golden_repo: Any, settings_for: Any) -> Settings:
+    found: Settings = settings_for(golden_repo("universe"))
+    app.ingest(found)
+    return found
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def _memory(settings: Settings) -> Path:
+    [path] = (settings.state_dir / "cache").glob("last-*.json")
+    return path
+
+
+@pytest.mark.parametrize("options", KINDS, ids=lambda options: f"{options.profile}-{options.n_similar}")
+def test_an_export_with_nothing_new_is_the_last_one_again(
+    settings: Settings, tmp_path: Path, options: ExportOptions
+) -> None:
+    first = app.export(settings, options, out=tmp_path / "first")
+    # Without its rows nothing could be made in any other way without computing.
+    shutil.rmtree(settings.state_dir / "cache")
+    app.export(settings, options, out=tmp_path / "second")
+    for rows in (settings.state_dir / "cache").glob("rows-*"):
+        rows.unlink()
+    third = app.export(settings, options, out=tmp_path / "third")
+    assert (third.rows_computed, third.is_new) == (0, True)
+    assert (third.meta, third.document) == (first.meta, first.document)
+    assert _files(tmp_path / "third") == _files(tmp_path / "first")
+    assert not app.verify(settings, tmp_path / "third").findings
+
+
+def test_nothing_new_at_the_default_place_names_what_is_there(settings: Settings) -> None:
+    first = app.export(settings, ExportOptions())
+    again = app.export(settings, ExportOptions())
+    assert (again.path, again.is_new, again.rows_computed) == (first.path, False, 0)
+    assert (again.meta, again.document) == (first.meta, first.document)
+
+
+def _alter(path: Path) -> None:
+    path.chmod(0o644)
+    data = path.read_bytes()
+    path.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+
+
+def _alter_rows(last: Path, _memory: Path) -> None:
+    _alter(last / "dataset.jsonl")
+
+
+def _alter_card(last: Path, _memory: Path) -> None:
+    _alter(last / "runs.jsonl")
+
+
+def _remove(last: Path, _memory: Path) -> None:
+    shutil.rmtree(last)
+
+
+def _link_elsewhere(last: Path, _memory: Path) -> None:
+    (last / "dataset.jsonl").unlink()
+    (last / "dataset.jsonl").symlink_to("/dev/zero")
+
+
+def _tear(_last: Path, memory: Path) -> None:
+    memory.write_bytes(memory.read_bytes()[:-20])
+
+
+def _rewrite(_last: Path, memory: Path) -> None:
+    kept = json.loads(memory.read_text())
+    kept["last"]["meta"]["dataset_hash"] = "0" * 64
+    memory.write_text(json.dumps(kept))
+
+
+HARM = [_alter_rows, _alter_card, _remove, _link_elsewhere, _tear, _rewrite]
+
+
+@pytest.mark.parametrize("harm", HARM, ids=lambda harm: harm.__name__)
+def test_a_last_export_that_is_not_as_it_was_is_made_again(
+    settings: Settings, tmp_path: Path, harm: Callable[[Path, Path], None]
+) -> None:
+    expected: Exported = app.export(settings, ExportOptions(), out=tmp_path / "last")
+    files = _files(tmp_path / "last")
+    harm(tmp_path / "last", _memory(settings))
+    again = app.export(settings, ExportOptions(), out=tmp_path / "again")
+    assert _files(tmp_path / "again") == files
+    assert (again.meta, again.document) == (expected.meta, expected.document)
+
+
+def test_a_change_of_any_input_is_not_taken_for_nothing_new(settings: Settings, tmp_path: Path) -> None:
+    app.export(settings, ExportOptions(), out=tmp_path / "last")
+    proof = sorted((settings.repo / ".cyntra/archives").glob("*/proof.json"))[0]
+    proof.write_text(proof.read_text().replace("{", '{"failure_code": "late", ', 1))
+    app.ingest(settings)
+    again = app.export(settings, ExportOptions(), out=tmp_path / "again")
+    assert (
+        again.document["runs_digest"]
+        != json.loads((tmp_path / "last/snapshot.json").read_text())["runs_digest"]
+    )
