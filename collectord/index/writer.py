@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -257,16 +258,24 @@ class _Plan:
         self._inserts["artifacts"] = rows.artifact_rows(self._files)
         for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels"):
             if batch := self._inserts.get(name):
-                statement = upsert(tables.metadata.tables[name])
-                # Two archives can carry the same bytes; nothing else may meet a row that is there.
-                connection.execute(
-                    statement.on_conflict_do_nothing() if name == "artifacts" else statement, batch
-                )
+                _insert(connection, tables.metadata.tables[name], batch)
         for archive_id, values in self._updates:
             connection.execute(
                 update(tables.archives).where(tables.archives.c.id == archive_id).values(values)
             )
         _write_quarantine(connection, self._inserts.get("quarantine", ()), self._left_quarantine)
+
+
+def _insert(connection: Connection, table: Table, batch: Sequence[DbRow]) -> None:
+    statement = upsert(table)
+    if table is tables.artifacts:
+        # Two archives can carry the same bytes; nothing else may meet a row that is there.
+        statement = statement.on_conflict_do_nothing()
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(batch[0]))
+    assert compiled.positiontup is not None
+    # Straight to the driver: making parameters of thousands of rows costs as much as writing them.
+    values = itemgetter(*compiled.positiontup)
+    connection.exec_driver_sql(str(compiled), [values(row) for row in batch])
 
 
 def _archive_values(known: Known) -> DbRow:
