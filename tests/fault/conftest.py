@@ -38,3 +38,10 @@ def dice(request: pytest.FixtureRequest) -> random.Random:
 
 # Read at import: the tests' own environment is cleared of COLLECTORD_* before each of them.
 _SEED = os.environ.get("COLLECTORD_TEST_SEED", "1")
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts daemons without the wait for their imports."""
+    with Nursery() as nursery:
+        yield nursery
