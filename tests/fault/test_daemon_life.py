@@ -83,7 +83,9 @@ def test_fifty_times_sigterm_under_load_ends_it_with_0_in_time(
             for _ in range(50):
                 with Running(cli.repo, nursery, tmp_path / "log") as daemon:
                     daemon.wait_for("daemon.started")
-                    time.sleep(dice.uniform(0, 0.4))
+                    if dice.random() < 0.5:
+                        daemon.wait_for("archive.indexed")
+                    time.sleep(dice.uniform(0, 0.3))
                     code, seconds = daemon.stop()
                     assert code == 0, daemon.said()
                     assert daemon.lines()[-1]["event"] == "daemon.stopped"
@@ -92,7 +94,7 @@ def test_fifty_times_sigterm_under_load_ends_it_with_0_in_time(
             working.kill()
     print(f"the longest stop took {longest:.2f} s; {len(states(cli.index))} archives were indexed")
     assert longest < 10
-    assert len(states(cli.index)) > 100
+    assert len(states(cli.index)) > 20
     assert troubles(cli.index) == []
 
 

@@ -57,11 +57,11 @@ def rage(
     """
     configure(repo)
     log, storm = repo / "daemon.log", Storm()
-    pace = ("--per-second", str(round(archives / (kills * 0.22), 2)), "--stall-s", "0.1")
+    pace = ("--per-second", str(round(archives / (kills * 0.3), 2)), "--stall-s", "0.1")
     with kernel(repo, archives, dice.randrange(10**6), *pace) as working:
         try:
             while storm.kills < kills or working.poll() is None:
-                _live_and_die(repo, nursery, log, dice, storm, cold_share)
+                _live_and_die(repo, nursery, log, dice, storm, cold_share, working)
         finally:
             working.kill() if working.poll() is None else None
         assert working.returncode == 0
@@ -72,7 +72,13 @@ def rage(
 
 
 def _live_and_die(
-    repo: Path, nursery: Nursery, log: Path, dice: random.Random, storm: Storm, cold_share: float
+    repo: Path,
+    nursery: Nursery,
+    log: Path,
+    dice: random.Random,
+    storm: Storm,
+    cold_share: float,
+    working: subprocess.Popen[bytes],
 ) -> None:
     cold = dice.random() < cold_share
     with Running(repo, None if cold else nursery, log) as daemon:
@@ -80,9 +86,11 @@ def _live_and_die(
         if when == "start":
             time.sleep(dice.uniform(0, 0.6 if cold else 0.1))
         elif when == "settle":
-            time.sleep(dice.uniform(0.05, 0.3) + 0.5 * cold)
+            _until(daemon, "daemon.started", 10.0)
+            time.sleep(dice.uniform(0, 0.25))
         else:
-            _until_it_writes(daemon)
+            _until(daemon, "daemon.started", 10.0)
+            _until(daemon, "archive.indexed", 3.0 if working.poll() is None else 0.3)
             time.sleep(dice.uniform(0, 0.02))
         code = daemon.kill()
     assert code == -9, f"it ended by itself with {code}: {daemon.said()}"
@@ -91,9 +99,9 @@ def _live_and_die(
     storm.when[when] = storm.when.get(when, 0) + 1
 
 
-def _until_it_writes(daemon: Running, within: float = 1.0) -> None:
+def _until(daemon: Running, event: str, within: float) -> None:
     deadline = time.monotonic() + within
-    while not daemon.events("archive.indexed") and time.monotonic() < deadline:
+    while not daemon.events(event) and time.monotonic() < deadline:
         time.sleep(0.002)
 
 
