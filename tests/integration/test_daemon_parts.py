@@ -1,0 +1,129 @@
+"""The shells of the loop on real files and a real index: framed reads, and writes that one change spoils."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collectord.archive import ArchiveRoot, Vanished
+from collectord.config import Settings, load
+from collectord.daemon.applying import Applier
+from collectord.daemon.intake import Intake
+from collectord.daemon.places import NoEvents, Place, rules_of
+from collectord.daemon.reading import Held, Reader
+from collectord.daemon.telling import Telling
+from collectord.index.writer import IndexWriter
+from collectord.log import configure
+from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
+from collectord.settle import PendingSet
+from tests.support.archives import Maker
+
+
+class Room:
+    """One folder with an intake and a reader, and an index of its own; looks come at given times."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        settings.state_dir.mkdir(parents=True)
+        self.writer = IndexWriter(settings.index_path)
+        rules = rules_of(settings)
+        place = Place(ARCHIVE, settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
+        self.intake = Intake(place, self.writer.known, PendingSet(rules.settle))
+        log = configure(level="error", form="json", stream=io.StringIO(), environ={})
+        self.reader = Reader(place, rules, self.intake, Telling(log, lambda: 0.0))
+        self.applier = Applier(self.writer, lambda: 1_000)
+        self.root = ArchiveRoot(settings.archives_dir)
+
+    def settled(self, name: str) -> Held:
+        """The read that two looks far enough apart lead to."""
+        assert self.reader.look(self.root, name, 0.0) is None
+        held = self.reader.look(self.root, name, 100.0)
+        assert held is not None
+        return held
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    Maker(tmp_path)
+    made = Room(load(repo=tmp_path, config=None, overrides={}, environ={}, cwd=tmp_path))
+    yield made
+    made.root.close()
+    made.writer.close()
+
+
+def _archive(room: Room) -> Path:
+    [name] = Maker(room.settings.repo).add(1)
+    return room.settings.archives_dir / name
+
+
+def test_what_stood_still_until_the_transaction_is_taken(room: Room) -> None:
+    archive = _archive(room)
+    framed = room.reader.frame(room.root, room.settled(archive.name), 100.1)
+    assert framed is not None
+    assert isinstance(framed.change, Reading)
+
+
+def test_what_changed_between_its_read_and_the_transaction_is_not_taken_and_settles_anew(room: Room) -> None:
+    archive = _archive(room)
+    held = room.settled(archive.name)
+    manifest = archive / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes())
+    assert room.reader.frame(room.root, held, 100.1) is None
+    pending = room.intake.pending.get(archive.name)
+    assert pending is not None
+    assert pending.quiet_since == 100.1
+
+
+def test_what_vanished_between_its_read_and_the_transaction_is_said(room: Room, tmp_path: Path) -> None:
+    archive = _archive(room)
+    held = room.settled(archive.name)
+    archive.rename(tmp_path / "away")
+    with pytest.raises(Vanished):
+        room.reader.frame(room.root, held, 100.1)
+
+
+def test_what_does_not_parse_yet_is_read_again_and_taken_as_it_is_only_once_it_is_stalled(room: Room) -> None:
+    archive = _archive(room)
+    (archive / "proof.json").write_text("{")
+    assert room.reader.frame(room.root, room.settled(archive.name), 100.1) is None
+    held = room.reader.look(room.root, archive.name, 5_000.0)
+    assert held is not None
+    framed = room.reader.frame(room.root, held, 5_000.1)
+    assert framed is not None
+    assert isinstance(framed.change, Reading)
+    assert framed.change.partial is not None
+
+
+def test_an_error_that_nobody_foresaw_is_a_try_and_the_third_one_quarantines(room: Room) -> None:
+    archive = _archive(room)
+    error = RuntimeError("x")
+    assert room.reader.failed(archive.name, error, 0.0) is None
+    assert room.reader.failed(archive.name, error, 2.0) is None
+    held = room.reader.failed(archive.name, error, 6.0)
+    assert held is not None
+    [(_, outcome)] = room.applier.apply([held.change])
+    assert isinstance(outcome, Outcome)
+    assert outcome.kind is OutcomeKind.QUARANTINED
+    known = room.intake.known(archive.name)
+    assert known is not None
+    assert (known.reason, known.tries) == ("unexpected: RuntimeError", 3)
+
+
+def test_a_change_that_the_index_cannot_hold_spoils_no_other(room: Room) -> None:
+    changes = []
+    for name in Maker(room.settings.repo).add(3):
+        framed = room.reader.frame(room.root, room.settled(name), 100.1)
+        assert framed is not None
+        assert isinstance(framed.change, Reading)
+        changes.append(framed.change)
+    assert changes[1].run is not None
+    changes[1] = replace(changes[1], run=replace(changes[1].run, started_ms=2**70))
+    results = dict(room.applier.apply(changes))
+    assert [type(results[n]) for n in (0, 2)] == [Outcome, Outcome]
+    assert isinstance(results[1], Exception)
+    assert room.applier.applied == 2
+    assert len(room.writer.known) == 2
