@@ -45,9 +45,12 @@ def arrow_array(kind: str, values: Sequence[Any]) -> Any:
 
 
 def _text(values: Sequence[str | None], validity: _Validity) -> Any:
-    encoded = [b"" if value is None else value.encode("utf-8", "backslashreplace") for value in values]
-    buffers = [_offsets(encoded), _buffer(b"".join(encoded))]
-    return _from_buffers(TEXT, len(values), validity, buffers)
+    parts: Sequence[Sequence[Any]] = [value or "" for value in values]
+    joined = "".join(value for value in values if value)
+    data = joined.encode("utf-8", "backslashreplace")
+    if len(data) != len(joined):
+        parts = [(value or "").encode("utf-8", "backslashreplace") for value in values]
+    return _from_buffers(TEXT, len(values), validity, [_offsets(parts), _buffer(data)])
 
 
 def _texts(values: Sequence[Sequence[str] | None], validity: _Validity) -> Any:
