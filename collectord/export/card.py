@@ -9,6 +9,7 @@ from typing import Any
 
 from collectord.cyntra.rows import SPLITS
 from collectord.cyntra.times import format_ms
+from collectord.cyntra.values import is_int
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, TEXTS, Column, split_file
 from collectord.export.tallies import DIMENSIONS, Distributions
 
@@ -119,13 +120,25 @@ def _from(facts: CardFacts) -> Iterator[str]:
     if epoch is None:
         yield "No environment epoch was selected: the rows are from all runs that were indexed."
     else:
-        yield "The rows are from one epoch, a span of time in which the kernel's policy did not change:"
+        yield "The rows are from one epoch, a stretch of runs under one policy of the kernel:"
         yield ""
-        yield from (f"- {name}: {shown(value)}" for name, value in sorted(epoch.items()))
+        yield f"- number: {shown(epoch.get('number'))}"
+        yield f"- since: {_when(epoch.get('since_ms'))}"
+        yield f"- ended: {_end(epoch)}"
     if environment is not None:
         yield ""
         yield f"Its environment is {shown(environment.get('fingerprint'))}; `environment.json` has all of it."
     yield ""
+
+
+def _end(epoch: Mapping[str, Any]) -> str:
+    if epoch.get("ended_ms") is None:
+        return "not yet; more rows may come"
+    return f"{_when(epoch['ended_ms'])}, because of {shown(epoch.get('cut'))}"
+
+
+def _when(value: object) -> str:
+    return format_ms(value) if is_int(value) else "not known"
 
 
 def _counts(facts: CardFacts) -> Iterator[str]:

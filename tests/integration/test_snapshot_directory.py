@@ -170,7 +170,12 @@ def test_a_snapshot_without_parquet_is_published_again_once_pyarrow_is_there(
 
 def test_an_epoch_stands_in_the_card_the_documents_and_the_columns(kernel: Settings, tmp_path: Path) -> None:
     provenance = Provenance(
-        epoch={"number": 3, "cut": {"words": "routing rule `risky` | changed"}},
+        epoch={
+            "number": 3,
+            "since_ms": 1_767_225_600_000,
+            "ended_ms": 1_767_312_000_000,
+            "cut": {"words": "routing rule `risky` | changed"},
+        },
         environment={
             "fingerprint": "f" * 64,
             "digests": {"routing": "a" * 64},
@@ -188,7 +193,9 @@ def test_an_epoch_stands_in_the_card_the_documents_and_the_columns(kernel: Setti
     assert read_document(out / "drift.json")["changes"] == [
         {"component": "routing", "words": "a rule changed"}
     ]
-    assert "- number: `3`" in (out / "README.md").read_text(encoding="utf-8")
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "- number: `3`\n- since: 2026-01-01T00:00:00Z\n- ended: 2026-01-02T00:00:00Z, because of `" in card
+    assert "risky" in card
     import pyarrow.parquet as pq
 
     table = pq.read_table(out / "data/train-00000-of-00001.parquet")
