@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import app
+from collectord.cyntra.jsonio import ascii_json
 from collectord.errors import UsageError
+from collectord.model import ARCHIVE
 
 if TYPE_CHECKING:
     from collectord.audit.facts import Facts
     from collectord.config import Settings
     from collectord.cyntra.policy import Surface
+    from collectord.index.reader import IndexReader
 
 Document = dict[str, Any]
 
@@ -30,22 +33,21 @@ def audit(
     from collectord.audit.answers import answer
     from collectord.audit.document import document
     from collectord.audit.gather import Beside, gather
+    from collectord.overview.serving import compare_inputs
 
     surface, unknown = policy_of(settings.repo)
-    beside = Beside(policy_unknown=unknown, concurrent=_concurrent(surface))
-    if rebuild:
-        beside = replace(beside, rebuilt=_rebuilt(settings))
     window = window_ms or int(settings.config.audit.window * 1000)
+    now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
     with app.reader_for(settings) as reader:
-        beside = replace(beside, agreement=_agreement(reader, settings.repo))
-        facts = gather(
-            reader,
-            settings.repo,
-            settings.state_dir / "cache",
-            now_ms=clock_ms(),
-            window_ms=window,
-            beside=beside,
+        beside = Beside(
+            **_environment(settings, reader),
+            agreement=compare_inputs(reader, settings.repo, now - window),
+            rebuilt=rebuilt,
+            concurrent=_concurrent(surface),
+            policy_unknown=unknown,
         )
+        cache = settings.state_dir / "cache"
+        facts = gather(reader, settings.repo, cache, now_ms=now, window_ms=window, beside=beside)
     facts = _only_epoch(facts, epoch)
     return document(facts, answer(facts, surface), epoch=epoch)
 
@@ -69,11 +71,40 @@ def _concurrent(surface: Surface | None) -> int | None:
 def _only_epoch(facts: Facts, epoch: int | None) -> Facts:
     if epoch is None:
         return facts
+    numbers = [one.number for one in facts.epochs] or [1]
+    if epoch not in numbers:
+        raise UsageError(f"--epoch {epoch}: there are {numbers[0]} to {numbers[-1]}; `collectord epoch list`")
     return replace(facts, runs=tuple(run for run in facts.runs if run.epoch == epoch))
 
 
-def _agreement(reader: Any, repo: Path) -> Any:
-    return ()
+def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
+    """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
+    from collectord.app.environment import survey_of
+    from collectord.audit.facts import Epoch
+    from collectord.index.alerts import alerts
+
+    found = survey_of(settings, reader.connection).folded
+    epochs = tuple(
+        Epoch(one.number, one.first_ms, one.ended_ms, one.fingerprint, _epoch_words(one))
+        for one in found.epochs
+    )
+    opened = [one for one in alerts(reader.connection) if one.resolved_ms is None and one.acked_ms is None]
+    return {
+        "epochs": epochs,
+        "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
+        "alerts": tuple(_alert_words(one) for one in opened),
+    }
+
+
+def _epoch_words(epoch: Any) -> str:
+    ended = f", ended by {epoch.why}" if epoch.why else ""
+    return f"{epoch.runs:,} runs, {epoch.origin} {epoch.fingerprint[:12]}{ended}"
+
+
+def _alert_words(alert: Any) -> str:
+    from collectord.audit.words import capped, day
+
+    return capped(f"{alert.event} since {day(alert.opened_ms)}: {ascii_json(alert.fields)}")
 
 
 def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:

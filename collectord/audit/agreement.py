@@ -22,6 +22,8 @@ class AgreementAnswer:
     inputs: dict[str, int]
     compared: int
     histories_equal: int
+    contents_equal: int
+    issues_compared: int
     issues_equal: int
     issue_fields: dict[str, int]
     missing: int
@@ -45,7 +47,9 @@ def agreement(facts: Facts) -> AgreementAnswer:
         inputs=dict(sorted(Counter(run.input_state for run in labelled).items())),
         compared=len(with_history),
         histories_equal=len(with_history) - len(differing),
-        issues_equal=sum(not one.issue_differs for one in found),
+        contents_equal=sum(one.contents_equal for one in with_history),
+        issues_compared=sum(one.issue_compared for one in found),
+        issues_equal=sum(one.issue_compared and not one.issue_differs for one in found),
         issue_fields=dict(fields.most_common()),
         missing=sum(len(one.missing) for one in found),
         extra=sum(len(one.extra) for one in found),
@@ -66,7 +70,7 @@ def _findings(
         why = f"{count(len(mismatched), 'input')} without the hash recorded with it: {listing(mismatched, 3)}"
         yield Finding(Kind.DISAGREEMENT, "agreement", do, why)
     if differing:
-        why = f"{len(differing)} of {compared} histories differ, such as {listing(differing, 3)}"
+        why = f"{len(differing)} of {compared} histories hold other runs, such as {listing(differing, 3)}"
         missing = sum(bool(one.missing) for one in facts.agreement)
         extra = sum(bool(one.extra) for one in facts.agreement)
         why += f"; {missing} show a run that had not ended yet or is not in the index, {extra} lack one"
@@ -75,5 +79,6 @@ def _findings(
     if fields:
         why = listing(f"{name} in {count(number, 'run')}" for name, number in fields.most_common())
         do = "set issue fields before an issue becomes ready: later edits reach the backlog, not the rows"
-        share = percent(sum(bool(one.issue_differs) for one in facts.agreement) / len(facts.agreement))
+        compared_issues = sum(one.issue_compared for one in facts.agreement)
+        share = percent(sum(bool(one.issue_differs) for one in facts.agreement) / compared_issues)
         yield Finding(Kind.NOTE, "agreement", do, f"{share} differ from Beads as it was known: {why}")

@@ -137,7 +137,11 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One recorded input against the one that the index would build; None: not compared."""
+    """One recorded input against the one that the index would build.
+
+    `history_equal`: the same runs (None: not compared); `contents_equal`: also in the same order, each with
+    the same outcome in every detail.
+    """
 
     name: str
     hash_state: str
@@ -145,6 +149,8 @@ class Agreement:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     issue_differs: tuple[str, ...] = ()
+    issue_compared: bool = True
+    contents_equal: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,13 @@ def agreement_lines(document: JsonObject) -> list[str]:
     said = [f"recorded inputs against their hashes: {hashes}"]
     if found["compared"]:
         said.append(
-            f"of the newest {found['compared']} recorded inputs, {found['histories_equal']} have the history "
-            f"that the index gives, {found['issues_equal']} the issue as Beads had it"
+            f"of the newest {found['compared']} recorded histories, {found['histories_equal']} hold the runs "
+            f"that the index gives, {found['contents_equal']} with every detail of their outcomes"
+        )
+    if found["issues_compared"]:
+        said.append(
+            f"of {found['issues_compared']} recorded issues, "
+            f"{found['issues_equal']} are as Beads had them then"
         )
     if found["issue_fields"]:
         fields = ", ".join(f"{name} {number}" for name, number in found["issue_fields"].items())

@@ -89,9 +89,13 @@ class Export(_Section):
 
 
 class Audit(_Section):
-    """What `collectord audit` looks at."""
+    """What `collectord audit` looks at, and when the daemon runs it."""
 
     window: Duration = Field(default=7 * 86400, ge=3600)
+    weekly: Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = (
+        "monday"
+    )
+    hour: Count = Field(default=4, ge=0, le=23)
 
 
 class Disk(_Section):

@@ -23,8 +23,10 @@ from collectord.daemon.pressure import SMALL_DISK_SHARE, DiskRules
 from collectord.daemon.signals import Signals
 from collectord.daemon.tally import Tally
 from collectord.daemon.telling import Telling
+from collectord.daemon.weekly import WeeklyAudit
 from collectord.errors import CollectordError
 from collectord.fs import StateLock, is_network_filesystem
+from collectord.index.reader import IndexReader
 from collectord.index.writer import IndexWriter
 from collectord.model import ARCHIVE, WORLD
 from collectord.watch import Watcher
@@ -75,7 +77,29 @@ def chores_of(settings: Settings, lasting: Lasting, watcher: Watcher) -> Sequenc
         EnvironmentChore(
             settings, lasting.writer, lasting.jobs, lasting.applier, lasting.telling, lasting.clocks.wall_ms
         ),
+        _weekly_audit(settings, lasting),
     )
+
+
+def _weekly_audit(settings: Settings, lasting: Lasting) -> WeeklyAudit:
+    config, log = settings.config.audit, lasting.telling.log
+    return WeeklyAudit(
+        repo=settings.repo,
+        weekday=config.weekly,
+        hour=config.hour,
+        jobs=lasting.jobs,
+        clocks=lasting.clocks,
+        began_ms=lambda: _began_ms(settings),
+        info=log.info,
+        warning=log.warning,
+    )
+
+
+def _began_ms(settings: Settings) -> int | None:
+    # Read beside the writer, as any reader does: it must not wait for a lock that another process holds.
+    with IndexReader(settings.index_path) as reader:
+        found = reader.info("first_ingest_ms")
+    return int(found) if found else None
 
 
 def _watcher(settings: Settings) -> Watcher:

@@ -148,3 +148,17 @@ def test_without_the_extra_the_page_says_what_to_install_and_the_rest_works(kern
     assert done.returncode == 1
     assert "pip install 'collectord[report]'" in done.stderr
     assert kernel("audit", env=env).returncode == 0
+
+
+def test_recorded_inputs_are_compared_with_rebuilt_ones(kernel: Cli) -> None:
+    found = json.loads(kernel.ok("audit", "--since", "5000w", "--json"))["agreement"]
+    # The kernel's own histories show runs that had not ended, and lack some that the index knows.
+    assert (found["compared"], found["histories_equal"]) == (66, 47)
+    assert len(found["differing"]) == 10
+
+
+def test_an_epoch_that_is_not_there_is_said(kernel: Cli) -> None:
+    bad = kernel("audit", "--epoch", "99")
+    assert bad.returncode == 2
+    assert "--epoch 99: there are 1 to " in bad.stderr
+    assert kernel("audit", "--epoch", "1").returncode == 0

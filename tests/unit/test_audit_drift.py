@@ -112,7 +112,7 @@ def test_other_epochs_are_not_compared_with() -> None:
     assert drift(facts([*before, *week])).sides.before == 0
 
 
-# The rates that the report promises. CI measures a part; `./dev soak drift` measures all of it.
+# The rates that the report promises: a part of what `python -m tests.support.drift_rates` measures.
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ def test_altered_inputs_and_other_histories_are_disagreements() -> None:
         "(1 input without the hash recorded with it: wc-3)"
     )
     assert text[1].startswith("disagreement: expect inputs at serving to look unlike the recorded ones")
-    assert "5 of 20 histories differ, such as wc-0, wc-1, wc-2 and 2 more" in text[1]
+    assert "5 of 20 histories hold other runs, such as wc-0, wc-1, wc-2 and 2 more" in text[1]
     assert text[2].endswith("(5 % differ from Beads as it was known: dk_priority in 1 run)")
 
 
