@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from collectord.app.opening import now_ms as now_ms
 from collectord.app.opening import reader_for as reader_for
 from collectord.app.opening import writer_for as writer_for
-from collectord.errors import IndexDamaged, LockHeld
+from collectord.errors import LockHeld
 from collectord.fs import StateLock, holder
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collectord.export.options import ExportOptions
     from collectord.export.verify import Verified
     from collectord.index.schema import Upgrade
-    from collectord.ingest.bulk import IngestResult
+    from collectord.ingest.bulk import IngestOptions, IngestResult
     from collectord.model import Outcome
 
 Progress = Callable[[int, int], None]
@@ -37,11 +37,26 @@ def ingest(
 ) -> IngestResult:
     """One pass over archives, world runs, issues and event log, and one look at the environment."""
     from collectord.app import environment
-    from collectord.ingest.bulk import IngestOptions, ingest_repo
+    from collectord.ingest.bulk import ingest_repo
+
+    options = ingest_options(settings, names=names, accept_gone=accept_gone)
+    with _unless_the_daemon_does_it(settings), writer_for(settings, "collectord ingest") as writer:
+        archives = settings.archives_dir
+        notices = environment.look(settings, writer)
+        result = ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
+        result.notices += [*notices, *environment.evaluate(settings, writer)]
+        return result
+
+
+def ingest_options(
+    settings: Settings, *, names: frozenset[str] | None = None, accept_gone: bool = False
+) -> IngestOptions:
+    """How the configuration wants a pass to go."""
+    from collectord.ingest.bulk import IngestOptions
     from collectord.ingest.collect import ReadLimits
 
     config = settings.config
-    options = IngestOptions(
+    return IngestOptions(
         limits=ReadLimits(config.limits.json_bytes, config.limits.entries),
         ignore=frozenset(config.watch.ignore),
         batch=config.ingest.batch,
@@ -49,12 +64,6 @@ def ingest(
         names=names,
         accept_gone=accept_gone,
     )
-    with _unless_the_daemon_does_it(settings), writer_for(settings, "collectord ingest") as writer:
-        archives = settings.archives_dir
-        notices = environment.look(settings, writer)
-        result = ingest_repo(writer, settings.repo, archives, options, clock_ms=now_ms, report=report)
-        result.notices += [*notices, *environment.evaluate(settings, writer)]
-        return result
 
 
 @contextmanager
@@ -208,14 +217,3 @@ def upgrade(settings: Settings) -> Upgrade:
     require_exists(settings.index_path)
     with StateLock.acquire(settings.lock_path, "collectord db upgrade"):
         return upgrade(settings.index_path)
-
-
-def check(settings: Settings) -> tuple[list[str], int]:
-    """Findings of a full check of the index, and how many artifacts were looked at."""
-    from collectord.index.check import check_index
-
-    try:
-        with reader_for(settings) as reader:
-            return check_index(reader)
-    except IndexDamaged as damage:
-        return [f"cannot be opened: {damage.__cause__}"], 0

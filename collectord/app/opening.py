@@ -23,10 +23,12 @@ def now_ms() -> int:
 @contextmanager
 def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
     """The index for writing, behind the state lock; raises LockHeld naming the holder."""
+    from collectord.index.aside import finish_exchange
     from collectord.index.writer import IndexWriter
 
     ensure_private_dir(settings.state_dir)
     with StateLock.acquire(settings.lock_path, command):
+        finish_exchange(settings.index_path)
         writer = IndexWriter(settings.index_path)
         try:
             yield writer

@@ -43,7 +43,7 @@ COMMANDS = {
     "drift": ("collectord.cli.drifting", "drift", "Alerts about the environment and labels."),
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
-    "db": ("collectord.cli.admin", "db", "Upgrade or check the index."),
+    "db": ("collectord.cli.database", "db", "Upgrade, check, back up or recover the index."),
     "service": ("collectord.cli.serving", "service", "Install collectord as a service."),
 }
 EPILOG = """Exit codes: 0 fine, 1 failed, 2 usage, 3 verification found a difference, 75 another instance \

@@ -122,6 +122,12 @@ class Environment(_Section):
     ignore: Annotated[tuple[IgnoredPath, ...], FILE_ONLY] = ()
 
 
+class Backup(_Section):
+    """Copies of the index in the state folder."""
+
+    keep: Count = Field(default=7, ge=1, le=10_000)
+
+
 class Log(_Section):
     """What is said on stderr, and how."""
 
@@ -148,6 +154,7 @@ class Config(_Section):
     audit: Audit = Audit()
     disk: Disk = Disk()
     environment: Environment = Environment()
+    backup: Backup = Backup()
     log: Log = Log()
     daemon: Daemon = Daemon()
 

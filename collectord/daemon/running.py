@@ -18,7 +18,9 @@ from collectord.daemon.telling import Telling
 from collectord.daemon.wiring import Lasting, wire
 from collectord.errors import CollectordError, ConfigError
 from collectord.fs import StateLock, ensure_private_dir
+from collectord.index.aside import finish_exchange
 from collectord.index.engine import quick_check
+from collectord.index.wal import require_whole_log
 from collectord.index.writer import IndexWriter
 from collectord.log import to_stderr
 from collectord.service.notify import Notifier
@@ -37,7 +39,10 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
         signals = Signals()
         signals.install(settings.config.daemon.shutdown_timeout, lambda: telling.log.error("daemon.gave_up"))
         notifier = Notifier.from_environ(environ)
+        finish_exchange(settings.index_path)
         if settings.index_path.exists():
+            # Before anything opens the index: what SQLite forgets of a damaged log is gone.
+            require_whole_log(settings.index_path)
             quick_check(settings.index_path)
         writer = IndexWriter(settings.index_path)
         try:

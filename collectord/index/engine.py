@@ -32,10 +32,17 @@ def open_engine(path: Path, *, read_only: bool) -> Engine:
     """An engine on an index file; a read-only one never makes the file and refuses every write."""
     if read_only and not path.exists():
         raise IndexMissing(f"{path}: there is no index yet; run `collectord ingest` first")
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+    engine = _reading_engine(path) if read_only else create_engine(f"sqlite:///{path}", poolclass=NullPool)
     event.listen(engine, "connect", _set_up(read_only))
     event.listen(engine, "begin", _begin_reading if read_only else _begin_immediate)
     return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    # Opened read-only, not only told so: the last of other connections to close writes the log into the
+    # index and removes it, and after a crash that is for the writer alone, who looks at the log first.
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    return create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(uri, uri=True))
 
 
 def _set_up(read_only: bool) -> Any:
@@ -93,7 +100,7 @@ def explain(path: Path, error: BaseException) -> CollectordError:
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR")):
         return IndexDamaged(
             f"{said} ({code}); the index is damaged or its disk is failing: "
-            "stop the daemon, check the disk, then run `collectord db check`"
+            "stop the daemon, check the disk, then run `collectord db recover`"
         )
     if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return IndexBusy(f"{said}; another process is writing to the index: try again in a moment")

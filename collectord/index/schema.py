@@ -36,7 +36,7 @@ def migrations_dir() -> Path:
 
 def version_of(path: Path) -> str | None:
     """The schema revision of an index file; None where the file has none yet."""
-    with readable_errors(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+    with readable_errors(path), closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone()
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if found else None
     return str(row[0]) if row else None

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from collectord.index import rows, tables
 from collectord.index.engine import open_engine, readable_errors
 from collectord.index.schema import upgrade
+from collectord.index.wal import require_whole_log
 from collectord.model import CoreFile, Known, Outcome, OutcomeKind, Reading
 
 DbRow = dict[str, Any]
@@ -52,8 +53,9 @@ class IndexWriter:
     """Applies changes to the index, one transaction a call, and remembers what the index knows."""
 
     def __init__(self, path: Path) -> None:
-        """Open the index file, making or upgrading it first; raises IndexTooNew for a newer one."""
+        """Open the index file, making or upgrading it first; raises IndexTooNew, IndexDamaged."""
         self.path = path
+        require_whole_log(path)
         self.upgraded = upgrade(path)
         self._engine = open_engine(path, read_only=False)
         with readable_errors(path):

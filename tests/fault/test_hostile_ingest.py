@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collectord import app
+from collectord.app.storage import check
 from collectord.config import Settings, load
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from tests.conftest import unpack
@@ -99,7 +100,7 @@ def _check(repo: Path) -> tuple[str, str | None, dict[str, Any]]:
         assert not any(CANARY in line for line in connection.iterdump())
     indexed = [name for name in ("wc-e001", "wc-e058", "wc-e074") if known[name].state == "indexed"]
     assert len(indexed) == NEIGHBOURS
-    assert app.check(settings)[0] == []
+    assert check(settings).findings == []
     after = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
     assert after <= before
     evil = [k for name, k in known.items() if name not in ("wc-e001", "wc-e058", "wc-e074")]

@@ -1,0 +1,142 @@
+"""A damaged index brought back from whatever is left of it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from collectord.app import ingest_options, now_ms
+from collectord.app.storage import check
+from collectord.fs import StateLock, ensure_private_dir
+from collectord.model import ARCHIVE, WORLD
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+    from collectord.index.transplant import Transplanted
+    from collectord.ingest.bulk import IngestResult
+
+
+@dataclass
+class Recovered:
+    """What a recovery did; without `damage` nothing was done, as nothing was wrong.
+
+    Counts are rows by table: `taken` from the damaged file, `refused` for not proving itself, `unreadable`
+    where nothing could be read. `lost`, `doubtful` and `unknown` are sentences; unknown is what stood where
+    nothing can be read and nothing else names it.
+    """
+
+    damage: list[str]
+    aside: tuple[Path, ...] = ()
+    backup: Path | None = None
+    rejected: dict[Path, str] = field(default_factory=dict)
+    taken: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    unreadable: dict[str, int] = field(default_factory=dict)
+    from_disk: int = 0
+    ingested: dict[str, int] = field(default_factory=dict)
+    read_again: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+
+def recover(settings: Settings, *, force: bool = False) -> Recovered:
+    """Set a damaged index aside and put a new one in its place, from whatever is left of it.
+
+    Sources: the newest good backup, the damaged file, the archives. With `force` also where nothing is wrong.
+    Raises LockHeld. Killed at any moment it leaves the old index or the new one.
+    """
+    from collectord.index.aside import finish_exchange
+
+    ensure_private_dir(settings.state_dir)
+    with StateLock.acquire(settings.lock_path, "collectord db recover"):
+        finish_exchange(settings.index_path)
+        damage = _damage(settings, force)
+        if not damage:
+            return Recovered([])
+        done = _build(settings, Recovered(damage))
+        done.aside = finish_exchange(settings.index_path)
+        return done
+
+
+def _damage(settings: Settings, force: bool) -> list[str]:
+    """What is wrong with the index; with `force` not asked: a damaged one may look newer."""
+    if not settings.index_path.exists():
+        return ["there is no index"]
+    return ["not looked for (--force)"] if force else check(settings).findings
+
+
+def _build(settings: Settings, done: Recovered) -> Recovered:
+    from collectord.index.aside import ready_path, stamp_of_ms
+    from collectord.index.backups import FOLDER, backups_in
+    from collectord.index.salvage import Salvage
+    from collectord.recovery.disk import ArchivesOnDisk
+    from collectord.recovery.recover import fill_from, scratch_folder, start_from_backup, what_is_unknown
+
+    folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
+    with scratch_folder(settings.state_dir) as scratch:
+        target = scratch / "new.sqlite3"
+        base = start_from_backup(target, backups_in(settings.state_dir / FOLDER))
+        done.backup, done.rejected = base.backup, base.rejected
+        with (
+            Salvage(settings.index_path, _made(scratch / "old")) as source,
+            ArchivesOnDisk(folders, ingest_options(settings).limits) as disk,
+        ):
+            taken = fill_from(source, target, disk)
+            names = source.names()
+            done.unknown = what_is_unknown(source, taken)
+            done.unreadable = dict(source.unreadable)
+        result = _ingest_into(settings, target, taken)
+        done.taken, done.refused, done.from_disk = taken.taken, taken.refused, taken.from_disk
+        done.ingested = dict(result.outcomes)
+        _account(done, target, taken, names)
+        target.chmod(0o600)
+        _sync(target)
+        target.rename(ready_path(settings.index_path, stamp_of_ms(now_ms())))
+    return done
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _ingest_into(settings: Settings, target: Path, taken: Transplanted) -> IngestResult:
+    """Read the archives into a new index; those whose revision was lost keep their times of arrival."""
+    from collectord.index.arrivals import set_arrivals
+    from collectord.index.writer import IndexWriter
+    from collectord.ingest.bulk import ingest_repo
+
+    writer = IndexWriter(target)
+    try:
+        options = ingest_options(settings)
+        result = ingest_repo(writer, settings.repo, settings.archives_dir, options, clock_ms=now_ms)
+        set_arrivals(writer, taken.arrivals)
+        return result
+    finally:
+        writer.close()
+
+
+def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tuple[str, str]]) -> None:
+    """Say of everything that was once there and could not be taken what became of it."""
+    from collectord.index.check import check_index
+    from collectord.index.reader import IndexReader
+    from collectord.index.stored import revision_keys
+
+    with IndexReader(target) as reader:
+        there = revision_keys(reader.connection)
+        known = {(found.kind, found.name) for found in reader.known()}
+        findings, _ = check_index(reader)
+    done.read_again = sorted(name for kind, name, digest in taken.lost if (kind, name, digest) in there)
+    lost = [key for key in taken.lost if key not in there]
+    done.lost = sorted(f"{name}: a revision of it ({digest[:12]})" for _, name, digest in lost)
+    done.lost += sorted(f"{name}: everything but its name" for kind, name in names - known)
+    done.lost += [f"issue {issue}: one of its earlier states" for issue in taken.lost_issues]
+    done.doubtful = sorted({*taken.doubtful, *findings})

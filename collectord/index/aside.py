@@ -1,0 +1,55 @@
+"""Putting a finished index in the place of another one, so that a crash at any step loses neither."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from collectord.fs import fsync_dir
+from collectord.index.wal import log_path
+
+_READY = ".recovered-"
+_ASIDE = ".damaged-"
+
+
+def stamp_of_ms(now_ms: int) -> str:
+    """A time as part of a file name: `20260131T235959Z`."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def ready_path(index: Path, stamp: str) -> Path:
+    """Where a finished index waits to be put in place; being there means that it is whole."""
+    return index.with_name(f"{index.name}{_READY}{stamp}")
+
+
+def finish_exchange(index: Path) -> tuple[Path, ...]:
+    """Put a finished index in place and what was there aside; returns the files that are aside now.
+
+    Safe to repeat: whoever was killed half way is finished by the next one. Nothing without a finished index.
+    """
+    waiting = sorted(index.parent.glob(f"{index.name}{_READY}*"))
+    if not waiting:
+        return ()
+    ready = waiting[-1]
+    aside = index.with_name(f"{index.name}{_ASIDE}{ready.name.rpartition(_READY)[2]}")
+    if index.exists() and not aside.exists():
+        _second_name(index, aside)
+    log = log_path(index)
+    # A log beside a file that it does not belong to would be replayed into it.
+    if log.exists():
+        log.replace(log_path(aside))
+    index.with_name(f"{index.name}-shm").unlink(missing_ok=True)
+    fsync_dir(index.parent)
+    ready.replace(index)
+    fsync_dir(index.parent)
+    return tuple(path for path in (aside, log_path(aside)) if path.exists())
+
+
+def _second_name(index: Path, aside: Path) -> None:
+    with contextlib.suppress(OSError):
+        os.link(index, aside)
+        return
+    shutil.copyfile(index, aside)

@@ -1,0 +1,74 @@
+"""Dated backups of the index: made, checked, found again, and the oldest removed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collectord.errors import CollectordError
+from collectord.index.aside import stamp_of_ms
+from collectord.index.backup import backup_file
+from collectord.index.check import check_index
+from collectord.index.reader import IndexReader
+
+FOLDER = "backups"
+_NAME = re.compile(r"index-\d{8}T\d{6}Z\.sqlite3")
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """A backup that was made and checked; `removed` are older ones beyond what is kept."""
+
+    path: Path
+    bytes: int
+    artifacts: int
+    removed: tuple[Path, ...]
+
+
+def backup_name(now_ms: int) -> str:
+    """The file name of a backup made at that time."""
+    return f"index-{stamp_of_ms(now_ms)}.sqlite3"
+
+
+def backups_in(folder: Path) -> list[Path]:
+    """The dated backups of a folder, the newest first; what has another name is nobody's business here."""
+    return sorted((p for p in folder.glob("index-*.sqlite3") if _NAME.fullmatch(p.name)), reverse=True)
+
+
+def expired(backups: Sequence[Path], keep: int) -> list[Path]:
+    """Which of the backups, the newest first, are beyond the number to keep; the newest never is."""
+    return list(backups[max(keep, 1) :])
+
+
+def make_backup(index: Path, target: Path) -> Backup:
+    """Copy the index while it may be written, and check the whole copy before it gets its name.
+
+    Never over something that exists. Raises CollectordError where the copy is not whole.
+    """
+    if target.exists() or target.is_symlink():
+        raise CollectordError(f"{target}: is there already; a backup never replaces a file")
+    unchecked = target.with_name(f".{target.name}.unchecked")
+    try:
+        backup_file(index, unchecked)
+        with IndexReader(unchecked) as reader:
+            findings, artifacts = check_index(reader)
+        if findings:
+            raise CollectordError(
+                f"{index}: no backup was made, as its copy is not whole ({findings[0]}): "
+                "run `collectord db check`"
+            )
+        unchecked.rename(target)
+    finally:
+        for part in ("", "-wal", "-shm"):
+            unchecked.with_name(f"{unchecked.name}{part}").unlink(missing_ok=True)
+    return Backup(target, target.stat().st_size, artifacts, ())
+
+
+def remove_expired(folder: Path, keep: int) -> tuple[Path, ...]:
+    """Remove the dated backups beyond the number to keep; returns them."""
+    found = expired(backups_in(folder), keep)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return tuple(found)

@@ -1,0 +1,191 @@
+"""Backups, checks and recoveries of the index as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord import app
+from collectord.app.storage import backup
+from collectord.fs import StateLock
+from collectord.index.aside import finish_exchange, ready_path
+from collectord.index.backups import backup_name, backups_in, expired
+from tests.conftest import unpack
+from tests.support.cli import Cli
+
+
+def hashes(cli: Cli) -> list[str]:
+    profiles = ("dispatch", "builder")
+    documents = [cli.ok("export", "--dry-run", "--profile", profile, "--json") for profile in profiles]
+    return [json.loads(document)["dataset_hash"] for document in documents]
+
+
+def change(index: Path, statement: str) -> None:
+    """Harm that SQLite itself does not notice."""
+    with closing(sqlite3.connect(index)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(statement)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("UPDATE runs SET status = 'success', summary = replace(summary, 'failed', 'success')", "run.status"),
+        ("UPDATE labels SET timeout_seconds = 1", "label.timeout_seconds"),
+        ("DELETE FROM labels", "another label"),
+        ("UPDATE issue_revisions SET record = replace(record, 'a', 'b')", "another digest"),
+        ("UPDATE archives SET revision = 7 WHERE name = 'wc-e001'", "its current revision 7 is not there"),
+        ("UPDATE archives SET complete_ms = 1 WHERE name = 'wc-e001'", "time of arrival"),
+        ("UPDATE archives SET state = 'indexee' WHERE name = 'wc-e001'", "no such kind or state"),
+        ("DELETE FROM artifacts WHERE rowid = 5", "not there"),
+        ("UPDATE revision_files SET sha256 = (SELECT max(sha256) FROM artifacts)", "digest"),
+    ],
+)
+def test_check_notices_what_sqlite_cannot(ingested: Cli, harm: str, said: str) -> None:
+    change(ingested.index, harm)
+    done = ingested("db", "check")
+    assert done.returncode == 1
+    assert said in done.stdout
+    assert "db recover" in done.stderr
+
+
+def test_recovery_undoes_what_check_noticed_and_keeps_the_damaged_file(ingested: Cli) -> None:
+    before = hashes(ingested)
+    change(ingested.index, "UPDATE runs SET started_ms = 5, summary = replace(summary, 'failed', 'success')")
+    change(ingested.index, "DELETE FROM artifacts WHERE rowid % 3 = 0")
+    shutil.rmtree(ingested.archives / "wc-e003")
+    harmed = ingested.index.read_bytes()
+    document = json.loads(ingested("db", "recover", "--json").stdout)
+    assert document["artifacts_from_archives"] > 20
+    [aside] = [Path(path) for path in document["aside"] if not path.endswith("-wal")]
+    assert aside.read_bytes() == harmed
+    assert "fine" in ingested.ok("db", "check")
+    if document["lost"]:
+        assert all(name.startswith("wc-e003: ") for name in document["lost"])
+    else:
+        assert hashes(ingested) == before
+
+
+def test_a_lost_revision_is_named_and_the_exit_code_says_so(ingested: Cli) -> None:
+    change(ingested.index, "DELETE FROM artifacts WHERE rowid <= 12")
+    for archive in ingested.archives.glob("wc-*"):
+        shutil.rmtree(archive)
+    done = ingested("db", "recover")
+    assert done.returncode == 1
+    assert "LOST: wc-" in done.stdout
+    assert "not all of it" in done.stderr
+    assert "nothing is lost" not in done.stdout
+
+
+def test_a_file_that_is_no_index_any_more_comes_back_from_its_backup(ingested: Cli) -> None:
+    before = hashes(ingested)
+    ingested.ok("db", "backup")
+    for archive in ingested.archives.glob("wc-*"):
+        shutil.rmtree(archive)
+    ingested.index.write_bytes(b"no index" * 4096)
+    assert "collectord db recover" in ingested("status").stderr
+    done = ingested("db", "recover")
+    assert done.returncode == 1, "what the file held since the backup is unknown, and that is said"
+    assert "started from: " in done.stdout
+    assert "unknown: the damaged file" in done.stdout
+    assert hashes(ingested) == before
+
+
+def test_a_damaged_backup_is_passed_over_for_an_older_one(ingested: Cli) -> None:
+    first = json.loads(ingested.ok("db", "backup", "--json"))["path"]
+    good, bad = (Path(first).with_name(backup_name(ms)) for ms in (1_600_000_000_000, 1_700_000_000_000))
+    Path(first).rename(good)
+    shutil.copyfile(good, bad)
+    change(bad, "UPDATE artifacts SET data = x'00' WHERE rowid = 1")
+    document = json.loads(ingested.ok("db", "recover", "--force", "--json"))
+    assert document["backup"] == str(good)
+    assert list(document["rejected_backups"]) == [str(bad)]
+
+
+def test_a_fine_index_is_left_alone(ingested: Cli) -> None:
+    before = ingested.index.stat().st_ino
+    assert "nothing to do" in ingested.ok("db", "recover")
+    assert ingested.index.stat().st_ino == before
+
+
+def test_recovery_waits_for_nobody(ingested: Cli) -> None:
+    with StateLock.acquire(ingested.index.with_name("lock"), "collectord run"):
+        done = ingested("db", "recover", "--force")
+    assert done.returncode == 75
+    assert "collectord run" in done.stderr
+
+
+@pytest.mark.parametrize("step", ["before", "second name", "log moved"])
+def test_an_exchange_that_was_killed_is_finished_by_the_next_writer(ingested: Cli, step: str) -> None:
+    before = hashes(ingested)
+    ready = ready_path(ingested.index, "20260101T000000Z")
+    shutil.copyfile(ingested.index, ready)
+    ingested.index.write_bytes(b"damaged")
+    log = ingested.index.with_name("index.sqlite3-wal")
+    log.write_bytes(b"of the damaged one")
+    aside = ingested.index.with_name("index.sqlite3.damaged-20260101T000000Z")
+    if step != "before":
+        shutil.copyfile(ingested.index, aside)
+    if step == "log moved":
+        log.rename(f"{aside}-wal")
+    ingested.ok("ingest")
+    assert aside.read_bytes() == b"damaged"
+    assert Path(f"{aside}-wal").read_bytes() == b"of the damaged one"
+    assert hashes(ingested) == before
+    assert finish_exchange(ingested.index) == ()
+
+
+def test_backups_are_checked_dated_and_the_oldest_removed(ingested: Cli) -> None:
+    folder = ingested.index.parent / "backups"
+    folder.mkdir()
+    old = [folder / backup_name(1_600_000_000_000 + day * 86_400_000) for day in range(8)]
+    for path in (*old, folder / "index-mine.sqlite3"):
+        path.touch()
+    made = json.loads(ingested.ok("db", "backup", "--json"))
+    assert made["artifacts"] > 200
+    assert [Path(path) for path in made["removed"]] == [old[1], old[0]]
+    assert len(backups_in(folder)) == 7
+    assert (folder / "index-mine.sqlite3").exists()
+    assert Path(made["path"]).stat().st_mode & 0o777 == 0o600
+    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
+
+
+def test_the_newest_backup_is_never_removed() -> None:
+    paths = [Path(name) for name in "dcba"]
+    assert expired(paths, 0) == expired(paths, 1) == paths[1:]
+    assert expired(paths, 9) == []
+
+
+def test_a_damaged_index_gives_no_backup_and_costs_no_older_one(ingested: Cli) -> None:
+    ingested.ok("db", "backup")
+    change(ingested.index, "UPDATE artifacts SET data = x'00' WHERE rowid = 3")
+    done = ingested("db", "backup")
+    assert done.returncode == 1
+    assert "no backup was made" in done.stderr
+    assert len(list((ingested.index.parent / "backups").iterdir())) == 1
+
+
+def test_a_backup_goes_where_it_is_told_and_never_over_a_file(ingested: Cli) -> None:
+    target = ingested.home / "copy.sqlite3"
+    ingested.ok("db", "backup", "--to", str(target))
+    done = ingested("db", "backup", "--to", str(target))
+    assert done.returncode == 1
+    assert "is there already" in done.stderr
+    inside = ingested("db", "backup", "--to", str(ingested.archives / "copy"))
+    assert inside.returncode == 1
+    assert "archives folder" in inside.stderr
+
+
+def test_a_backup_works_beside_a_writer(tmp_path: Path, settings_for: Any) -> None:
+    settings = settings_for(unpack("universe", tmp_path / "repo"))
+    app.ingest(settings)
+    with app.writer_for(settings, "collectord run") as writer, writer.transaction():
+        made = backup(settings, None)
+    assert made.artifacts > 200
