@@ -72,9 +72,11 @@ def _build(settings: Settings, done: Recovered) -> Recovered:
     from collectord.index.aside import ready_path, stamp_of_ms
     from collectord.index.backups import FOLDER, backups_in
     from collectord.index.salvage import Salvage
+    from collectord.index.wal import examine_log, log_path
     from collectord.recovery.disk import ArchivesOnDisk
     from collectord.recovery.recover import fill_from, scratch_folder, start_from_backup, what_is_unknown
 
+    log = examine_log(log_path(settings.index_path))
     folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
     with scratch_folder(settings.state_dir) as scratch:
         target = scratch / "new.sqlite3"
@@ -86,7 +88,7 @@ def _build(settings: Settings, done: Recovered) -> Recovered:
         ):
             taken = fill_from(source, target, disk)
             names = source.names()
-            done.unknown = what_is_unknown(source, taken)
+            done.unknown = what_is_unknown(source, taken, log)
             done.unreadable = dict(source.unreadable)
         result = _ingest_into(settings, target, taken)
         done.taken, done.refused, done.from_disk = taken.taken, taken.refused, taken.from_disk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, select
 
 from collectord.cyntra.events import WorkcellEnd
 from collectord.cyntra.jsonio import ascii_json
+from collectord.cyntra.policy import MATERIAL
 from collectord.errors import IndexDamaged
 from collectord.index import tables
 from collectord.index.codec import unpack
@@ -30,7 +32,7 @@ def check_index(reader: IndexReader) -> tuple[list[str], int]:
     looked_at = 0
     try:
         with readable_errors(reader.path):
-            for part in (_pages, _archives, _issues, _ends):
+            for part in (_pages, _archives, _issues, _ends, _environments, _documents):
                 findings += part(reader.connection)
             for digest, codec, data in reader.connection.execute(select(*_ARTIFACT)):
                 looked_at += 1
@@ -106,6 +108,36 @@ def is_end_whole(value: Callable[[str], Any]) -> bool:
     if text_digest(ascii_json(asdict(end))) == value("digest"):
         return True
     return at_ms is None or duration == 0 or "\\" in workcell
+
+
+def _environments(connection: Connection) -> Iterator[str]:
+    for row in connection.execute(select(tables.environments)):
+        if not is_environment_whole(row._mapping.__getitem__):
+            yield f"environments: {row.fingerprint}: what it consists of has other digests"
+
+
+def is_environment_whole(value: Callable[[str], Any]) -> bool:
+    """Whether a stored environment still is what its digests and its fingerprint were taken of."""
+    try:
+        components, digests = json.loads(value("components")), json.loads(value("digests"))
+        again = {name: text_digest(ascii_json(part)) for name, part in components.items()}
+        of_those = text_digest(ascii_json({name: digests[name] for name in MATERIAL}))
+        return again == digests and of_those == value("fingerprint") and _is_list(value("unrecognised"))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
+
+
+def _is_list(text: str) -> bool:
+    return isinstance(json.loads(text), list)
+
+
+def _documents(connection: Connection) -> Iterator[str]:
+    for table, column in ((tables.alerts, "fields"), (tables.snapshots, "options"), (tables.daemon, "state")):
+        for (text,) in connection.execute(select(table.c[column])):
+            try:
+                json.loads(text)
+            except (ValueError, TypeError, RecursionError):
+                yield f"{table.name}: a row whose {column} cannot be parsed"
 
 
 def _artifact(digest: str, codec: str, data: bytes) -> list[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from collectord.errors import IndexDamaged
 from collectord.index import rows, tables
-from collectord.index.check import STATES, is_end_whole, is_issue_whole
+from collectord.index.check import STATES, is_end_whole, is_environment_whole, is_issue_whole
 from collectord.index.codec import CODEC, pack, unpack
 from collectord.index.salvage import Salvage
 from collectord.model import ARCHIVE, WORLD, FileRecord, Reading
@@ -29,6 +29,7 @@ _BY_HAND = frozenset({"archives", "revisions", "revision_files", "artifacts", "r
 _LEFT = frozenset({"sources", "daemon", "quarantine", "alembic_version"})
 _PROOF: dict[str, Callable[[DbRow], bool]] = {
     "issue_revisions": lambda row: is_issue_whole(row["digest"], row["record"]),
+    "environments": lambda row: is_environment_whole(row.__getitem__),
     "workcell_ends": lambda row: is_end_whole(row.__getitem__),
 }
 # Rows that are brought up to date later: those of the damaged file are newer than those of the backup.

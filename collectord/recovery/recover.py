@@ -17,6 +17,7 @@ from collectord.index.reader import IndexReader
 from collectord.index.salvage import Salvage
 from collectord.index.schema import upgrade
 from collectord.index.transplant import Transplanted, transplant
+from collectord.index.wal import LogState
 from collectord.recovery.disk import ArchivesOnDisk
 from collectord.recovery.rederive import derive
 
@@ -82,7 +83,7 @@ def fill_from(source: Salvage, target: Path, disk: ArchivesOnDisk) -> Transplant
         engine.dispose()
 
 
-def what_is_unknown(source: Salvage, taken: Transplanted) -> list[str]:
+def what_is_unknown(source: Salvage, taken: Transplanted, log: LogState) -> list[str]:
     """Sentences for places of the damaged file of which nobody can say what stood there.
 
     Archives, their revisions and artifacts are accounted for one by one; these are the other tables.
@@ -95,6 +96,16 @@ def what_is_unknown(source: Salvage, taken: Transplanted) -> list[str]:
         del places["archives"]
     if not places["index of issue_revisions"]:
         del places["issue_revisions"]
+    found = [
+        f"{name}: {count} unreadable places" for name, count in sorted(places.items()) if name not in NAMED
+    ]
+    return [*found, *_forgotten(log)]
+
+
+def _forgotten(log: LogState) -> list[str]:
+    if not log.lost:
+        return []
     return [
-        f"{table}: {count} unreadable places" for table, count in sorted(places.items()) if table not in NAMED
+        f"log: {log.lost} transactions behind a damaged part of it; archives of it that are still on disk "
+        "were read again, issues are as they are now"
     ]

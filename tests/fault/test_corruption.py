@@ -137,6 +137,7 @@ def run_case(scene: Scene, folder: Path, seed: int) -> str:
     return "recovered" if not found.lost else "named"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_random_corruption_is_noticed_or_harmless_and_nothing_is_lost_silently(
     scene: Scene, tmp_path: Path, group: int
