@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from urllib.parse import quote_from_bytes
 
+# Directories of ours in the archives folder, while an archive is removed or put back.
+OWN_PREFIX = ".collectord-"
+
 
 def readable_name(name: str) -> str:
     """The name itself if it is UTF-8, else its bytes percent-encoded behind a mark."""

@@ -44,6 +44,8 @@ COMMANDS = {
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.database", "db", "Upgrade, check, back up or recover the index."),
+    "prune": ("collectord.cli.retaining", "prune", "Remove heavy parts of old archives."),
+    "restore": ("collectord.cli.retaining", "restore", "Write core files of archives back from the index."),
     "service": ("collectord.cli.serving", "service", "Install collectord as a service."),
 }
 EPILOG = """Exit codes: 0 fine, 1 failed, 2 usage, 3 verification found a difference, 75 another instance \

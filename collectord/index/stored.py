@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, select
 
 from collectord.index import tables
-from collectord.model import FileRecord
+from collectord.model import ARCHIVE, FileRecord
 
 DbRow = dict[str, Any]
 _CHUNK = 500
@@ -77,3 +77,42 @@ def _chunk(connection: Connection, first: int, last: int) -> Iterator[StoredRevi
 def _by_revision(connection: Connection, table: Table, first: int, last: int) -> dict[int, DbRow]:
     query = select(table).where(table.c.revision_id.between(first, last))
     return {row.revision_id: dict(row._mapping) for row in connection.execute(query)}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArchive:
+    """The current revision of a directory, as far as it can be written out again."""
+
+    kind: str
+    name: str
+    dir_mtime_ns: int
+    files: tuple[FileRecord, ...]
+
+
+class CurrentFiles:
+    """The core files of current revisions of archives, asked for by name."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def of(self, name: str) -> dict[str, str]:
+        """File → sha256 of the current revision of an archive; empty where it has none."""
+        found = next(current_archives(self._connection, name), None)
+        return {f.name: f.sha256 for f in found.files if f.sha256 is not None} if found else {}
+
+
+def current_archives(
+    connection: Connection, name: str | None = None, kind: str | None = ARCHIVE
+) -> Iterator[StoredArchive]:
+    """Current revisions by kind and name: all of them, or those of one name; of both kinds for None."""
+    a, r, f = tables.archives, tables.revisions, tables.revision_files
+    current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
+    query = select(a.c.kind, a.c.name, r.c.id, r.c.dir_mtime_ns).select_from(a.join(r, current))
+    if name is not None:
+        query = query.where(a.c.name == name)
+    if kind is not None:
+        query = query.where(a.c.kind == kind)
+    for row in connection.execute(query.order_by(a.c.kind, a.c.name)).all():
+        files = connection.execute(select(f).where(f.c.revision_id == row.id).order_by(f.c.name))
+        records = tuple(FileRecord(x.name, x.state, x.sha256, x.mtime_ns, x.reason) for x in files)
+        yield StoredArchive(row.kind, row.name, row.dir_mtime_ns, records)

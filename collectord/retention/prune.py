@@ -1,0 +1,160 @@
+"""Heavy parts of archives removed, and whole archives where the index can bring their core files back."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from collectord import archive
+from collectord.archive import ArchiveRoot
+from collectord.archive.opening import open_archive
+from collectord.errors import CollectordError, IndexDamaged
+from collectord.index.reader import IndexReader
+from collectord.index.stored import CurrentFiles
+from collectord.model import ARCHIVE, Known, Observation
+from collectord.names import OWN_PREFIX
+from collectord.retention.plan import Ages, Due, Facts, due, objection
+from collectord.retention.trees import TreeRefused, remove_entry, size_of_entry
+
+DOOMED = f"{OWN_PREFIX}pruning-"
+MAX_ENTRIES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What is to be removed of one archive, as it looked then, and the bytes that it takes."""
+
+    name: str
+    due: Due
+    seen: Observation
+    bytes: int
+
+
+@dataclass
+class PrunePlan:
+    """Removals, and the archives that keep what is due, with the reason."""
+
+    removals: list[Removal] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Pruned:
+    """What was removed: signatures of the archives that are left, names of those that are gone."""
+
+    touched: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+    bytes: int = 0
+
+
+class Pruner:
+    """Plans and carries out; what the index says is read through one view of it."""
+
+    def __init__(self, reader: IndexReader, root: ArchiveRoot, ages: Ages) -> None:
+        self._reader, self._root, self._ages = reader, root, ages
+        self._current = CurrentFiles(reader.connection)
+
+    def plan(self, now_ms: int) -> PrunePlan:
+        """Look at every archive that is there; nothing is removed."""
+        plan = PrunePlan()
+        for known in self._reader.known():
+            if known.kind != ARCHIVE or known.gone_ms is not None or known.revision is None:
+                continue
+            try:
+                self._consider(plan, known, now_ms)
+            except archive.Vanished:
+                continue
+            except (archive.ArchiveRefused, TreeRefused, OSError, ValueError) as error:
+                plan.kept[known.name] = str(error)
+        return plan
+
+    def _consider(self, plan: PrunePlan, known: Known, now_ms: int) -> None:
+        seen = archive.observe(self._root, known.name, max_entries=MAX_ENTRIES)
+        age_s = (now_ms - seen.newest_mtime_ns // 1_000_000) / 1000
+        wanted = due((entry.name for entry in seen.entries), age_s, self._ages)
+        if wanted is None:
+            return
+        core = self._current.of(known.name)
+        entries = frozenset(entry.name for entry in seen.entries)
+        facts = Facts(
+            known.state, known.signature == seen.signature, self._stored(core), frozenset(core), entries
+        )
+        why = objection(facts, wanted)
+        if why is not None:
+            plan.kept[known.name] = why
+            return
+        parts = tuple(sorted(entries)) if wanted.whole else wanted.parts
+        plan.removals.append(Removal(known.name, wanted, seen, self._measure(known.name, parts)))
+
+    def _stored(self, core: dict[str, str]) -> bool:
+        """Whether every core file is in the index with its digest."""
+        try:
+            for digest in core.values():
+                self._reader.artifact(digest)
+        except (KeyError, IndexDamaged):
+            return False
+        return bool(core)
+
+    def _measure(self, name: str, parts: tuple[str, ...]) -> int:
+        fd, own = open_archive(self._root, name)
+        try:
+            return sum(size_of_entry(fd, part, own.st_dev) for part in parts)
+        finally:
+            os.close(fd)
+
+    def carry_out(self, plan: PrunePlan, done: Pruned) -> None:
+        """Remove what was planned, archive by archive; `done` is right at every moment."""
+        self._finish_doomed()
+        for removal in plan.removals:
+            try:
+                done.bytes += self._whole(removal, done) if removal.due.whole else self._parts(removal, done)
+            except archive.Vanished:
+                pass
+            except (CollectordError, OSError) as error:
+                done.kept[removal.name] = str(error)
+
+    def _finish_doomed(self) -> None:
+        """What a killed prune had already checked and taken out of the way."""
+        for name, _ in list(archive.names(self._root)):
+            if name.startswith(DOOMED):
+                remove_entry(self._root.fd, name, self._root.device)
+
+    def _parts(self, removal: Removal, done: Pruned) -> int:
+        if (
+            archive.observe(self._root, removal.name, max_entries=MAX_ENTRIES).signature
+            != removal.seen.signature
+        ):
+            done.kept[removal.name] = "it changed meanwhile"
+            return 0
+        fd, own = open_archive(self._root, removal.name)
+        try:
+            freed = sum(remove_entry(fd, part, own.st_dev) for part in removal.due.parts)
+        finally:
+            os.close(fd)
+        left = archive.observe(self._root, removal.name, max_entries=MAX_ENTRIES)
+        # Somebody who wrote a core file meanwhile must be read again: then the look is not noted.
+        names = set(removal.due.parts)
+        if tuple(e for e in removal.seen.entries if e.name not in names) == left.entries:
+            done.touched[removal.name] = left.signature
+        return freed
+
+    def _whole(self, removal: Removal, done: Pruned) -> int:
+        """Out of the way first, looked at again there, where nobody finds it to change it, then removed."""
+        doomed = f"{DOOMED}{removal.name}"
+        os.rename(removal.name, doomed, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
+        if not self._is_restorable(doomed, removal):
+            os.rename(doomed, removal.name, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
+            done.kept[removal.name] = "it changed meanwhile"
+            return 0
+        freed = remove_entry(self._root.fd, doomed, self._root.device)
+        done.gone.append(removal.name)
+        return freed
+
+    def _is_restorable(self, doomed: str, removal: Removal) -> bool:
+        """Whether it is as it was planned, and its core files are byte for byte those of the index."""
+        if archive.observe(self._root, doomed, max_entries=MAX_ENTRIES).entries != removal.seen.entries:
+            return False
+        core = self._current.of(removal.name)
+        read = archive.read_core(self._root, doomed, sorted(core), max_bytes=2**31)
+        return {file.name: file.sha256 for file in read.files} == core
