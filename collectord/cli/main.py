@@ -44,6 +44,11 @@ COMMANDS = {
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.database", "db", "Upgrade, check, back up or recover the index."),
+    "doctor": (
+        "collectord.cli.doctoring",
+        "doctor",
+        "Check what breaks such a service, and say what to do.",
+    ),
     "prune": ("collectord.cli.retaining", "prune", "Remove heavy parts of old archives."),
     "restore": ("collectord.cli.retaining", "restore", "Write core files of archives back from the index."),
     "service": ("collectord.cli.serving", "service", "Install collectord as a service."),
