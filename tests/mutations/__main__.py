@@ -1,0 +1,128 @@
+"""`./dev mutate`: takes away one safeguard at a time, in a copy, and demands that a test notices.
+
+Each mutation names its place in the source, word for word, and the tests that must fail without it. They
+must pass on the untouched copy first, or their failing would prove nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("collectord", "migrations", "systemd", "tests", "pyproject.toml", "config.example.yaml", "dev")
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One safeguard taken away: in `path`, `before` becomes `after`; the `tests` must fail then."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    tests: tuple[str, ...]
+
+
+MUTATIONS = (
+    Mutation(
+        "no rescan",
+        "collectord/watch/watcher.py",
+        "        return Dirty(dirty.names, due, dirty.files)",
+        "        return Dirty(dirty.names, False, dirty.files)",
+        ("tests/integration/test_watch.py::test_what_was_there_before_is_found_by_the_first_scan",),
+    ),
+    Mutation(
+        "no look at the signature after reading",
+        "collectord/settle/stillness.py",
+        "    if after.signature != pending.signature:\n        return now, Verdict(Kind.WAITING",
+        "    if False:\n        return now, Verdict(Kind.WAITING",
+        (
+            "tests/fault/test_writers_against_readers.py::"
+            "test_500_rewrites_that_race_the_reader_and_hide_their_size_and_mtime_give_exact_revisions",
+        ),
+    ),
+    Mutation(
+        "no full sync",
+        "collectord/index/engine.py",
+        'connection.execute("PRAGMA synchronous = FULL")',
+        'connection.execute("PRAGMA synchronous = NORMAL")',
+        ("tests/fault/test_failing_disk.py::test_what_was_acknowledged_survives_a_power_cut",),
+    ),
+    Mutation(
+        "links are followed",
+        "collectord/archive/root.py",
+        "OPEN_DIRECTORY: Final = _OPEN_ROOT | os.O_NOFOLLOW",
+        "OPEN_DIRECTORY: Final = _OPEN_ROOT",
+        ("tests/fault/test_hostile_archives.py",),
+    ),
+)
+
+
+def copied(folder: Path) -> Path:
+    """The tree, with an interpreter of its own that finds this copy before what is installed."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, folder / name)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / ".venv"], check=True)
+    [packages] = (folder / ".venv").glob("lib/python*/site-packages")
+    installed = sysconfig.get_paths()["purelib"]
+    (packages / "copy.pth").write_text(f"{folder}\n{installed}\n")
+    return folder / ".venv/bin/python"
+
+
+def run_tests(python: Path, folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """The tests in the copy; stops at the first failure."""
+    command = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def without(folder: Path, python: Path, mutation: Mutation) -> str | None:
+    """What is wrong with the suite: it does not notice that the safeguard is missing; else None."""
+    place = folder / mutation.path
+    text = place.read_text()
+    if text.count(mutation.before) != 1:
+        return f"{mutation.path} no longer holds what is to be taken away: mend the mutation"
+    place.write_text(text.replace(mutation.before, mutation.after))
+    try:
+        done = run_tests(python, folder, mutation.tests)
+    finally:
+        place.write_text(text)
+    # 1: tests failed. All else, such as 2 for an error in the mutation itself, is no proof.
+    return None if done.returncode == 1 else f"the tests ended with {done.returncode}\n{done.stdout[-2000:]}"
+
+
+def main() -> None:
+    """Exit code 1 if a missing safeguard goes unnoticed."""
+    parser = argparse.ArgumentParser(prog="./dev mutate", description=__doc__)
+    parser.add_argument("--only", help="a part of the name of the mutations to try")
+    asked = parser.parse_args()
+    chosen = [m for m in MUTATIONS if (asked.only or "") in m.name]
+    with tempfile.TemporaryDirectory(prefix="collectord-mutate-") as name:
+        folder = Path(name)
+        python = copied(folder)
+        tests = tuple(sorted({test for mutation in chosen for test in mutation.tests}))
+        done = run_tests(python, folder, tests)
+        if done.returncode:
+            sys.exit(f"the tests fail without any mutation:\n{done.stdout[-3000:]}")
+        unnoticed = 0
+        for mutation in chosen:
+            begun = time.monotonic()
+            wrong = without(folder, python, mutation)
+            unnoticed += wrong is not None
+            print(f"{mutation.name}: {wrong or 'noticed'} ({time.monotonic() - begun:.0f} s)", flush=True)
+    sys.exit(1 if unnoticed else 0)
+
+
+if __name__ == "__main__":
+    main()
