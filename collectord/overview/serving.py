@@ -37,11 +37,11 @@ def compare_inputs(reader: IndexReader, repo: Path, since_ms: int) -> tuple[Agre
     given = [replace(run, input_state=InputState.ABSENT) if run.name in chosen else run for run in found]
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
     universe = load_universe(repo, None)
-    planned = plan_dispatch(given, ExportOptions(), universe, issues, ends, Manifests(reader))
+    # Left out as rows, all others still stand in the histories.
+    others = frozenset((run.kind, run.name) for run in found if run.name not in chosen)
+    planned = plan_dispatch(given, ExportOptions(), universe, issues, ends, Manifests(reader), others)
     rows = zip(planned.runs, planned.rows(), strict=True)
-    rebuilt = [
-        (run, json.loads(compact(row.make().with_split("")))) for run, row in rows if run.name in chosen
-    ]
+    rebuilt = [(run, json.loads(compact(row.make().with_split("")))) for run, row in rows]
     manifests = Manifests(reader)
     manifests.expect([run.artifacts["manifest.json"] for run, _ in rebuilt])
     return tuple(
