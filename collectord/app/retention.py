@@ -94,3 +94,11 @@ def restore(
                 except InTheWay as error:
                     done.kept[stored.name] = str(error)
     return done
+
+
+def export_artifacts(settings: Settings, folder: Path) -> tuple[int, int]:
+    """Write every artifact out as a plain file; returns how many of them, and of how many revisions."""
+    from collectord.retention.writing_out import write_out
+
+    with reader_for(settings) as reader:
+        return write_out(reader, folder)

@@ -96,6 +96,17 @@ def db_backup(invocation: Invocation, to: Path | None, as_json: bool) -> None:
         line(f"removed {path}")
 
 
+@db.command("export-artifacts")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.pass_obj
+def db_export_artifacts(invocation: Invocation, directory: Path) -> None:
+    """Write every core file that the index holds out as a plain file named by its sha256."""
+    from collectord.app.retention import export_artifacts
+
+    artifacts, revisions = export_artifacts(invocation.settings(), directory)
+    line(f"{directory}: {artifacts} artifacts of {revisions} revisions, listed in revisions.jsonl")
+
+
 @db.command("recover")
 @click.option("--force", is_flag=True, help="Without a check, also where nothing is wrong.")
 @json_option

@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,17 @@ def test_a_backup_works_beside_a_writer(tmp_path: Path, settings_for: Any) -> No
     with app.writer_for(settings, "collectord run") as writer, writer.transaction():
         made = backup(settings, None)
     assert made.artifacts > 200
+
+
+def test_every_artifact_is_written_out_under_its_digest(ingested: Cli) -> None:
+    folder = ingested.home / "out"
+    assert "224 artifacts of 112 revisions" in ingested.ok("db", "export-artifacts", str(folder))
+    for path in (folder / "artifacts").iterdir():
+        assert sha256(path.read_bytes()).hexdigest() == path.name
+    lines = [json.loads(line) for line in (folder / "revisions.jsonl").read_text().splitlines()]
+    [first] = [line for line in lines if line["name"] == "wc-e001"]
+    manifest = (folder / "artifacts" / first["files"]["manifest.json"]["sha256"]).read_bytes()
+    assert manifest == (ingested.archives / "wc-e001/manifest.json").read_bytes()
+    again = ingested("db", "export-artifacts", str(folder))
+    assert again.returncode == 1
+    assert "not empty" in again.stderr
