@@ -1,9 +1,13 @@
-"""`./dev soak`: the daemon is killed 2,000 times while 10,000 archives land, half of its starts real ones."""
+"""`./dev soak`: the daemon is killed 2,000 times while 10,000 archives land, half of its starts real ones.
+
+`./dev soak drift` measures how often the drift test says drift instead.
+"""
 
 from __future__ import annotations
 
 import argparse
 import random
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +21,10 @@ KILLS_A_REPO = 200
 
 def main() -> None:
     """Storms on one repo after the other until all kills are done; stops at the first thing found."""
+    if sys.argv[1:2] == ["drift"]:
+        from tests.support import drift_rates
+
+        sys.exit(drift_rates.main())
     parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=2000)
     parser.add_argument("--archives-per-kill", type=int, default=5)
