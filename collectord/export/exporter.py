@@ -13,7 +13,7 @@ from collectord.cyntra.jsonio import canonical
 from collectord.export import snapshot
 from collectord.export.dataset import Progress, Written, meta_of, write_rows
 from collectord.export.documents import Contents, write_documents
-from collectord.export.gather import plan_dataset
+from collectord.export.gather import plan_dataset, read_repo
 from collectord.export.leftovers import remove_leftovers
 from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
@@ -77,11 +77,12 @@ def export_dataset(
 
     `other_epoch` are the runs that `options.epoch` and `options.environment` leave out.
     """
-    key = identity(reader, repo, options, provenance, other_epoch) if target.cache else None
+    files = read_repo(repo, options)
+    key = identity(reader, files, options, provenance, other_epoch) if target.cache else None
     memory = Memory(target.cache, options, key) if target.cache and key else None
     if memory and (again := _repeat(memory, target, clock_ms, dry_run=dry_run)):
         return again
-    planned = plan_dataset(reader, repo, options, other_epoch=other_epoch)
+    planned = plan_dataset(reader, repo, options, other_epoch=other_epoch, files=files)
     export = _Export(planned, options, target, progress, provenance)
     if dry_run:
         return export.result(None, export.write(None), is_new=False)

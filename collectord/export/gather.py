@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-from collectord.cyntra.jsonio import ascii_json
+from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.cyntra.summary import with_population
 from collectord.cyntra.universe import Universe
 from collectord.export.builder_profile import plan_builder
@@ -24,26 +24,41 @@ from collectord.sources.beads import read_beads
 from collectord.sources.universe import load_universe
 
 
+@dataclass(frozen=True, slots=True)
+class RepoFiles:
+    """What an export takes from the repo itself; `beads` (by id) is None unless the profile asks for it."""
+
+    universe: Universe
+    beads: dict[str, JsonObject] | None
+
+
+def read_repo(repo: Path, options: ExportOptions) -> RepoFiles:
+    """One reading of the repo's files: the kernel rewrites Beads in place, so a second may differ."""
+    beads = read_beads(repo) if options.profile == BUILDER else None
+    return RepoFiles(load_universe(repo, options.universe), beads)
+
+
 def plan_dataset(
     reader: IndexReader,
     repo: Path,
     options: ExportOptions,
     only: Revisions | None = None,
     other_epoch: RunKeys = frozenset(),
+    files: RepoFiles | None = None,
 ) -> PlannedDataset:
     """The dataset of the index as it is, or of exactly the revisions in `only`.
 
     Runs in `other_epoch` are looked at and become no rows. The builder profile joins the Beads file of
-    today, as the kernel's builder does.
+    today, as the kernel's builder does; `files` is a reading of the repo that was already made.
     """
-    universe = load_universe(repo, options.universe)
+    files = files or read_repo(repo, options)
     universe_of = lru_cache(maxsize=256)(partial(_universe_of_world, repo))
     runs = reader.runs(builder=options.profile == BUILDER, only=only)
     found = [_with_population(run, universe_of) if options.include_world else run for run in runs]
     if options.profile == BUILDER:
-        return plan_builder(found, options, universe, read_beads(repo) or {}, other_epoch)
+        return plan_builder(found, options, files.universe, files.beads or {}, other_epoch)
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
-    return plan_dispatch(found, options, universe, issues, ends, Manifests(reader), other_epoch)
+    return plan_dispatch(found, options, files.universe, issues, ends, Manifests(reader), other_epoch)
 
 
 def _universe_of_world(repo: Path, name: str) -> Universe:

@@ -18,7 +18,8 @@ from typing import Any
 
 import collectord
 from collectord.cyntra.jsonio import ascii_json, canonical
-from collectord.export.options import BUILDER, ExportOptions
+from collectord.export.gather import RepoFiles
+from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
 from collectord.export.planned import RunKeys
 from collectord.export.provenance import Provenance
@@ -26,9 +27,7 @@ from collectord.export.snapshot import DATASET_FILE, SUMS_FILE, sums_document
 from collectord.fs import atomic_write
 from collectord.index.content import content_digest
 from collectord.index.reader import IndexReader
-from collectord.sources.beads import read_beads
 from collectord.sources.files import open_regular
-from collectord.sources.universe import load_universe
 
 _CHUNK = 2**20
 
@@ -44,7 +43,11 @@ class Last:
 
 
 def identity(
-    reader: IndexReader, repo: Path, options: ExportOptions, provenance: Provenance, other_epoch: RunKeys
+    reader: IndexReader,
+    files: RepoFiles,
+    options: ExportOptions,
+    provenance: Provenance,
+    other_epoch: RunKeys,
 ) -> str | None:
     """A digest of all that an export depends on; None with worlds, whose universes are not looked at here."""
     if options.include_world:
@@ -52,8 +55,8 @@ def identity(
     parts = [
         content_digest(reader.connection),
         canonical(options.as_json()),
-        repr(load_universe(repo, options.universe)),
-        canonical(read_beads(repo)) if options.profile == BUILDER else "",
+        repr(files.universe),
+        canonical(files.beads),
         canonical(asdict(provenance)),
         repr(sorted(other_epoch)),
         repr((version("collectord"), platform.python_version(), pyarrow_version())),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,26 @@ def test_a_change_of_any_input_is_not_taken_for_nothing_new(settings: Settings, 
         again.document["runs_digest"]
         != json.loads((tmp_path / "last/snapshot.json").read_text())["runs_digest"]
     )
+
+
+def test_beads_torn_while_an_export_reads_are_not_published_again(settings: Settings, tmp_path: Path) -> None:
+    beads = settings.repo / ".beads/issues.jsonl"
+    whole, opened = beads.read_bytes(), [0]
+    watching = [True]
+
+    def tear(event: str, args: tuple[Any, ...]) -> None:
+        if watching[0] and event == "open" and str(args[0]) == str(beads):
+            opened[0] += 1
+            if opened[0] == 2:
+                watching[0] = False
+                beads.write_bytes(whole[: len(whole) // 2])
+
+    sys.addaudithook(tear)
+    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "first")
+    watching[0] = False
+    beads.write_bytes(whole)
+    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "again")
+    shutil.rmtree(settings.state_dir / "cache")
+    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "afresh")
+    assert opened[0] >= 1
+    assert _files(tmp_path / "again") == _files(tmp_path / "afresh")
