@@ -126,6 +126,7 @@ def backfill(settings: Settings) -> dict[str, Any]:
         "commits": done.commits,
         "environments": len(done.found),
         "unreadable": [{"commit": commit, "reason": reason} for commit, reason in done.unreadable],
+        "early": done.early,
         **result,
     }
 

@@ -189,6 +189,10 @@ def environment_backfill(invocation: Invocation, as_json: bool) -> None:
         return
     for skipped in done["unreadable"]:
         complain(f"commit {skipped['commit'][:12]}: {skipped['reason']}; the environment before it stands")
+    for commit in done["early"]:
+        complain(
+            f"commit {commit[:12]}: its time has not come yet; the time of the next commit stands for it"
+        )
     line(
         f"{done['commits']} commits touch policy files, {done['environments']} of them change the environment"
     )

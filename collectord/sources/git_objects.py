@@ -171,12 +171,17 @@ class _Batch:
 
 
 def tree_entries(data: bytes, id_bytes: int) -> Iterator[tuple[str, str, str]]:
-    """(mode, name, object id) of each entry of a tree object; names as the file system would give them."""
+    """(mode, name, object id) of each entry of a tree object; names as the file system would give them.
+
+    Raises ValueError for bytes that are no tree.
+    """
     start = 0
     while start < len(data):
         space = data.index(b" ", start)
         end = data.index(b"\0", space)
         after = end + 1 + id_bytes
+        if after > len(data):
+            raise ValueError("the tree ends within an object id")
         yield (
             data[start:space].decode("ascii"),
             os.fsdecode(data[space + 1 : end]),

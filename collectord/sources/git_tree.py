@@ -44,7 +44,10 @@ class GitHistory:
         """Name → entry of a tree object."""
         if tree_id not in self._trees:
             data = self._read(tree_id, "tree")
-            listed = tree_entries(data, len(tree_id) // 2)
+            try:
+                listed = list(tree_entries(data, len(tree_id) // 2))
+            except ValueError:
+                raise PolicyUnreadable(tree_id, "the git object is a broken tree") from None
             self._trees[tree_id] = {name: _Entry(mode, oid) for mode, name, oid in listed}
         return self._trees[tree_id]
 

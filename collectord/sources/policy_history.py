@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from collectord.cyntra.policy import PolicyUnreadable, Surface
@@ -15,29 +16,46 @@ from collectord.sources.policy import read_policy
 
 @dataclass(frozen=True, slots=True)
 class PastPolicy:
-    """What a commit made of the environment; without a surface it could not be told, for that reason."""
+    """What a commit made of the environment; without a surface it could not be told, for that reason.
+
+    `is_early` where its own time has not come yet, and that of the next commit stands for it.
+    """
 
     commit: Commit
     surface: Surface | None
     unreadable: str | None = None
+    is_early: bool = False
 
 
-def policy_history(repo: Path) -> Iterator[PastPolicy]:
+def policy_history(repo: Path, now_ms: int) -> Iterator[PastPolicy]:
     """Each commit of HEAD's branch that touched a policy file, the oldest first. Raises GitUnusable.
 
-    It begins where the configuration came into the repo. A commit's time is its committer's, and never
-    before that of the commit before it.
+    It begins where the configuration came into the repo. A commit's time is its committer's as
+    far as it can be believed (`credible_times`).
     """
     before: Mapping[PurePosixPath, str] | None = None
-    at_ms = 0
+    commits = first_parents(repo)
+    times = credible_times([commit.at_ms for commit in commits], now_ms)
     with GitHistory(repo) as history:
-        for commit in first_parents(repo):
-            at_ms = max(at_ms, commit.at_ms)
+        for commit, at_ms in zip(commits, times, strict=True):
             tree = history.tree(commit)
             if _is_same(tree, before):
                 continue
-            yield _read(tree, Commit(commit.id, at_ms))
+            past = _read(tree, Commit(commit.id, at_ms))
+            yield replace(past, is_early=commit.at_ms > now_ms)
             before = dict(tree.touched)
+
+
+def credible_times(times: Sequence[int], now_ms: int) -> list[int]:
+    """Times (ms) of commits, the oldest first, as they can be: none beyond now, none going back.
+
+    One that has not come yet gives way to the next that has, or it would carry all later commits with it.
+    """
+    known, following = [], now_ms
+    for at_ms in reversed(times):
+        following = at_ms if at_ms <= now_ms else following
+        known.append(following)
+    return list(accumulate(reversed(known), max))
 
 
 def _is_same(tree: GitTree, before: Mapping[PurePosixPath, str] | None) -> bool:

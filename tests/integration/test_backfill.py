@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 
 from collectord.sources.git_objects import GitUnusable
-from collectord.sources.policy_history import policy_history
+from collectord.sources.policy_history import credible_times, policy_history
 from tests.support.cli import Cli
 from tests.support.small_kernel import SmallKernel
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+NOW_MS = int((START + 500 * DAY).timestamp() * 1000)
 
 
-def _git(repo: Path, *args: str, at: datetime = START) -> str:
-    stamp = f"{int(at.timestamp())} +0000"
+def _git(repo: Path, *args: str, at: datetime | int = START) -> str:
+    stamp = f"{at if isinstance(at, int) else int(at.timestamp())} +0000"
     names = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     dates = {"GIT_AUTHOR_DATE": stamp, "GIT_COMMITTER_DATE": stamp}
     quiet = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"]}
@@ -93,7 +94,7 @@ def test_links_includes_and_genomes_of_a_commit_are_read_as_in_a_working_tree(re
     _git(repo, "commit", "-q", "-m", "x")
     (repo / "shared/base.yaml").write_text("gates: {test_command: make all}\n")
     _git(repo, "commit", "-q", "-a", "-m", "y", at=START + DAY)
-    found = list(policy_history(repo))
+    found = list(policy_history(repo, NOW_MS))
     assert [past.surface and past.surface.components["gates"]["test_command"] for past in found] == [
         "make",
         "make all",
@@ -105,7 +106,7 @@ def test_a_commit_that_no_kernel_could_start_with_changes_nothing(repo: Path) ->
     (repo / ".cyntra/config.yaml").write_text("toolchains: [")
     _git(repo, "commit", "-q", "-a", "-m", "broken", at=START + DAY)
     _commit(repo, 40, START + 2 * DAY)
-    found = list(policy_history(repo))
+    found = list(policy_history(repo, NOW_MS))
     assert [past.surface is None for past in found] == [False, True, False]
     assert found[1].unreadable
 
@@ -113,13 +114,59 @@ def test_a_commit_that_no_kernel_could_start_with_changes_nothing(repo: Path) ->
 def test_committers_whose_clock_went_back_do_not_turn_the_order_around(repo: Path) -> None:
     for minutes, days in ((30, 5), (40, 3), (50, 9)):
         _commit(repo, minutes, START + days * DAY)
-    times = [past.commit.at_ms for past in policy_history(repo)]
+    times = [past.commit.at_ms for past in policy_history(repo, NOW_MS)]
     assert times == sorted(times)
+
+
+def test_a_commit_from_the_future_moves_no_later_commit_and_is_told(repo: Path, tmp_path: Path) -> None:
+    _commit(repo, 30, START)
+    (repo / ".cyntra/config.yaml").write_text("toolchains: {codex: {model: m1, timeout_minutes: 40}}\n")
+    tree = _git(repo, "add", "-A") + _git(repo, "write-tree")
+    early = _git(
+        repo, "hash-object", "-t", "commit", "-w", "--literally", str(_commit_file(tmp_path, repo, tree))
+    )
+    _git(repo, "reset", "-q", "--hard", early)
+    _commit(repo, 50, START + DAY)
+    first, later = (int(at.timestamp() * 1000) for at in (START, START + DAY))
+    found = list(policy_history(repo, NOW_MS))
+    assert [(past.commit.at_ms, past.is_early) for past in found] == [
+        (first, False),
+        (later, True),
+        (later, False),
+    ]
+    cli = Cli(repo, tmp_path)
+    cli.ok("ingest")
+    assert json.loads(cli.ok("environment", "backfill", "--json"))["early"] == [early]
+
+
+def _commit_file(folder: Path, repo: Path, tree: str) -> Path:
+    who = "t <t> 99999999999999999 +0000"
+    path = folder / "commit"
+    parent = _git(repo, "rev-parse", "HEAD")
+    path.write_text(f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n\nx\n")
+    return path
+
+
+def test_times_of_commits_neither_go_back_nor_lie_ahead() -> None:
+    assert credible_times([5, 99, 3, 7, 80], 10) == [5, 5, 5, 7, 10]
+
+
+def test_a_broken_tree_is_an_unreadable_commit_and_the_walk_goes_on(repo: Path, tmp_path: Path) -> None:
+    _commit(repo, 30, START)
+    bad = tmp_path / "tree"
+    bad.write_bytes(b"40000 .cyntra\0short")
+    tree = _git(repo, "hash-object", "-t", "tree", "-w", "--literally", str(bad))
+    broken = _git(repo, "commit-tree", tree, "-p", "HEAD", "-m", "x", at=START + DAY)
+    after = _git(repo, "commit-tree", "HEAD^{tree}", "-p", broken, "-m", "y", at=START + 2 * DAY)
+    (repo / ".git/refs/heads/main").write_text(after + "\n")
+    found = list(policy_history(repo, NOW_MS))
+    assert [past.surface is None for past in found] == [False, True, False]
+    assert "broken tree" in (found[1].unreadable or "")
 
 
 def test_a_folder_that_is_no_repo_is_told_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(GitUnusable, match="history cannot be read"):
-        list(policy_history(tmp_path))
+        list(policy_history(tmp_path, NOW_MS))
 
 
 def test_a_repo_below_the_top_of_a_larger_one_is_read_from_its_own_folder(tmp_path: Path) -> None:
@@ -127,7 +174,7 @@ def test_a_repo_below_the_top_of_a_larger_one_is_read_from_its_own_folder(tmp_pa
     top.mkdir()
     _git(top, "init", "-q", "-b", "main")
     _commit(top / "inner" if (top / "inner").mkdir() is None else top, 30, START)
-    [past] = policy_history(top / "inner")
+    [past] = policy_history(top / "inner", NOW_MS)
     assert past.surface is not None
     assert past.surface.components["toolchains"]["codex"]["timeout_seconds"] == 1800
 
@@ -143,7 +190,7 @@ def test_a_hostile_repo_executes_nothing(repo: Path, tmp_path: Path, monkeypatch
     # What the caller has set must not count either.
     for name in ("GIT_EXTERNAL_DIFF", "GIT_PAGER", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EDITOR"):
         monkeypatch.setenv(name, str(evil))
-    found = list(policy_history(repo))
+    found = list(policy_history(repo, NOW_MS))
     assert len(found) == 2
     assert not ran.exists(), ran.read_text()
 
