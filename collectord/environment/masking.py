@@ -6,13 +6,16 @@ import re
 from typing import Any
 
 HIDDEN = "(hidden)"
+# The repo is untrusted and the loop waits for this: a longer text is cut before it is searched.
+MAX_TEXT = 4096
 
 _NAMES = r"token|secret|passw(?:or)?d|passphrase|credential|authorization|api[-_]?key|access[-_]?key|private"
 _SECRET_KEY = re.compile(rf"(?i){_NAMES}|_key$|^key$")
 # A key that counts or limits tokens is not one.
 _HARMLESS_KEY = re.compile(r"(?i)^(max|estimated|budget)_\w*tokens?$")
 _SECRET_TEXT = re.compile(
-    rf"(?i)((?:{_NAMES})[\w-]*\s*[=:]\s*(?:bearer\s+)?|--?[\w-]*(?:{_NAMES})[\w-]*\s+)\S+"
+    rf"(?i)((?:{_NAMES})[\w-]{{0,64}}\s{{0,16}}[=:]\s*(?:bearer\s+)?"
+    rf"|(?<!-)-[\w-]{{0,64}}(?:{_NAMES})[\w-]{{0,64}}\s+)\S+"
     r"|\b(?:sk|pk|rk|gh[oprsu]|github_pat|glpat|xox[abprs]|hf|akia|eyj)[-_]?[a-z0-9_.-]{12,}"
     r"|(://[^\s/:@]*:)[^\s/@]+(?=@)"
 )
@@ -40,8 +43,12 @@ def _masked(path: list[str], value: Any) -> Any:
 
 
 def masked_text(text: str) -> str:
-    """A text without the parts that look like secrets."""
-    return _SECRET_TEXT.sub(_hide, text)
+    """A text without the parts that look like secrets; a very long one is cut after `MAX_TEXT` characters."""
+    if len(text) <= MAX_TEXT:
+        return _SECRET_TEXT.sub(_hide, text)
+    # A cut inside of a word could take away what makes it look like a secret.
+    kept = text[:MAX_TEXT].rpartition(" ")[0]
+    return f"{_SECRET_TEXT.sub(_hide, kept)} … ({len(text) - len(kept)} more characters)"
 
 
 def _hide(match: re.Match[str]) -> str:
