@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +26,9 @@ NICENESS = 10
 MAX_OUTPUT_BYTES = 16 * 2**20
 MAX_SAID_BYTES = 2000
 STOP_WAIT_S = 3.0
+# Far beyond any honest job, and one that never ends (a pattern of the repo's own configuration can be so
+# slow) holds up the others only this long at a time.
+LONGEST_RUN_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Job:
     """A command of ours without the options before it, such as ("export", "--json").
 
     `good` are the exit codes that are an answer; any other is tried again, `tries` times in all, after
-    which the last result is handed to `done` all the same.
+    which the last result is handed to `done` all the same. One that runs longer than `limit_s` is killed,
+    which is a failed try.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Job:
     good: frozenset[int] = frozenset({0})
     tries: int = 5
     first_wait_s: float = 60.0
+    limit_s: float = LONGEST_RUN_S
 
 
 @dataclass(slots=True)
@@ -65,6 +72,7 @@ class _Running:
     process: subprocess.Popen[bytes]
     out: IO[bytes]
     err: IO[bytes]
+    kill_at: float
 
 
 class Jobs:
@@ -97,6 +105,8 @@ class Jobs:
         if self._running is not None and self._running.process.poll() is not None:
             ended, self._running = self._running, None
             self._end(ended, mono)
+        if self._running is not None and self._running.kill_at <= mono:
+            self._kill_overdue(self._running)
         self._deliver()
         if self._running is None:
             self._start_next(mono)
@@ -110,9 +120,15 @@ class Jobs:
         try:
             process.wait(STOP_WAIT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            _kill(process)
             process.wait()
         self._running = None
+
+    def _kill_overdue(self, overdue: _Running) -> None:
+        job = overdue.waiting.job
+        self._telling.log.warning("job.overdue", job=job.name, limit_s=round(job.limit_s))
+        _kill(overdue.process)
+        overdue.kill_at = math.inf  # a later poll reaps it: in the middle of a disk's trouble it may linger
 
     def _start_next(self, mono: float) -> None:
         due = next((waiting for waiting in self._queue if waiting.not_before <= mono), None)
@@ -122,13 +138,15 @@ class Jobs:
         out, err = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 (closed when it ends)
         argv = [sys.executable, "-m", "collectord", *self._top, *due.job.arguments]
         try:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+            process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, process_group=0
+            )
         except OSError as error:
             self._again(due, JobResult(due.job.name, -1, None, str(error)), mono)
             return
         with contextlib.suppress(OSError):  # a hardened service may not; it then only is not nice
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-        self._running = _Running(due, process, out, err)
+        self._running = _Running(due, process, out, err, mono + due.job.limit_s)
         self._telling.log.info("job.started", job=due.job.name, pid=process.pid)
 
     def _end(self, ended: _Running, mono: float) -> None:
@@ -169,6 +187,12 @@ class Jobs:
             except Exception as error:
                 self._telling.log.warning("job.lost", job=job.name, **error_fields(error))
             self._undelivered.popleft()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """With all that it started; not reaped yet, so the number is still its own."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _document(out: IO[bytes]) -> dict[str, Any] | None:

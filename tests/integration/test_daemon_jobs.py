@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import time
 from pathlib import Path
 
@@ -85,3 +86,16 @@ def test_a_running_job_ends_with_the_daemon(jobs: Jobs, ingested: Cli) -> None:
     jobs.stop()
     assert jobs.running is None
     assert ingested("ingest").returncode == 0
+
+
+def test_a_job_that_never_ends_is_killed_and_lets_the_next_one_run(jobs: Jobs, said: io.StringIO) -> None:
+    results: list[JobResult] = []
+    jobs.submit(Job("endless", ("run",), results.append, tries=1, limit_s=3600.0), 0.0)
+    jobs.submit(Job("look", ("status", "--json"), results.append), 0.0)
+    jobs.poll(0.0)
+    jobs.poll(3599.0)
+    assert "job.overdue" not in said.getvalue()
+    ended = _run(jobs, results, 3600.0)
+    assert (ended.name, ended.exit_code) == ("endless", -signal.SIGKILL)
+    assert said.getvalue().count("job.overdue") == 1
+    assert _run(jobs, results, 3601.0).name == "look"
