@@ -65,15 +65,15 @@ class WeeklyAudit:
         now_ms, mono = self.clocks.wall_ms(), self.clocks.mono()
         due = last_due(now_ms, self.weekday, self.hour)
         if self._may_be_missing(due):
-            return mono if self._began is not None else max(mono, self._look_again)
+            return max(mono, self._look_again)
         later = (due + timedelta(days=7)).timestamp() - now_ms / 1000
         return mono + min(max(later, 1.0), _LONGEST_S)
 
     def run(self, mono: float) -> None:
         """Asks for the report of the week, once in the life of this chore."""
         due = last_due(self.clocks.wall_ms(), self.weekday, self.hour)
+        self._look_again = mono + _LOOK_S  # also where the queue refuses: one of before a reload may run
         if self._began is None:
-            self._look_again = mono + _LOOK_S
             self._began = self.began_ms()
         if self._began is None or not self._may_be_missing(due):
             return

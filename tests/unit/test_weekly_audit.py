@@ -41,8 +41,11 @@ class Queue:
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
+        self.full = False
 
     def submit(self, job: Job, mono: float) -> bool:
+        if self.full:
+            return False
         self.jobs.append(job)
         return True
 
@@ -115,3 +118,13 @@ def test_a_failed_audit_is_told_and_files_nothing(tmp_path: Path) -> None:
     queue.jobs[0].done(JobResult("audit", 1, None, "collectord: the disk is full"))
     assert lines == [("audit.failed", {"exit_code": 1, "said": "collectord: the disk is full"})]
     assert not (tmp_path / REPORTS / "audit-2026-W48.json").exists()
+
+
+def test_a_report_that_the_queue_refuses_is_asked_for_again_in_a_minute(tmp_path: Path) -> None:
+    made, queue, _ = chore(tmp_path, "2026-11-25 10:00")
+    queue.full = True
+    made.run(1000.0)
+    assert made.due_at() == 1060.0
+    queue.full = False
+    made.run(1060.0)
+    assert len(queue.jobs) == 1
