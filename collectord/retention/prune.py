@@ -12,10 +12,13 @@ from collectord.errors import CollectordError, IndexDamaged
 from collectord.index.reader import IndexReader
 from collectord.index.stored import CurrentFiles
 from collectord.model import ARCHIVE, Known, Observation
-from collectord.names import OWN_PREFIX
+from collectord.names import OWN_PREFIX, readable_name
 from collectord.retention.plan import Ages, Due, Facts, due, objection
 from collectord.retention.trees import TreeRefused, remove_entry, size_of_entry
 
+# Out of the way and not looked at yet: whoever finds it puts it back.
+CHECKING = f"{OWN_PREFIX}checking-"
+# Looked at and found restorable: whoever finds it removes the rest.
 DOOMED = f"{OWN_PREFIX}pruning-"
 MAX_ENTRIES = 10_000
 
@@ -46,6 +49,10 @@ class Pruned:
     gone: list[str] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
     bytes: int = 0
+
+
+class InTheWay(CollectordError):
+    """What was taken out of the way cannot go back: its name is taken."""
 
 
 class Pruner:
@@ -105,7 +112,7 @@ class Pruner:
 
     def carry_out(self, plan: PrunePlan, done: Pruned) -> None:
         """Remove what was planned, archive by archive; `done` is right at every moment."""
-        self._finish_doomed()
+        self._finish_killed(done)
         for removal in plan.removals:
             try:
                 done.bytes += self._whole(removal, done) if removal.due.whole else self._parts(removal, done)
@@ -114,11 +121,33 @@ class Pruner:
             except (CollectordError, OSError) as error:
                 done.kept[removal.name] = str(error)
 
-    def _finish_doomed(self) -> None:
-        """What a killed prune had already checked and taken out of the way."""
+    def _finish_killed(self, done: Pruned) -> None:
+        """What a killed prune took out of the way: back if it was not checked yet, else removed."""
         for name, _ in list(archive.names(self._root)):
             if name.startswith(DOOMED):
-                remove_entry(self._root.fd, name, self._root.device)
+                self._remove(name, "left by an earlier prune", done)
+            elif name.startswith(CHECKING):
+                try:
+                    self._put_back(name, name.removeprefix(CHECKING))
+                except (CollectordError, OSError) as error:
+                    done.kept[readable_name(name)] = f"left by an earlier prune: {error}"
+
+    def _rename(self, name: str, to: str) -> None:
+        os.rename(name, to, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            os.stat(name, dir_fd=self._root.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _put_back(self, hidden: str, name: str) -> None:
+        if self._is_there(name):
+            raise InTheWay(
+                f"{hidden}: cannot go back to its name, which is taken; rename one of them by hand"
+            )
+        self._rename(hidden, name)
 
     def _parts(self, removal: Removal, done: Pruned) -> int:
         if (
@@ -141,15 +170,26 @@ class Pruner:
 
     def _whole(self, removal: Removal, done: Pruned) -> int:
         """Out of the way first, looked at again there, where nobody finds it to change it, then removed."""
-        doomed = f"{DOOMED}{removal.name}"
-        os.rename(removal.name, doomed, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
-        if not self._is_restorable(doomed, removal):
-            os.rename(doomed, removal.name, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
+        checking, doomed = f"{CHECKING}{removal.name}", f"{DOOMED}{removal.name}"
+        self._rename(removal.name, checking)
+        try:
+            if self._is_restorable(checking, removal):
+                self._rename(checking, doomed)
+        finally:
+            if unfit := self._is_there(checking):
+                self._put_back(checking, removal.name)
+        if unfit:
             done.kept[removal.name] = "it changed meanwhile"
             return 0
-        freed = remove_entry(self._root.fd, doomed, self._root.device)
         done.gone.append(removal.name)
-        return freed
+        return self._remove(doomed, f"{removal.name} is gone, but this rest of it could not be removed", done)
+
+    def _remove(self, doomed: str, otherwise: str, done: Pruned) -> int:
+        try:
+            return remove_entry(self._root.fd, doomed, self._root.device)
+        except (CollectordError, OSError) as error:
+            done.kept[readable_name(doomed)] = f"{otherwise}: {error}"
+            return 0
 
     def _is_restorable(self, doomed: str, removal: Removal) -> bool:
         """Whether it is as it was planned, and its core files are byte for byte those of the index."""

@@ -49,6 +49,10 @@ def tree(folder: Path) -> dict[str, tuple[bytes | str, int]]:
     return found
 
 
+def hidden(cli: Cli) -> list[str]:
+    return [name for name in os.listdir(cli.archives) if name.startswith(OWN_PREFIX)]
+
+
 def yes(_plan: object) -> bool:
     return True
 
@@ -172,6 +176,52 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(kept: Cli) -> None:
     assert not doomed.exists()
     kept.ok("restore", "wc-e001")
     assert (kept.archives / "wc-e001/manifest.json").exists()
+
+
+def test_what_a_killed_prune_had_not_checked_goes_back_to_its_name(kept: Cli) -> None:
+    for name in ("wc-e001", "wc-e002"):
+        (kept.archives / name).rename(kept.archives / f"{OWN_PREFIX}checking-{name}")
+    (kept.archives / "wc-e002").mkdir()
+    done = kept("prune", "--archives-older-than", "0s", "--yes")
+    assert (kept.archives / "wc-e001/proof.json").exists()
+    assert (kept.archives / f"{OWN_PREFIX}checking-wc-e002/manifest.json").exists()
+    assert done.returncode == 1
+    assert "which is taken" in done.stderr
+
+
+def test_what_cannot_be_checked_any_more_keeps_its_name(kept: Cli, settings_for: Any, tmp_path: Path) -> None:
+    def swap(_plan: object) -> bool:
+        (kept.archives / "wc-e001").rename(tmp_path / "elsewhere")
+        (kept.archives / "wc-e001").symlink_to(tmp_path / "elsewhere")
+        return True
+
+    _, done = prune(settings_for(kept.repo), WHOLE, swap)
+    assert done is not None
+    assert (kept.archives / "wc-e001").is_symlink()
+    assert "wc-e001" in done.kept
+    assert hidden(kept) == []
+
+
+def test_a_tree_that_cannot_be_removed_holds_up_nothing_else(kept: Cli, settings_for: Any) -> None:
+    (kept.archives / "wc-e001/logs/sub").mkdir(parents=True, exist_ok=True)
+    kept.ok("ingest")
+    left = f"{OWN_PREFIX}pruning-wc-e001"
+
+    def deepen(_plan: object) -> bool:
+        (kept.archives / "wc-e001/logs/sub" / Path(*["d"] * 210)).mkdir(parents=True)
+        return True
+
+    _, done = prune(settings_for(kept.repo), WHOLE, deepen)
+    assert done is not None
+    assert "wc-e001" in done.gone
+    assert "wc-e002" in done.gone
+    assert "wc-e001 is gone" in done.kept[left]
+    kept.ok("restore", "wc-e002")
+    kept.ok("ingest")
+    again = kept("prune", "--archives-older-than", "0s", "--yes", "--json")
+    assert again.returncode == 1
+    assert "wc-e002" in json.loads(again.stdout)["gone"]
+    assert "left by an earlier prune" in json.loads(again.stdout)["kept"][left]
 
 
 def test_pruning_beside_a_writer_leaves_the_index_to_it(kept: Cli) -> None:
