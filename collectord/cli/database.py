@@ -62,7 +62,8 @@ def db_check(invocation: Invocation, as_json: bool) -> None:
     if found.findings:
         raise CollectordError(
             f"{settings.index_path}: {len(found.findings)} findings. Stop the daemon and run `collectord db "
-            "recover`: it keeps the file and makes a new index from it, the newest backup and the archives"
+            "recover`: it keeps the file and makes a new index from it, the newest backup and the archives. "
+            "Runs whose archives were pruned are only there and in the backups: delete neither"
         )
     if not as_json:
         line(

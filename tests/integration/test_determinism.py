@@ -27,5 +27,6 @@ def test_hash_seed_locale_and_zone_change_no_byte(tmp_path: Path, corpus: str) -
         for step in (["ingest"], ["export", "--out", f"dispatch{number}"], ["export", "--n-similar", "3"]):
             subprocess.run([*run, *step], check=True, env=environ, cwd=tmp_path, capture_output=True)
         folders = [tmp_path / f"dispatch{number}", repo / ".cyntra/benches/planner_dataset_v1"]
-        made.append([(f.name, f.read_bytes()) for folder in folders for f in sorted(folder.iterdir())])
+        files = [(folder, f) for folder in folders for f in sorted(folder.rglob("*")) if f.is_file()]
+        made.append([(f.relative_to(folder), f.read_bytes()) for folder, f in files])
     assert made[0] == made[1]
