@@ -198,10 +198,12 @@ class _Plan:
         state = OutcomeKind.PARTIAL if reading.partial else OutcomeKind.INDEXED
         same = known is not None and known.digest == reading.digest and known.state == state
         number = known.revision if known is not None and known.digest == reading.digest else None
-        if number is None and known is not None and known.revision is not None:
-            number = _existing_revision(connection, self._old_ids[known.kind, known.name], reading.digest)
+        old_id = self._old_ids.get((reading.kind, reading.name))
+        # After a recovery an archive may have revisions of which none is the current one.
+        if number is None and old_id is not None:
+            number = _existing_revision(connection, old_id, reading.digest)
         is_new = number is None
-        number = number if number is not None else _next_number(connection, self._old_ids, known)
+        number = number if number is not None else _next_number(connection, old_id)
         after = Known(
             reading.kind,
             reading.name,
@@ -299,11 +301,11 @@ def _existing_revision(connection: Connection, archive_id: int, digest: str) -> 
     ).scalar()
 
 
-def _next_number(connection: Connection, ids: dict[KnownKey, int], known: Known | None) -> int:
-    if known is None or known.revision is None:
+def _next_number(connection: Connection, archive_id: int | None) -> int:
+    if archive_id is None:
         return 1
-    newest = select(func.max(tables.revisions.c.number)).filter_by(archive_id=ids[known.kind, known.name])
-    return int(connection.execute(newest).scalar_one()) + 1
+    newest = select(func.max(tables.revisions.c.number)).filter_by(archive_id=archive_id)
+    return int(connection.execute(newest).scalar_one() or 0) + 1
 
 
 def _write_quarantine(connection: Connection, entered: Iterable[DbRow], left: Iterable[int]) -> None:

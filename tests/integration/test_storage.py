@@ -85,6 +85,15 @@ def test_a_lost_revision_is_named_and_the_exit_code_says_so(ingested: Cli) -> No
     assert "nothing is lost" not in done.stdout
 
 
+def test_an_archive_whose_current_revision_is_unknown_is_read_into_the_one_it_has(ingested: Cli) -> None:
+    change(ingested.index, "UPDATE archives SET revision = NULL, signature = NULL WHERE name < 'wc-e003'")
+    (ingested.archives / "wc-e002/proof.json").write_text("{}")
+    ingested.ok("ingest")
+    with closing(sqlite3.connect(ingested.index)) as connection:
+        query = "SELECT name, revision FROM archives WHERE name IN ('wc-e001', 'wc-e002')"
+        assert dict(connection.execute(query)) == {"wc-e001": 1, "wc-e002": 2}
+
+
 def test_a_file_that_is_no_index_any_more_comes_back_from_its_backup(ingested: Cli) -> None:
     before = hashes(ingested)
     ingested.ok("db", "backup")
