@@ -37,7 +37,11 @@ class ArchiveRoot:
             self.fd = os.open(path, _OPEN_ROOT)
         except OSError as error:
             raise RootUnusable(f"{path}: the archives folder cannot be opened: {error.strerror}") from error
-        own = os.fstat(self.fd)
+        try:
+            own = os.fstat(self.fd)
+        except OSError as error:  # ESTALE: a network share that went away since
+            self.close()
+            raise RootUnusable(f"{path}: the archives folder cannot be read: {error.strerror}") from error
         self.device = own.st_dev
         self.inode = own.st_ino
 

@@ -53,6 +53,8 @@ class Reader:
             return None
         except archive.ArchiveRefused as refusal:
             as_known = known is not None and known.reason == refused_directory(refusal)
+        except OSError as error:
+            return self._short_of(name, error, mono)
         else:
             as_known = is_known(known, seen.signature)
         if as_known:
@@ -78,9 +80,8 @@ class Reader:
             return self._refused(name, refused_directory(refusal), mono)
         except MemoryError:
             raise
-        except OSError as error:  # this process's trouble: what is an archive's own comes as a refusal
-            self._telling.repeated("loop.short_of", str(error.errno), said=str(error))
-            self._intake.pending.touch(name, mono + 1.0)
+        except OSError as error:
+            self._short_of(name, error, mono)
         except Exception as error:
             return self.failed(name, error, mono)
         return None
@@ -96,6 +97,8 @@ class Reader:
             after = archive.observe(root, held.name, max_entries=self._rules.limits.entries)
         except archive.ArchiveRefused as refusal:
             return self._refused(held.name, refused_directory(refusal), mono)
+        except OSError as error:
+            return self._short_of(held.name, error, mono)
         whole = held.change.whole if isinstance(held.change, Reading) else False
         pending, verdict = after_read(held.pending, after, core_ok=whole, mono=mono, rules=self._rules.settle)
         if verdict.kind in (Kind.ACCEPT, Kind.ACCEPT_PARTIAL):
@@ -125,6 +128,11 @@ class Reader:
             return None
         change = read(root, seen, self._rules.limits, self._place.kind)
         return Held(name, pending, seen, change)
+
+    def _short_of(self, name: str, error: OSError, mono: float) -> None:
+        """This process is short of something: look again in a second. An archive's own comes as a refusal."""
+        self._telling.repeated("loop.short_of", str(error.errno), said=str(error))
+        self._intake.pending.touch(name, mono + 1.0)
 
     def _undecodable(self, name: str) -> Held | None:
         known = self._intake.known(name)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from collectord.archive import ArchiveRoot, Vanished
+from collectord.archive import ArchiveRoot, DirStat, Vanished
 from collectord.config import Settings, load
 from collectord.daemon.applying import Applier
 from collectord.daemon.intake import Intake
@@ -127,3 +130,31 @@ def test_a_change_that_the_index_cannot_hold_spoils_no_other(room: Room) -> None
     assert isinstance(results[1], Exception)
     assert room.applier.applied == 2
     assert len(room.writer.known) == 2
+
+
+@contextmanager
+def _no_descriptors() -> Iterator[None]:
+    """Nothing can be opened meanwhile; what is open stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_lack_of_descriptors_right_before_the_transaction_is_waited_out(room: Room) -> None:
+    archive = _archive(room)
+    held = room.settled(archive.name)
+    with _no_descriptors():
+        assert room.reader.frame(room.root, held, 100.1) is None
+    assert room.intake.pending.next_due() == pytest.approx(101.1)
+
+
+def test_a_lack_of_descriptors_while_known_archives_are_checked_is_waited_out(room: Room) -> None:
+    archive = _archive(room)
+    with _no_descriptors():
+        room.reader.verify(room.root, archive.name, DirStat(0, 0, 0), 100.0)
+    assert room.intake.pending.next_due() == pytest.approx(101.0)
