@@ -17,6 +17,7 @@ from collectord.environment.evaluate import evaluate, note_unreadable
 from collectord.environment.look import Look, note_look, take_look
 from collectord.environment.severity import overrides_from
 from collectord.environment.timeline import DAEMON, START
+from collectord.environment.told import Remembered
 from collectord.index.alerts import Notice
 from collectord.index.environments import known_fingerprint
 from collectord.index.seals import has_closing
@@ -52,6 +53,7 @@ class EnvironmentChore:
         self._overrides = overrides_from(section)
         self._seal_after_ms = int(section.seal_after * 1000) or None
         self._every_s = min(LOOK_EVERY_S, settings.config.watch.poll_interval, max(0.1, section.debounce / 4))
+        self._remembered: Remembered = {}
         self._reader = PolicyReader(WorkingTree(settings.repo))
         self._edit = Settling(section.debounce)
         self._publisher = Publisher(writer, jobs, telling, section.debounce)
@@ -118,6 +120,7 @@ class EnvironmentChore:
                 self._overrides,
                 now_ms=self._wall_ms(),
                 seal_after_ms=self._seal_after_ms,
+                remembered=self._remembered,
             )
             self._closing = has_closing(connection)
             self._publisher.look(connection, done.survey, mono)

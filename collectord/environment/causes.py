@@ -99,14 +99,19 @@ def _unexplained(survey: Survey) -> Iterator[Cause]:
 
 
 def _contradictions(survey: Survey) -> Iterator[Cause]:
-    """Issue keys with several labels, those with the most runs first; a few of each epoch are enough."""
+    """Issue keys with several labels, a few of each epoch, in an order that new runs do not change."""
     for epoch in survey.folded.epochs:
         environment = survey.environments.get(epoch.fingerprint)
         runs = survey.by_epoch[epoch.number]
-        found = list(contradictions(runs, environment.components if environment else {}))
-        found.sort(key=lambda c: -sum(map(len, c.by_label.values())))
+        found = sorted(contradictions(runs, environment.components if environment else {}), key=_first_seen)
         for contradiction in found[:MAX_RUNS]:
             yield _contradiction(epoch, contradiction)
+
+
+def _first_seen(found: Contradiction) -> tuple[int, str]:
+    """When the second label showed, then the issue key: a cap after it does not let alerts come and go."""
+    firsts = sorted(min(run.started_ms for run in runs) for runs in found.by_label.values())
+    return firsts[1], text_digest(situation_json(found.issue))
 
 
 def _contradiction(epoch: Epoch, found: Contradiction) -> Cause:

@@ -14,7 +14,7 @@ from collectord.environment.causes import LASTING, causes
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey, survey
-from collectord.environment.told import is_cutting, telling_of
+from collectord.environment.told import Remembered, is_cutting, telling_of
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
 from collectord.index.seals import Seal, drop_seals, keep_seal, seals
@@ -42,10 +42,14 @@ def evaluate(
     *,
     now_ms: int,
     seal_after_ms: int | None = None,
+    remembered: Remembered | None = None,
 ) -> Evaluation:
-    """Bring alerts and seals to what is so now. `seal_after_ms` None: as the epoch's toolchains need."""
+    """Bring alerts and seals to what is so now. `seal_after_ms` None: as the epoch's toolchains need.
+
+    `remembered` holds what was told of changes before, under the same overrides.
+    """
     found = survey(connection, is_cutting(overrides))
-    told = telling_of(found.environments, overrides)
+    told = telling_of(found.environments, overrides, remembered)
     notices = note_standing(connection, LASTING, causes(found, told), now_ms)
     for epoch in found.folded.epochs:
         opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _told_of(epoch))

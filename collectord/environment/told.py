@@ -14,6 +14,8 @@ from collectord.environment.severity import SEVERITIES, Overrides
 from collectord.model import Environment, EnvironmentChange
 
 MAX_CHANGES = 50
+# To play an environment against another costs a tenth of a second, and a pair of them never changes.
+Remembered = dict[EnvironmentChange, dict[str, Any]]
 
 
 def surface_of(environment: Environment) -> Surface:
@@ -40,11 +42,17 @@ def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment, int]
 
 
 def telling_of(
-    environments: Mapping[str, Environment], overrides: Overrides
+    environments: Mapping[str, Environment], overrides: Overrides, remembered: Remembered | None = None
 ) -> Callable[[EnvironmentChange], dict[str, Any]]:
-    """Gives the fields of an alert for a change on the timeline."""
+    """Gives the fields of an alert for a change on the timeline; `remembered` are those given before."""
+    known = {} if remembered is None else remembered
 
     def told(change: EnvironmentChange) -> dict[str, Any]:
+        if change not in known:
+            known[change] = derived(change)
+        return known[change]
+
+    def derived(change: EnvironmentChange) -> dict[str, Any]:
         before, after = environments[change.before], environments[change.after]
         found = changes_between(before, after, overrides, change.at_ms)
         return {
