@@ -98,7 +98,8 @@ class Reader:
         except archive.ArchiveRefused as refusal:
             return self._refused(held.name, refused_directory(refusal), mono)
         except OSError as error:
-            return self._short_of(held.name, error, mono)
+            self._short_of(held.name, error, mono)
+            return None
         whole = held.change.whole if isinstance(held.change, Reading) else False
         pending, verdict = after_read(held.pending, after, core_ok=whole, mono=mono, rules=self._rules.settle)
         if verdict.kind in (Kind.ACCEPT, Kind.ACCEPT_PARTIAL):
