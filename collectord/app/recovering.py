@@ -131,14 +131,18 @@ def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tupl
     from collectord.index.check import check_index
     from collectord.index.reader import IndexReader
     from collectord.index.stored import revision_keys
+    from collectord.index.transplant import UNREADABLE
 
     with IndexReader(target) as reader:
         there = revision_keys(reader.connection)
-        known = {(found.kind, found.name) for found in reader.known()}
+        listed = list(reader.known())
         findings, _ = check_index(reader)
+    known = {(found.kind, found.name) for found in listed}
+    # The transplant takes the signature from what it lost, and only a reading of today gives one again.
+    there |= {(found.kind, found.name, UNREADABLE) for found in listed if found.signature and found.digest}
     done.read_again = sorted(name for kind, name, digest in taken.lost if (kind, name, digest) in there)
-    lost = [key for key in taken.lost if key not in there]
-    done.lost = sorted(f"{name}: a revision of it ({digest[:12]})" for _, name, digest in lost)
+    lost = [(name, digest[:12] or "unreadable") for kind, name, digest in {*taken.lost} - there]
+    done.lost = sorted(f"{name}: a revision of it ({digest})" for name, digest in lost)
     done.lost += sorted(f"{name}: everything but its name" for kind, name in names - known)
     done.lost += [f"issue {issue}: one of its earlier states" for issue in taken.lost_issues]
     done.doubtful = sorted({*taken.doubtful, *findings})

@@ -19,6 +19,7 @@ from collectord.model import ARCHIVE, WORLD, FileRecord, Reading
 
 DbRow = dict[str, Any]
 Key = tuple[str, str]
+UNREADABLE = ""  # in place of the digest of a revision whose row cannot be read
 # (kind, name, dir_mtime_ns, files, bytes of an artifact) → the reading they gave
 Derive = Callable[[str, str, int, Sequence[FileRecord], Callable[[str], bytes]], Reading]
 # Bytes of an artifact that an archive on disk still has: (kind, name, sha256) → bytes or None
@@ -131,7 +132,16 @@ class _Work:
         for revision in sorted(revisions, key=lambda found: found["number"]):
             number = self._revision(key, archive_id, revision, files.get(revision["id"], []))
             current = number if revision["number"] == row["revision"] else current
+        if row["revision"] not in (None, *(found["number"] for found in revisions)):
+            current = self._unreadable(key, archive_id, row["revision"])
         self._finish(key, archive_id, row, current, known is not None)
+
+    def _unreadable(self, key: Key, archive_id: int, number: int) -> int | None:
+        """The current revision, of which no row can be read: the backup's of that number, else it is lost."""
+        if number in self._numbers.get(archive_id, {}).values():
+            return number
+        self.done.lost.append((*key, UNREADABLE))
+        return None
 
     def _finish(self, key: Key, archive_id: int, row: DbRow, current: int | None, was_known: bool) -> None:
         """Point the archive to its current revision; without it, have it read again from disk."""

@@ -74,6 +74,25 @@ def test_recovery_undoes_what_check_noticed_and_keeps_the_damaged_file(ingested:
         assert hashes(ingested) == before
 
 
+def test_a_revision_whose_row_is_unreadable_is_lost_and_said_to_be(ingested: Cli) -> None:
+    on_disk, pruned = sorted(path.name for path in ingested.archives.iterdir() if path.is_dir())[:2]
+    shutil.rmtree(ingested.archives / pruned)
+    with closing(sqlite3.connect(ingested.index)) as connection, connection:
+        for name in (on_disk, pruned):
+            of_it = (
+                "IN (SELECT id FROM revisions WHERE archive_id = (SELECT id FROM archives WHERE name = ?))"
+            )
+            connection.execute(f"DELETE FROM labels WHERE revision_id {of_it}", (name,))
+            connection.execute(f"DELETE FROM runs WHERE revision_id {of_it}", (name,))
+            connection.execute(f"DELETE FROM revision_files WHERE revision_id {of_it}", (name,))
+            connection.execute(f"DELETE FROM revisions WHERE id {of_it}", (name,))
+    done = ingested("db", "recover", "--force", "--json")
+    document = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert document["lost"] == [f"{pruned}: a revision of it (unreadable)"]
+    assert document["read_again"] == [on_disk]
+
+
 def test_a_lost_revision_is_named_and_the_exit_code_says_so(ingested: Cli) -> None:
     change(ingested.index, "DELETE FROM artifacts WHERE rowid <= 12")
     for archive in ingested.archives.glob("wc-*"):
