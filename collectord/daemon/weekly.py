@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,23 +56,28 @@ class WeeklyAudit:
     name: str = "audit"
     _asked: str | None = None
     _began: int | None = None
-    _look_again: float = -math.inf
+    _look_again: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._look_again = self.clocks.mono()
 
     def due_at(self) -> float:
-        """Now where a report is missing, else when the next one is due."""
+        """In the past where a report is missing, else when the next one is due."""
         if self.weekday == "off":
             return math.inf
-        now_ms, mono = self.clocks.wall_ms(), self.clocks.mono()
+        now_ms = self.clocks.wall_ms()
         due = last_due(now_ms, self.weekday, self.hour)
         if self._may_be_missing(due):
-            return max(mono, self._look_again)
+            # Never "now": the loop took its time before it asks, and would find it late and never run it.
+            return self._look_again
         later = (due + timedelta(days=7)).timestamp() - now_ms / 1000
-        return mono + min(max(later, 1.0), _LONGEST_S)
+        return self.clocks.mono() + min(max(later, 1.0), _LONGEST_S)
 
     def run(self, mono: float) -> None:
         """Asks for the report of the week, once in the life of this chore."""
         due = last_due(self.clocks.wall_ms(), self.weekday, self.hour)
-        self._look_again = mono + _LOOK_S  # also where the queue refuses: one of before a reload may run
+        # Also where the queue refuses: one of before a reload may run.
+        self._look_again = self.clocks.mono() + _LOOK_S
         if self._began is None:
             self._began = self.began_ms()
         if self._began is None or not self._may_be_missing(due):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -15,10 +16,13 @@ from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.index_state import differences, reading, states, troubles
 from tests.support.running import Running
-from tests.support.storm import configure, kernel
+from tests.support.storm import CONFIG, configure, kernel
 from tests.support.warm import Nursery
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+
+# Rescans and heartbeats as often as by default: the quick ones cost as much as the work here.
+AS_USUAL = CONFIG.replace("250ms", "30s").replace("100ms", "10s")
 
 
 @pytest.fixture
@@ -36,6 +40,12 @@ def same(cli: Cli) -> bool:
 def count(cli: Cli) -> int:
     with reading(cli.index) as connection:
         return int(connection.execute("SELECT count(*) FROM archives").fetchone()[0])
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def five_thousand(folder: Path) -> Path:
@@ -122,6 +132,22 @@ def test_five_thousand_archives_and_a_full_event_queue_while_it_stood_still_are_
     assert differences(cli.index, cli.archives) == []
     assert troubles(cli.index) == []
     assert set(states(cli.index).values()) == {"indexed"}
+
+
+def test_a_daemon_without_anything_to_do_does_next_to_nothing(
+    cli: Cli, nursery: Nursery, tmp_path: Path
+) -> None:
+    """Counted in processor time: a loop that finds something due that it then does not do shows at once."""
+    configure(cli.repo, AS_USUAL)
+    Maker(cli.repo).add(20)
+    with Running(cli.repo, nursery, tmp_path / "log") as daemon:
+        daemon.wait_for("archive.indexed", 20)
+        time.sleep(2)  # what follows an ingest is over
+        before = cpu_s(daemon.process.pid)
+        time.sleep(5)
+        worked = cpu_s(daemon.process.pid) - before
+    print(f"{worked:.2f} s of processor time in 5 s")
+    assert worked < 1.0
 
 
 LIMIT = 'echo {} > /proc/sys/user/max_inotify_watches || exit 97; exec "$@"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from datetime import UTC, datetime
@@ -128,3 +129,11 @@ def test_a_report_that_the_queue_refuses_is_asked_for_again_in_a_minute(tmp_path
     queue.full = False
     made.run(1060.0)
     assert len(queue.jobs) == 1
+
+
+def test_a_missing_report_is_due_at_a_time_that_the_loop_took_before_it_asked(tmp_path: Path) -> None:
+    made, _, _ = chore(tmp_path, "2026-11-25 10:00")
+    ticking = itertools.count(1000)
+    made.clocks = Clocks(mono=lambda: float(next(ticking)), wall_ms=made.clocks.wall_ms)
+    mono = made.clocks.mono()
+    assert made.due_at() <= mono
