@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from collectord.errors import CollectordError
@@ -30,6 +32,12 @@ class Backup:
 def backup_name(now_ms: int) -> str:
     """The file name of a backup made at that time."""
     return f"index-{stamp_of_ms(now_ms)}.sqlite3"
+
+
+def free_place(folder: Path, now_ms: int) -> Path:
+    """Where a backup of that time goes; two made in one second get the names of two seconds."""
+    places = (folder / backup_name(at_ms) for at_ms in count(now_ms, 1000))
+    return next(place for place in places if not os.path.lexists(place))
 
 
 def backups_in(folder: Path) -> list[Path]:

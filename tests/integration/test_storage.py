@@ -16,7 +16,7 @@ from collectord import app
 from collectord.app.storage import backup
 from collectord.fs import StateLock
 from collectord.index.aside import finish_exchange, ready_path
-from collectord.index.backups import backup_name, backups_in, expired
+from collectord.index.backups import backup_name, backups_in, expired, free_place
 from tests.conftest import unpack
 from tests.support.cli import Cli
 
@@ -190,6 +190,15 @@ def test_the_newest_backup_is_never_removed() -> None:
     paths = [Path(name) for name in "dcba"]
     assert expired(paths, 0) == expired(paths, 1) == paths[1:]
     assert expired(paths, 9) == []
+
+
+def test_two_backups_of_one_second_are_two_files(tmp_path: Path) -> None:
+    first = free_place(tmp_path, 1_700_000_000_000)
+    first.touch()
+    second = free_place(tmp_path, 1_700_000_000_400)
+    assert first != second
+    second.touch()
+    assert backups_in(tmp_path) == [second, first]
 
 
 def test_a_damaged_index_gives_no_backup_and_costs_no_older_one(ingested: Cli) -> None:
