@@ -176,7 +176,8 @@ class Folder:
         waiting = dict(enumerate(held))
         try:
             for position, result in self._applier.apply([one.change for one in held]):
-                self._close(waiting.pop(position), result)
+                self._close(waiting[position], result)
+                del waiting[position]  # only now: closing may write as well, and find the index full
         except NOT_THE_CHANGE:
             for one in waiting.values():
                 self.intake.pending.touch(one.name, self._mono())

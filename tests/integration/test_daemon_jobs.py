@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,11 @@ def said() -> io.StringIO:
 
 
 @pytest.fixture
-def jobs(ingested: Cli, said: io.StringIO) -> Jobs:
+def jobs(ingested: Cli, said: io.StringIO) -> Iterator[Jobs]:
     log = configure(level="info", form="json", stream=said, environ={})
-    return Jobs(["--repo", str(ingested.repo)], Telling(log, time.monotonic))
+    made = Jobs(["--repo", str(ingested.repo)], Telling(log, time.monotonic))
+    yield made
+    made.stop()
 
 
 def _run(jobs: Jobs, results: list[JobResult], mono: float = 0.0) -> JobResult:

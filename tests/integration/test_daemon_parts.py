@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,13 @@ import pytest
 from collectord.archive import ArchiveRoot, DirStat, Vanished
 from collectord.config import Settings, load
 from collectord.daemon.applying import Applier
+from collectord.daemon.folder import Folder
 from collectord.daemon.intake import Intake
 from collectord.daemon.places import NoEvents, Place, rules_of
 from collectord.daemon.reading import Held, Reader
 from collectord.daemon.telling import Telling
-from collectord.index.writer import IndexWriter
+from collectord.errors import IndexFull
+from collectord.index.writer import Change, IndexWriter
 from collectord.log import configure
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
 from collectord.settle import PendingSet
@@ -158,3 +160,31 @@ def test_a_lack_of_descriptors_while_known_archives_are_checked_is_waited_out(ro
     with _no_descriptors():
         room.reader.verify(room.root, archive.name, DirStat(0, 0, 0), 100.0)
     assert room.intake.pending.next_due() == pytest.approx(101.0)
+
+
+class FullAfterASpoiledChange(Applier):
+    """A change cannot go in, and by the time that its quarantine is written the disk is full."""
+
+    spoiled = False
+
+    def apply(self, changes: Sequence[Change]) -> Iterator[tuple[int, Outcome | Exception]]:
+        if self.spoiled:
+            raise IndexFull("no room")
+        for position in range(len(changes)):
+            self.spoiled = True
+            yield position, RuntimeError("x")
+
+
+def test_what_cannot_be_put_into_quarantine_for_lack_of_room_is_looked_at_again(room: Room) -> None:
+    _archive(room)
+    place = Place(ARCHIVE, room.settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
+    plain = rules_of(room.settings)
+    rules = replace(plain, limits=replace(plain.limits, entries=1), quarantine_after=1)
+    log = configure(level="error", form="json", stream=io.StringIO(), environ={})
+    applier = FullAfterASpoiledChange(room.writer, lambda: 1_000)
+    telling = Telling(log, lambda: 0.0)
+    folder = Folder(place, rules, room.writer, applier, telling, lambda _: None, lambda: 0.0)
+    folder.rescan(0.0, may_write=True)
+    with pytest.raises(IndexFull):
+        folder.work(0.0, lambda: False)
+    assert folder.next_due() is not None
