@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from collectord.cyntra.values import as_object
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.daemon.settled import Settling
 from collectord.daemon.telling import Telling
@@ -12,8 +15,9 @@ from collectord.environment.survey import Survey
 from collectord.export.publish import read_snapshot
 from collectord.index.engine import IndexConnection
 from collectord.index.seals import EpochSnapshot, epoch_snapshots, keep_epoch_snapshot, seals
-from collectord.index.snapshots import keep_snapshot, record_of
+from collectord.index.snapshots import SnapshotRecord, keep_snapshot, record_of
 from collectord.index.writer import IndexWriter
+from collectord.model import Epoch
 
 
 class Publisher:
@@ -23,6 +27,7 @@ class Publisher:
         self._writer, self._jobs, self._telling, self._quiet_s = writer, jobs, telling, quiet_s
         self._settling: dict[str, Settling] = {}
         self._given_up: set[tuple[str, str]] = set()
+        self._renumbered: set[tuple[str, str]] = set()
 
     @property
     def waits(self) -> bool:
@@ -38,29 +43,48 @@ class Publisher:
             if epoch.key in sealed:
                 content = found.content_of(epoch.number)
                 if published.get(epoch.key) != content and (epoch.key, content) not in self._given_up:
-                    wanted[epoch.key] = (epoch.number, content)
+                    wanted[epoch.key] = (epoch, content)
         self._settling = {key: self._settling.get(key, Settling(self._quiet_s)) for key in wanted}
-        for key, (number, content) in wanted.items():
-            if self._settling[key].is_settled(content, mono):
-                self._submit(key, number, content, mono)
+        for epoch, content in wanted.values():
+            if self._settling[epoch.key].is_settled(content, mono):
+                self._submit(epoch, content, mono)
 
-    def _submit(self, key: str, number: int, content: str, mono: float) -> None:
-        done = partial(self._done, key, content)
-        arguments = ("export", "--epoch", str(number), "--json")
-        self._jobs.submit(Job(f"export of epoch {number}", arguments, done), mono)
+    def _submit(self, epoch: Epoch, content: str, mono: float) -> None:
+        done = partial(self._done, epoch, content)
+        arguments = ("export", "--epoch", str(epoch.number), "--json")
+        self._jobs.submit(Job(f"export of epoch {epoch.number}", arguments, done), mono)
 
-    def _done(self, key: str, content: str, result: JobResult) -> None:
+    def _done(self, epoch: Epoch, content: str, result: JobResult) -> None:
         """Note the snapshot that a job published; the one before it is superseded."""
         path = Path(str((result.document or {}).get("path") or ""))
         document = read_snapshot(path)
         if result.exit_code != 0 or document is None:
             # The job was tried several times; a run that arrives, or a restart, tries again.
-            self._given_up.add((key, content))
-            self._telling.log.error("epoch.not_published", job=result.name, said=result.said)
-            return
-        record = record_of(path, document)
+            self._give_up(epoch, content, result.name, result.said)
+        elif not _is_of(document, epoch):
+            self._renumbered_meanwhile(epoch, content, result.name)
+        else:
+            self._keep(epoch.key, content, record_of(path, document))
+
+    def _renumbered_meanwhile(self, epoch: Epoch, content: str, job: str) -> None:
+        """An epoch found before this one gave its number to another: the next look asks by the new number."""
+        if (epoch.key, content) in self._renumbered:
+            said = "it exported another epoch twice; was the configuration changed without a reload?"
+            self._give_up(epoch, content, job, said)
+        self._renumbered.add((epoch.key, content))
+
+    def _give_up(self, epoch: Epoch, content: str, job: str, said: str) -> None:
+        self._given_up.add((epoch.key, content))
+        self._telling.log.error("epoch.not_published", job=job, said=said)
+
+    def _keep(self, key: str, content: str, record: SnapshotRecord) -> None:
         snapshot = EpochSnapshot(key, record.path, record.dataset_hash, content, record.published_ms, None)
         with self._writer.transaction() as connection:
             keep_snapshot(connection, record)
             keep_epoch_snapshot(connection, snapshot)
         self._telling.log.info("epoch.published", path=record.path, rows=record.example_count)
+
+
+def _is_of(document: Mapping[str, Any], epoch: Epoch) -> bool:
+    told = as_object(document.get("epoch"))
+    return all(told.get(name) == getattr(epoch, name) for name in ("fingerprint", "since_ms", "ended_ms"))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collectord.environment.epochs import POLICY
+from collectord.environment.epochs import POLICY, former_keys
 from collectord.environment.selection import known_environment
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
@@ -81,10 +81,11 @@ def epoch_documents(
     found: Survey, seals: Mapping[str, Seal], snapshots: Mapping[str, Sequence[EpochSnapshot]]
 ) -> list[dict[str, Any]]:
     """Every epoch: `state` is open, ended (before anybody looked), closing or sealed."""
-    current = found.folded.current
+    current, former = found.folded.current, former_keys(found.folded, seals)
     documents = []
     for epoch in found.folded.epochs:
         seal = seals.get(epoch.key)
+        keys = (*former.get(epoch.key, ()), epoch.key)
         state = "open" if epoch.ended_ms is None else "ended"
         if seal is not None:
             state = "closing" if seal.sealed_ms is None else "sealed"
@@ -96,7 +97,7 @@ def epoch_documents(
                 "closing_ms": seal.closing_ms if seal else None,
                 "sealed_ms": seal.sealed_ms if seal else None,
                 "sealed_because": seal.why_sealed if seal else None,
-                "snapshots": [_snapshot(snapshot) for snapshot in snapshots.get(epoch.key, ())],
+                "snapshots": [_snapshot(one) for key in keys for one in snapshots.get(key, ())],
                 "digests": known_environment(found, epoch.fingerprint).digests if epoch.fingerprint else {},
             }
         )

@@ -9,7 +9,7 @@ whom. Epochs are numbered by the dispatch of their first run, so their times can
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -66,6 +66,35 @@ def fold(
     return Folded(epochs, number_of)
 
 
+def key_of(fingerprint: str, ended_ms: int | None, cuts: int) -> str:
+    """What an epoch of the timeline is known by: runs that arrive late move its number, and not its end."""
+    return f"{fingerprint}@{ended_ms}#{cuts}"
+
+
+def former_keys(folded: Folded, keys: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """By an epoch's key, which of `keys` were its own before its end moved: an edit undone, say."""
+    alive = {epoch.key for epoch in folded.epochs}
+    found: dict[str, tuple[str, ...]] = {}
+    for key in sorted(set(keys) - alive):
+        for epoch in _that_had(folded, key):
+            found[epoch.key] = (*found.get(epoch.key, ()), key)
+    return found
+
+
+def _that_had(folded: Folded, key: str) -> Sequence[Epoch]:
+    """The one epoch, or none: the last of that environment and those cuts to begin before the end."""
+    fingerprint, _, rest = key.rpartition("@")
+    ended, _, cuts = rest.partition("#")
+    if not ended.isdigit():
+        return ()
+    began = [
+        e
+        for e in folded.epochs
+        if e.since_ms < int(ended) and e.key == key_of(fingerprint, e.ended_ms, int(cuts))
+    ]
+    return sorted(began, key=lambda e: e.since_ms)[-1:]
+
+
 def _place(assignment: Assignment, marks: Sequence[Cut]) -> _Place:
     """(stretch, fingerprint, cuts before it): runs of one place are of one epoch."""
     before = bisect_right(marks, assignment.run.started_ms, key=lambda cut: cut.at_ms)
@@ -109,7 +138,7 @@ def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) 
     known_by = EVIDENCE if unexplained else POLICY
     return Epoch(
         number=number,
-        key=f"{fingerprint}{'' if unexplained else f'@{ended_ms}'}#{cuts}",
+        key=f"{fingerprint}#{cuts}" if unexplained else key_of(fingerprint, ended_ms, cuts),
         fingerprint=fingerprint,
         origin=known_by if fingerprint else NONE,
         first_ms=runs[0].run.started_ms,

@@ -17,7 +17,7 @@ from collectord.environment.survey import Survey, survey
 from collectord.environment.told import Remembered, is_cutting, telling_of
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
-from collectord.index.seals import Seal, drop_seals, keep_seal, seals
+from collectord.index.seals import Seal, drop_seals, keep_seal, seals, take_over
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight, in_flight
 
@@ -75,6 +75,7 @@ def _close_and_seal(
         notices += note_moment(connection, Cause(CLOSING, epoch.key, _told_of(epoch)), now_ms)
     for epoch, why in steps.seal:
         keep_seal(connection, Seal(epoch.key, epoch.number, known[epoch.key].closing_ms, now_ms, why))
+        take_over(connection, epoch.key, steps.former.get(epoch.key, ()))
         fields = {**_told_of(epoch), "sealed_because": why}
         notices += note_moment(connection, Cause(SEALED, epoch.key, fields), now_ms)
     return notices

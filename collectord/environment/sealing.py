@@ -9,9 +9,9 @@ was. While it goes on, the limit counts from the last run that it dispatched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from collectord.environment.epochs import CHANGED, ENOUGH_RUNS, EVIDENCE, Folded
+from collectord.environment.epochs import CHANGED, ENOUGH_RUNS, EVIDENCE, Folded, former_keys
 from collectord.index.seals import Seal
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight
@@ -21,11 +21,15 @@ NOTHING_IN_FLIGHT, LIMIT = "nothing of it is in flight", "the limit has passed"
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Epochs that begin to close, keys of those whose end was undone, and (epoch, why) of those to seal."""
+    """Epochs that begin to close, keys of those whose end was undone, and (epoch, why) of those to seal.
+
+    `former` has, by an epoch's key, the keys under which it was sealed before its end moved.
+    """
 
     close: tuple[Epoch, ...] = ()
     reopen: tuple[str, ...] = ()
     seal: tuple[tuple[Epoch, str], ...] = ()
+    former: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def next_steps(
@@ -50,6 +54,7 @@ def next_steps(
             if seal.sealed_ms is None
             and (why := _final(epoch, seal, folded, in_flight, now_ms, limit_ms(epoch))) is not None
         ),
+        former=former_keys(folded, (s.key for s in seals.values() if s.sealed_ms is not None)),
     )
 
 

@@ -53,6 +53,14 @@ def drop_seals(connection: Connection, keys: Iterable[str]) -> None:
         connection.execute(tables.sealed_epochs.delete().where(tables.sealed_epochs.c.key == key))
 
 
+def take_over(connection: Connection, key: str, former: Iterable[str]) -> None:
+    """The snapshots of seals that an epoch had under other keys are its own from now on."""
+    table = tables.epoch_snapshots
+    for other in former:
+        connection.execute(update(table).where(table.c.key == other).values(key=key))
+        connection.execute(tables.sealed_epochs.delete().where(tables.sealed_epochs.c.key == other))
+
+
 def seals(connection: Connection) -> dict[str, Seal]:
     """Key → every seal."""
     return {row.key: Seal(**row._mapping) for row in connection.execute(select(tables.sealed_epochs))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectord.environment.epochs import Cut
+from collectord.environment.epochs import Cut, former_keys
 from collectord.environment.sealing import LIMIT, NOTHING_IN_FLIGHT, Steps, next_steps
 from collectord.index.seals import Seal
 from collectord.sources.in_flight import InFlight
@@ -105,3 +105,23 @@ def test_an_epoch_that_ended_before_anybody_looked_was_never_open() -> None:
 def test_a_few_odd_runs_are_not_published() -> None:
     runs = [run(100, OLD), run(110, shows(model="m9")), run(120, OLD)]
     assert _steps(runs, looks=[seen("A", 10)], closing=None) == Steps()
+
+
+def test_what_was_sealed_before_its_end_moved_is_still_the_same_epoch() -> None:
+    before = folded([run(100, OLD)], LOOKS, AB).epochs[0]
+    sealed = {before.key: Seal(before.key, 1, 250, 300, LIMIT)}
+    runs = [run(100, OLD), run(310, OLD), run(500, NEW)]
+    found = folded(runs, [*LOOKS, seen("A", 300), seen("B", 400)], AB)
+    steps = next_steps(found, sealed, [], first_look_ms=10, now_ms=600, limit_ms=lambda _epoch: 500)
+    assert ([e.number for e in steps.close], steps.reopen) == ([1], ())
+    assert steps.former == {found.epochs[0].key: (before.key,)}
+
+
+def test_an_epoch_of_an_environment_that_came_back_is_not_the_one_that_was_sealed() -> None:
+    looks = [*LOOKS, seen("A", 300)]
+    runs = [run(100, OLD), run(210, NEW), run(310, OLD)]
+    first = folded(runs, LOOKS, AB).epochs[0]
+    found = folded(runs, looks, AB)
+    assert [e.key for e in found.epochs].index(first.key) == 0
+    assert former_keys(found, [first.key]) == {}
+    assert former_keys(found, ["unexplained#0", f"{first.fingerprint}@None#0"]) == {}

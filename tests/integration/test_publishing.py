@@ -1,0 +1,141 @@
+"""Snapshots of sealed epochs whose end or number moves: each is filed under the epoch that it is of."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.publishing import Publisher
+from collectord.daemon.telling import Telling
+from collectord.environment.evaluate import Evaluation, evaluate
+from collectord.environment.severity import Overrides
+from collectord.environment.survey import survey
+from collectord.index.seals import epoch_snapshots, seals
+from collectord.index.writer import IndexWriter
+from collectord.log import configure as configure_log
+from tests.support.cli import Cli
+from tests.support.daemon import wait_until
+from tests.support.small_kernel import SmallKernel
+
+LIMIT_MS = 60_000
+
+
+class Room:
+    """The index of a repo whose configuration is edited, and what publishes its epochs."""
+
+    def __init__(self, cli: Cli) -> None:
+        self.cli, self.said = cli, io.StringIO()
+        self.edit(60)
+        self.cli.ok("ingest")
+        self.writer = IndexWriter(cli.index)
+        log = configure_log(level="info", form="json", stream=self.said, environ={})
+        telling = Telling(log, time.monotonic)
+        self.jobs = Jobs(["--repo", str(cli.repo)], telling)
+        self.publisher = Publisher(self.writer, self.jobs, telling, 0.0)
+
+    def edit(self, minutes: int) -> None:
+        config = f"toolchains: {{codex: {{model: m1, timeout_minutes: {minutes}}}}}\n"
+        (self.cli.repo / ".cyntra").mkdir(exist_ok=True)
+        (self.cli.repo / ".cyntra/config.yaml").write_text(config)
+
+    def run(self, at: datetime | None = None) -> None:
+        SmallKernel(self.cli.repo).run(at)
+        self.cli.ok("ingest")
+
+    def follow_up(self, later_ms: int = 0) -> Evaluation:
+        with self.writer.transaction() as connection:
+            now_ms = time.time_ns() // 1_000_000 + later_ms
+            return evaluate(connection, self.cli.repo, Overrides(), now_ms=now_ms, seal_after_ms=LIMIT_MS)
+
+    def submit(self) -> None:
+        with self.writer.transaction() as connection:
+            self.publisher.look(connection, survey(connection), 0.0)
+
+    def publish(self) -> None:
+        self.submit()
+        self.wait()
+
+    def wait(self) -> None:
+        wait_until(self._no_job, "the end of the exports")
+
+    def _no_job(self) -> bool:
+        self.jobs.poll(0.0)
+        return not self.publishing()
+
+    def publishing(self) -> bool:
+        return self.jobs.running is not None or any(self.jobs.has(f"export of epoch {n}") for n in range(9))
+
+    def epochs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.cli.ok("epoch", "list", "--json"))["epochs"]
+        return found
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    (tmp_path / "repo/.cyntra/archives").mkdir(parents=True)
+    found = Room(Cli(tmp_path / "repo", tmp_path))
+    yield found
+    found.jobs.stop()
+    found.writer.close()
+
+
+def _rows(snapshot: dict[str, Any]) -> int:
+    return int(json.loads((Path(snapshot["path"]) / "meta.json").read_text())["example_count"])
+
+
+def test_an_epoch_sealed_by_the_limit_that_goes_on_after_an_undo_is_one_epoch_with_two_snapshots(
+    room: Room,
+) -> None:
+    room.run()
+    room.edit(45)
+    room.cli.ok("ingest")
+    room.follow_up()
+    room.follow_up(2 * LIMIT_MS)
+    room.publish()
+    [epoch] = room.epochs()
+    assert (epoch["state"], [_rows(s) for s in epoch["snapshots"]]) == ("sealed", [1])
+
+    room.edit(60)
+    room.run()
+    room.follow_up()
+    [epoch] = room.epochs()
+    assert (epoch["state"], epoch["runs"], len(epoch["snapshots"])) == ("open", 2, 1)
+
+    room.edit(45)
+    room.run()
+    room.follow_up()
+    room.follow_up()
+    room.publish()
+    first, second = room.epochs()
+    assert [(_rows(s), s["superseded"]) for s in first["snapshots"]] == [(1, True), (2, False)]
+    assert (first["state"], second["snapshots"]) == ("sealed", [])
+    with room.writer.transaction() as connection:
+        assert set(seals(connection)) == set(epoch_snapshots(connection))
+
+
+def test_an_export_that_took_another_epoch_for_its_number_is_not_filed_and_done_again(room: Room) -> None:
+    room.run()
+    room.edit(45)
+    room.run()
+    room.follow_up()
+    room.follow_up()
+    room.submit()
+    kernel = SmallKernel(room.cli.repo)
+    kernel.model = "m9"
+    for day in (1, 2, 3):  # of another model, from before anything is known: an epoch before the others
+        kernel.run(datetime(2025, 3, day, tzinfo=UTC))
+    room.cli.ok("ingest")
+    assert [e["number"] for e in room.epochs() if e["state"] == "sealed"] == [2]
+    room.wait()
+    assert [e["snapshots"] for e in room.epochs()] == [[], [], []]
+    room.publish()
+    before, sealed, last = room.epochs()
+    assert (before["snapshots"], [_rows(s) for s in sealed["snapshots"]], last["snapshots"]) == ([], [1], [])
