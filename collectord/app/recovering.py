@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,9 @@ from collectord.model import ARCHIVE, WORLD
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.index.transplant import Transplanted
+    from collectord.index.transplanted import Transplanted
     from collectord.ingest.bulk import IngestResult
+    from collectord.recovery.disk import ArchivesOnDisk
 
 
 @dataclass
@@ -69,35 +69,39 @@ def _damage(settings: Settings, force: bool) -> list[str]:
 
 
 def _build(settings: Settings, done: Recovered) -> Recovered:
-    from collectord.index.aside import ready_path, stamp_of_ms
+    from collectord.index.aside import RECOVERED, put_ready, stamp_of_ms
     from collectord.index.backups import FOLDER, backups_in
     from collectord.index.salvage import Salvage
     from collectord.index.wal import examine_log, log_path
-    from collectord.recovery.disk import ArchivesOnDisk
     from collectord.recovery.recover import fill_from, scratch_folder, start_from_backup, what_is_unknown
 
     log = examine_log(log_path(settings.index_path))
-    folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
     with scratch_folder(settings.state_dir) as scratch:
         target = scratch / "new.sqlite3"
         base = start_from_backup(target, backups_in(settings.state_dir / FOLDER))
         done.backup, done.rejected = base.backup, base.rejected
         with (
             Salvage(settings.index_path, _made(scratch / "old")) as source,
-            ArchivesOnDisk(folders, ingest_options(settings).limits) as disk,
+            archives_on_disk(settings) as disk,
         ):
             taken = fill_from(source, target, disk)
             names = source.names()
             done.unknown = what_is_unknown(source, taken, log)
             done.unreadable = dict(source.unreadable)
-        result = _ingest_into(settings, target, taken)
+        result = ingest_into(settings, target, taken)
         done.taken, done.refused, done.from_disk = taken.taken, taken.refused, taken.from_disk
         done.ingested = dict(result.outcomes)
         _account(done, target, taken, names)
-        target.chmod(0o600)
-        _sync(target)
-        target.rename(ready_path(settings.index_path, stamp_of_ms(now_ms())))
+        put_ready(target, settings.index_path, stamp_of_ms(now_ms()), RECOVERED)
     return done
+
+
+def archives_on_disk(settings: Settings) -> ArchivesOnDisk:
+    """The folders in which bytes that an index lacks may still stand."""
+    from collectord.recovery.disk import ArchivesOnDisk
+
+    folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
+    return ArchivesOnDisk(folders, ingest_options(settings).limits)
 
 
 def _made(folder: Path) -> Path:
@@ -105,12 +109,7 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _ingest_into(settings: Settings, target: Path, taken: Transplanted) -> IngestResult:
+def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> IngestResult:
     """Read the archives into a new index; those whose revision was lost keep their times of arrival."""
     from collectord.index.arrivals import set_arrivals
     from collectord.index.writer import IndexWriter
@@ -131,7 +130,7 @@ def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tupl
     from collectord.index.check import check_index
     from collectord.index.reader import IndexReader
     from collectord.index.stored import revision_keys
-    from collectord.index.transplant import UNREADABLE
+    from collectord.index.transplanted import UNREADABLE
 
     with IndexReader(target) as reader:
         there = revision_keys(reader.connection)

@@ -44,6 +44,11 @@ COMMANDS = {
     "quarantine": ("collectord.cli.quarantining", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.admin", "config", "Show or check the configuration."),
     "db": ("collectord.cli.database", "db", "Upgrade, check, back up or recover the index."),
+    "rebuild": (
+        "collectord.cli.rebuilding",
+        "rebuild",
+        "Make the index again and compare it with the one that is there.",
+    ),
     "doctor": (
         "collectord.cli.doctoring",
         "doctor",

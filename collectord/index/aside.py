@@ -11,8 +11,9 @@ from pathlib import Path
 from collectord.fs import fsync_dir
 from collectord.index.wal import log_path
 
-_READY = ".recovered-"
-_ASIDE = ".damaged-"
+RECOVERED, REBUILT = "recovered", "rebuilt"
+# How an index that was replaced is called, by what replaced it.
+_ASIDE = {RECOVERED: "damaged", REBUILT: "replaced"}
 
 
 def stamp_of_ms(now_ms: int) -> str:
@@ -20,9 +21,18 @@ def stamp_of_ms(now_ms: int) -> str:
     return datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def ready_path(index: Path, stamp: str) -> Path:
+def ready_path(index: Path, stamp: str, how: str = RECOVERED) -> Path:
     """Where a finished index waits to be put in place; being there means that it is whole."""
-    return index.with_name(f"{index.name}{_READY}{stamp}")
+    return index.with_name(f"{index.name}.{how}-{stamp}")
+
+
+def put_ready(made: Path, index: Path, stamp: str, how: str) -> None:
+    """Let an index that was made beside the other one be the one to be put in place, once it is on disk."""
+    made.chmod(0o600)
+    with made.open("rb+") as file:
+        os.fsync(file.fileno())
+    made.rename(ready_path(index, stamp, how))
+    fsync_dir(index.parent)
 
 
 def finish_exchange(index: Path) -> tuple[Path, ...]:
@@ -30,11 +40,12 @@ def finish_exchange(index: Path) -> tuple[Path, ...]:
 
     Safe to repeat: whoever was killed half way is finished by the next one. Nothing without a finished index.
     """
-    waiting = sorted(index.parent.glob(f"{index.name}{_READY}*"))
+    waiting = [(how, path) for how in _ASIDE for path in sorted(index.parent.glob(f"{index.name}.{how}-*"))]
     if not waiting:
         return ()
-    ready = waiting[-1]
-    aside = index.with_name(f"{index.name}{_ASIDE}{ready.name.rpartition(_READY)[2]}")
+    how, ready = waiting[-1]
+    stamp = ready.name.removeprefix(f"{index.name}.{how}-")
+    aside = index.with_name(f"{index.name}.{_ASIDE[how]}-{stamp}")
     if index.exists() and not aside.exists():
         _second_name(index, aside)
     log = log_path(index)

@@ -33,7 +33,7 @@ def _copy(source: Path, partial: Path) -> None:
         found = new.execute("PRAGMA integrity_check").fetchone()[0]
     if found != "ok":
         raise CollectordError(
-            f"{source}: the copy did not pass its check ({found}); run `collectord db check`"
+            f"{source}: the copy did not pass its check ({found}); run `collectord db recover`"
         )
     with partial.open("rb+") as file:
         os.fsync(file.fileno())

@@ -65,7 +65,7 @@ def make_backup(index: Path, target: Path) -> Backup:
         if findings:
             raise CollectordError(
                 f"{index}: no backup was made, as its copy is not whole ({findings[0]}): "
-                "run `collectord db check`"
+                "run `collectord db recover`"
             )
         unchecked.rename(target)
     finally:

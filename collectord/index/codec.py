@@ -44,7 +44,7 @@ def unpack(digest: str, codec: str, data: bytes) -> bytes:
     try:
         raw = zlib.decompress(data) if codec == CODEC else b""
     except zlib.error as error:
-        raise IndexDamaged(f"artifact {digest}: {error}; run `collectord db check`") from error
+        raise IndexDamaged(f"artifact {digest}: {error}; run `collectord db recover`") from error
     if sha256(raw).hexdigest() != digest:
-        raise IndexDamaged(f"artifact {digest}: its bytes have another digest; run `collectord db check`")
+        raise IndexDamaged(f"artifact {digest}: its bytes have another digest; run `collectord db recover`")
     return raw

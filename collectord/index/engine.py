@@ -76,7 +76,7 @@ def quick_check(path: Path) -> None:
     if found != ["ok"]:
         raise IndexDamaged(
             f"{path}: the index is damaged ({'; '.join(found)}): keep the file and everything beside it, "
-            "and run `collectord db check`"
+            "and run `collectord db recover`"
         )
 
 

@@ -16,7 +16,8 @@ from collectord.index.engine import open_engine, readable_errors
 from collectord.index.reader import IndexReader
 from collectord.index.salvage import Salvage
 from collectord.index.schema import upgrade
-from collectord.index.transplant import Transplanted, transplant
+from collectord.index.transplant import transplant
+from collectord.index.transplanted import Transplanted
 from collectord.index.wal import LogState
 from collectord.recovery.disk import ArchivesOnDisk
 from collectord.recovery.rederive import derive
@@ -34,11 +35,11 @@ class Base:
 
 
 @contextmanager
-def scratch_folder(state_dir: Path) -> Iterator[Path]:
-    """A folder beside the index for what is not finished; leftovers of killed recoveries go with it."""
-    for left in state_dir.glob(".recovering-*"):
+def scratch_folder(state_dir: Path, prefix: str = ".recovering-") -> Iterator[Path]:
+    """A folder beside the index for what is not finished; what killed ones of the name left goes with it."""
+    for left in state_dir.glob(f"{prefix}*"):
         shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=".recovering-", dir=state_dir))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=state_dir))
     try:
         yield folder
     finally:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from collectord import app
 from tests.conftest import unpack
 from tests.support.cli import Cli
+from tests.support.snapshots import settings_of
 
 
 @pytest.fixture
@@ -41,3 +43,10 @@ def ingested(ingested_once: Path, tmp_path: Path) -> Cli:
     home = tmp_path / "home"
     home.mkdir()
     return Cli(Path(shutil.copytree(ingested_once, tmp_path / "repo", symlinks=True)), home)
+
+
+@pytest.fixture
+def kept(ingested: Cli) -> Cli:
+    """The `universe` corpus, indexed in the place where it is: a copy looks changed."""
+    app.ingest(settings_of(ingested.repo))
+    return ingested

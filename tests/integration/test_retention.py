@@ -24,13 +24,6 @@ WHOLE = Ages(archives_s=0)
 LOGS = Ages(logs_s=0)
 
 
-@pytest.fixture
-def kept(ingested: Cli) -> Cli:
-    """The `universe` corpus, indexed in the place where it is: a copy looks changed."""
-    ingested.ok("ingest")
-    return ingested
-
-
 def hashes(settings: Settings) -> dict[str, str]:
     found = {}
     for profile, n_similar in ((BUILDER, 8), (DISPATCH, 8), (DISPATCH, 5)):

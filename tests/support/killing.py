@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ OLD, NEW = ExportOptions(n_similar=2), ExportOptions(n_similar=3)
 _STEPS = frozenset(
     {
         *("os.mkdir", "os.rename", "os.symlink", "os.chmod", "os.remove", "os.rmdir", "shutil.rmtree"),
-        *("ctypes.dlsym", "test.fsync", "test.progress"),
+        *("os.link", "ctypes.dlsym", "sqlite3.connect", "test.fsync", "test.progress"),
     }
 )
 
@@ -54,22 +55,27 @@ def kill_before_step(number: int) -> None:
     sys.addaudithook(hook)
 
 
-def attempt(settings: Settings, number: int) -> bool:
-    """Export in a child that is killed before a step; whether it was, and did not end by itself."""
+def attempt(work: Callable[[], object], number: int) -> bool:
+    """Work in a child that is killed before a step; whether it was, and did not end by itself."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
             kill_before_step(number)
-            app.export(settings, NEW, progress=lambda _done, _total: sys.audit("test.progress"))
+            work()
             code = 0
         finally:
             os._exit(code)
     status = os.waitpid(pid, 0)[1]
     if os.WIFSIGNALED(status):
         return True
-    assert os.WEXITSTATUS(status) == 0, "the export failed by itself"
+    assert os.WEXITSTATUS(status) == 0, "it failed by itself"
     return False
+
+
+def export_anew(settings: Settings) -> None:
+    """Export what is not there yet."""
+    app.export(settings, NEW, progress=lambda _done, _total: sys.audit("test.progress"))
 
 
 def observe(benches: Path) -> dict[str, Any]:
@@ -117,7 +123,7 @@ def main() -> None:
     while killed:
         number += 1
         prepare(settings, scene, template)
-        killed = attempt(settings, number)
+        killed = attempt(lambda: export_anew(settings), number)
         found = observe(settings.benches_dir)
         app.export(settings, NEW)
         after = observe(settings.benches_dir)
