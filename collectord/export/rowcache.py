@@ -18,15 +18,15 @@ from typing import BinaryIO
 
 from collectord.cyntra.rows import RowPieces
 from collectord.export.leftovers import SUFFIX, own_prefix, remove_leftovers
+from collectord.index.codec import pack
 
 _MAGIC = b"collectord rows 2\n"
 _HEADER = struct.Struct(">32sI")
-_LEVEL = 1
 
 
 def pack_row(row: RowPieces) -> bytes:
     """Both texts of a row, compressed; JSON never holds a NUL."""
-    return zlib.compress(f"{row.before}\0{row.after}".encode(), _LEVEL)
+    return pack(f"{row.before}\0{row.after}".encode())
 
 
 def unpack_row(data: bytes) -> RowPieces:
