@@ -41,16 +41,16 @@ def grouped(runs: Iterable[AuditRun], key: str) -> dict[Hashable, list[AuditRun]
 def lost_rows(runs: Sequence[AuditRun]) -> int:
     """Rows that a policy which gives one action to this situation must get wrong."""
     first = runs[0].label
-    if all(run.label == first for run in runs):  # most situations: nothing to count
-        return 0
+    if len(runs) == 1 or all(run.label is first or run.label == first for run in runs):
+        return 0  # most situations: nothing to count
     return len(runs) - max(Counter(run.label for run in runs).values())
 
 
 def worst(groups: Groups, most: int) -> tuple[Cluster, ...]:
     """The clusters that cost the most rows, the largest first."""
-    conflicting = [runs for runs in groups.values() if lost_rows(runs)]
-    conflicting.sort(key=lambda runs: (-lost_rows(runs), -len(runs), runs[0].started_ms, runs[0].name))
-    return tuple(_cluster(runs) for runs in conflicting[:most])
+    conflicting = [(lost, runs) for runs in groups.values() if (lost := lost_rows(runs))]
+    conflicting.sort(key=lambda found: (-found[0], -len(found[1]), found[1][0].started_ms, found[1][0].name))
+    return tuple(_cluster(runs) for _, runs in conflicting[:most])
 
 
 def _cluster(runs: Sequence[AuditRun]) -> Cluster:

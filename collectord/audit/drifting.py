@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import Action, AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.permuting import Row, Sides, holm, shifts, sides
 from collectord.audit.targets import AUDITS_A_YEAR, DRIFT_P, DRIFT_SHIFT, EFFECTIVE_ROWS, LANES
@@ -41,7 +42,8 @@ def drift(facts: Facts) -> Drift:
     """The window against what came before it in its epoch."""
     recent = [run for run in facts.recent if run.label]
     epoch = recent[-1].epoch if recent else 0
-    rows = [_row(run, facts) for run in facts.runs if run.label and run.epoch == epoch]
+    start_ms = facts.window_start_ms
+    rows = [_row(run, run.label, start_ms) for run in facts.runs if run.label and run.epoch == epoch]
     counted = sides(rows)
     promise = AUDITS_A_YEAR * DRIFT_P
     if min(counted.effective_before, counted.effective_recent) < EFFECTIVE_ROWS:
@@ -53,10 +55,14 @@ def drift(facts: Facts) -> Drift:
     return Drift("drift" if moved else "none", counted, tested, promise, words, findings)
 
 
-def _row(run: AuditRun, facts: Facts) -> Row:
-    lanes = (run.lane == lane.key for lane in LANES)
-    minutes = run.label is not None and run.label.minutes == 60
-    return Row(run.block, run.started_ms >= facts.window_start_ms, (run.status == "success", *lanes, minutes))
+def _row(run: AuditRun, label: Action, start_ms: int) -> Row:
+    return Row(run.block, run.started_ms >= start_ms, (run.status == "success", *_of_label(label)))
+
+
+@lru_cache(maxsize=4096)
+def _of_label(label: Action) -> tuple[bool, ...]:
+    lane = label.lane
+    return (*(lane == one.key for one in LANES), label.minutes == 60)
 
 
 def _tested(rows: Sequence[Row]) -> Iterator[Tested]:

@@ -201,7 +201,8 @@ class Facts:
     @property
     def recent(self) -> tuple[AuditRun, ...]:
         """The runs of the window."""
-        return tuple(run for run in self.runs if run.started_ms >= self.window_start_ms)
+        start_ms = self.window_start_ms
+        return tuple(run for run in self.runs if run.started_ms >= start_ms)
 
     @property
     def window_words(self) -> str:

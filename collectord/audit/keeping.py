@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import astuple
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def kept(folder: Path) -> dict[str, Told]:
         if document["telling"] != TELLING:
             return {}
         return {digest: _told(values) for digest, values in document["told"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zlib.error):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
         return {}
 
 
@@ -36,10 +37,15 @@ def keep(folder: Path, told: Mapping[str, Told]) -> None:
 
 
 def _told(values: list[Any]) -> Told:
-    shaped: list[Any] = [tuple(value) if isinstance(value, list) else value for value in values]
-    if shaped[_REQUESTED] is not None:
-        shaped[_REQUESTED] = Action(*shaped[_REQUESTED])
-    return Told(*shaped)
+    for place in _TUPLES:
+        values[place] = tuple(values[place])
+    if values[_REQUESTED] is not None:
+        values[_REQUESTED] = _action(*values[_REQUESTED])
+    return Told(*values)
 
 
-_REQUESTED = list(Told.__dataclass_fields__).index("requested")
+# A collection asks for few actions: one value stands for all that are equal.
+_action = lru_cache(maxsize=1024)(Action)
+_FIELDS = list(Told.__dataclass_fields__)
+_REQUESTED = _FIELDS.index("requested")
+_TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 
 from collectord.audit.causes import cause_of
@@ -81,12 +82,13 @@ def action_of(label: Label | None) -> Action | None:
     """The label of an explicit plan in the policy's bins."""
     if label is None or not label.explicit or label.swarm_id is None:
         return None
-    minutes = None if label.timeout_seconds is None else label.timeout_seconds // 60
-    return Action(
-        label.swarm_id,
-        nearest_bin(label.max_candidates, CANDIDATES_BINS),
-        nearest_bin(minutes, MINUTES_BINS),
-    )
+    return _action(label.swarm_id, label.max_candidates, label.timeout_seconds)
+
+
+@lru_cache(maxsize=4096)  # plans are few and runs are many, and one value is compared faster than two
+def _action(swarm: str, candidates: int | None, seconds: int | None) -> Action:
+    minutes = None if seconds is None else seconds // 60
+    return Action(swarm, nearest_bin(candidates, CANDIDATES_BINS), nearest_bin(minutes, MINUTES_BINS))
 
 
 def requested(manifest: JsonObject) -> Action | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from collectord.audit.intervals import Interval
+from collectord.audit.targets import DAY_MS
 
 MAX_TEXT = 160
 
@@ -48,10 +50,17 @@ def capped(text: str, most: int = MAX_TEXT) -> str:
 
 def day(ms: int) -> str:
     """`2026-11-23`, in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
+    return _date(ms // DAY_MS)[0]
 
 
 def week(ms: int) -> str:
     """The ISO week, `2026-W48`, in UTC."""
-    year, number, _ = datetime.fromtimestamp(ms / 1000, UTC).isocalendar()
-    return f"{year}-W{number:02}"
+    return _date(ms // DAY_MS)[1]
+
+
+@lru_cache(maxsize=4096)
+def _date(number: int) -> tuple[str, str]:
+    """(day, ISO week) of a day, counted from 1970; runs are many on few days."""
+    date = datetime.fromtimestamp(number * DAY_MS / 1000, UTC)
+    year, of_year, _ = date.isocalendar()
+    return date.strftime("%Y-%m-%d"), f"{year}-W{of_year:02}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_json, situation_json
@@ -141,6 +142,12 @@ def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
 def _label_from(row: Any) -> Label | None:
     if row.explicit is None:
         return None
-    swarms = None if row.recorded_swarms is None else tuple(json.loads(row.recorded_swarms))
+    swarms = None if row.recorded_swarms is None else swarms_from(row.recorded_swarms)
     plan = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
     return Label(bool(row.explicit), *plan, swarms)
+
+
+@lru_cache(maxsize=256)  # the runs of one universe all offer the same
+def swarms_from(text: str) -> tuple[str, ...]:
+    """The recorded swarms of a label's column."""
+    return tuple(json.loads(text))

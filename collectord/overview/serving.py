@@ -19,7 +19,8 @@ from collectord.export.options import ExportOptions
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader
-from collectord.model import ARCHIVE, IndexedRun, IssueRevision
+from collectord.index.told import plain_runs
+from collectord.model import IndexedRun, IssueRevision
 from collectord.sources.universe import load_universe
 
 MOST_COMPARED = 200
@@ -31,7 +32,8 @@ def compare_inputs(reader: IndexReader, repo: Path, since_ms: int) -> tuple[Agre
     Histories are rebuilt as an export of the dispatch profile would; issue fields are compared with the
     Beads record that was known when the run was dispatched, where one was.
     """
-    found = list(reader.runs())
+    # Worlds stand in no history of an export without them.
+    found = plain_runs(reader)
     chosen = {run.name for run in _newest(found, since_ms)}
     # An input that counts as absent is rebuilt; that of the others is not even looked at.
     given = [replace(run, input_state=InputState.ABSENT) if run.name in chosen else run for run in found]
@@ -51,11 +53,7 @@ def compare_inputs(reader: IndexReader, repo: Path, since_ms: int) -> tuple[Agre
 
 
 def _newest(found: Sequence[IndexedRun], since_ms: int) -> list[IndexedRun]:
-    recorded = [
-        run
-        for run in found
-        if run.kind == ARCHIVE and run.input_state == InputState.VERBATIM and run.started_ms >= since_ms
-    ]
+    recorded = [run for run in found if run.input_state == InputState.VERBATIM and run.started_ms >= since_ms]
     return sorted(recorded, key=lambda run: (run.started_ms, run.run_id))[-MOST_COMPARED:]
 
 

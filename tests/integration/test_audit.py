@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from collectord.index.reader import IndexReader
+from collectord.index.told import plain_runs
+from collectord.model import ARCHIVE
 from tests.conftest import unpack
 from tests.support.cli import Cli
 
@@ -155,6 +159,15 @@ def test_recorded_inputs_are_compared_with_rebuilt_ones(kernel: Cli) -> None:
     # The kernel's own histories show runs that had not ended, and lack some that the index knows.
     assert (found["compared"], found["histories_equal"]) == (66, 47)
     assert len(found["differing"]) == 10
+
+
+def test_runs_read_from_columns_alone_are_those_that_an_export_reads(kernel: Cli) -> None:
+    with IndexReader(kernel.repo / ".cyntra/state/collectord/index.sqlite3") as reader:
+        whole = [run for run in reader.runs() if run.kind == ARCHIVE]
+        plain = plain_runs(reader)
+    manifests = [{"manifest.json": run.artifacts["manifest.json"]} for run in whole]
+    assert len(plain) == 66
+    assert plain == [replace(run, artifacts=m) for run, m in zip(whole, manifests, strict=True)]
 
 
 def test_an_epoch_that_is_not_there_is_said(kernel: Cli) -> None:
