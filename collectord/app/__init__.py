@@ -185,13 +185,17 @@ def runs(
 
 def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     """What became of one archive, and of its run in the datasets that the configuration asks for."""
+    from collectord.app.environment import survey_of
+    from collectord.environment.documents import run_document
     from collectord.export.options import ExportOptions
     from collectord.overview.explain import explain_directory
 
     asked = settings.config.export
     options = ExportOptions(n_similar=asked.n_similar, include_world=asked.include_world)
     with reader_for(settings) as reader:
-        return explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
+        told = explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
+        place = told["archive"]["kind"], told["archive"]["name"]
+        return {**told, "epoch": run_document(survey_of(settings, reader.connection), place)}
 
 
 def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:

@@ -57,8 +57,19 @@ def _print(found: dict[str, Any]) -> None:
         line(f"  label: {label['swarm_id']}; bins: {bins}")
     if found["same_run_id"]:
         line(f"  the same run id is also in {', '.join(found['same_run_id'])}")
+    if epoch := found["epoch"]:
+        line(
+            f"  epoch {epoch['number']}{_current_text(epoch)}, environment {epoch['fingerprint'][:12] or '-'}"
+        )
     for profile, verdict in found["datasets"].items():
         line(f"  {profile} dataset: {verdict['text']}")
+
+
+def _current_text(epoch: dict[str, Any]) -> str:
+    """Without options an export takes the current epoch alone."""
+    if epoch["is_current"]:
+        return " (current)"
+    return f" (an export takes epoch {epoch['current']}; `export --epoch {epoch['number']}` takes this one)"
 
 
 def _print_revision(revision: dict[str, Any], current: bool) -> None:

@@ -45,6 +45,7 @@ def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("last ingest", time_text(found["last_ingest_ms"])),
         ("writer now", _holder_text(found["lock"])),
         *daemon_rows(found["daemon"]),
+        ("environment", _environment_text(found["environment"])),
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
     ]
 
@@ -53,6 +54,16 @@ def _archives_text(found: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
     vanished = found["vanished"]
     return f"{counts}; {vanished} removed before they were read" if vanished else counts
+
+
+def _environment_text(environment: dict[str, Any]) -> str:
+    known = environment["fingerprint"]
+    if known is None:
+        text = "not known: no policy file of the repo was read yet"
+    else:
+        text = f"{known[:12]}, seen {time_text(environment['looked_ms'])}"
+    alerts = ", ".join(f"{count} {event}" for event, count in environment["alerts"].items())
+    return f"{text}; open alerts: {alerts} (`collectord drift list`)" if alerts else text
 
 
 def _holder_text(holder: dict[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collectord.environment.epochs import POLICY, former_keys
+from collectord.environment.epochs import POLICY, RunKey, former_keys
 from collectord.environment.selection import known_environment
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
@@ -102,6 +102,21 @@ def epoch_documents(
             }
         )
     return documents
+
+
+def run_document(found: Survey, place: RunKey) -> dict[str, Any] | None:
+    """The epoch of one run, by (kind, name); None where there is no run of it."""
+    number = found.folded.number_of.get(place)
+    if number is None:
+        return None
+    epoch, current = found.folded.epochs[number - 1], found.folded.current
+    return {
+        "number": number,
+        "is_current": epoch == current,
+        "current": current.number if current else None,
+        "fingerprint": epoch.fingerprint,
+        "origin": epoch.origin,
+    }
 
 
 def _snapshot(snapshot: EpochSnapshot) -> dict[str, Any]:

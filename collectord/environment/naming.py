@@ -6,6 +6,7 @@ import posixpath
 import re
 from pathlib import Path, PurePosixPath
 
+from collectord.cyntra.policy import PolicyUnreadable
 from collectord.cyntra.policy.surface import CONFIG_PATH
 from collectord.cyntra.times import parse_ms
 from collectord.environment.look import environment_of
@@ -38,6 +39,8 @@ def environment_named(found: Survey | None, name: str, now_ms: int) -> Environme
         return known_environment(found, find_fingerprint(found, name))
     if Path(name).is_file():
         return _of_file(Path(name))
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        raise CollectordError(f"{name}: no such file")
     raise CollectordError(
         f"{name}: neither an epoch, a fingerprint, a time such as 2026-01-31T08:00Z or 7d, nor a file"
     )
@@ -60,7 +63,12 @@ def _standing(found: Survey, name: str, at_ms: int) -> Environment:
 
 
 def _of_file(path: Path) -> Environment:
-    return environment_of(read_policy(_OneFile(path.absolute())))
+    try:
+        return environment_of(read_policy(_OneFile(path.absolute())))
+    except PolicyUnreadable as error:
+        if error.path != CONFIG_PATH:
+            raise
+        raise PolicyUnreadable(str(path), error.reason) from error
 
 
 class _OneFile:

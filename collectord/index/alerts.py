@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
@@ -108,6 +108,14 @@ def alerts(connection: Connection, *, since_ms: int | None = None) -> list[Alert
     if since_ms is not None:
         query = query.where(table.c.resolved_ms.is_(None) | (table.c.last_ms >= since_ms))
     return [_alert(row) for row in connection.execute(query)]
+
+
+def open_alerts(connection: Connection) -> dict[str, int]:
+    """Event → how many alerts of it stand and were not marked as seen."""
+    table = tables.alerts
+    stands = table.c.resolved_ms.is_(None) & table.c.acked_ms.is_(None)
+    query = select(table.c.event, func.count()).where(stands).group_by(table.c.event).order_by(table.c.event)
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def acknowledge(connection: Connection, ids: Collection[int] | None, now_ms: int) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 from collectord.fs import Holder
 from collectord.index import views
+from collectord.index.alerts import open_alerts
+from collectord.index.environments import known_fingerprint, last_look_ms
 from collectord.index.heartbeat import Heartbeat, last_beat
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
@@ -37,6 +39,7 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
     `attention` lists the archives that are partial or in quarantine, `vanished` counts those that were
     pruned before they were read, `lock` is who writes now; it is an empty object where the writer has not
     given its name. `daemon` is how the daemon lives, and what it said of itself at its last heartbeat.
+    `environment` is what stands as of the last look, with the open alerts by event.
     """
     found = views.totals(reader)
     last = reader.info("last_ingest_ms")
@@ -53,6 +56,11 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
         "lock": dict(holder) if holder is not None else None,
         "vanished": int(reader.info("vanished") or 0),
         "daemon": _daemon(last_beat(reader.connection), holder, now_ms),
+        "environment": {
+            "fingerprint": known_fingerprint(reader.connection),
+            "looked_ms": last_look_ms(reader.connection),
+            "alerts": open_alerts(reader.connection),
+        },
         "snapshot": _newest_snapshot(reader),
     }
 

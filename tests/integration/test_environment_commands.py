@@ -167,3 +167,24 @@ def test_a_change_that_the_configuration_calls_harmless_ends_no_epoch(kernel: Cl
     assert "environment.drift" in kernel.ok("ingest")
     [epoch] = _json(kernel, "epoch", "list")["epochs"]
     assert (epoch["ended_ms"], epoch["state"]) == (None, "open")
+
+
+def test_status_says_what_stands_and_which_alerts_are_open(kernel: Cli) -> None:
+    found = _json(kernel, "status")["environment"]
+    assert (found["fingerprint"], found["alerts"]) == (
+        _json(kernel, "environment", "show")["environment"]["fingerprint"],
+        {},
+    )
+    (kernel.repo / ".cyntra/config.yaml").write_text("toolchains: [")
+    kernel.ok("ingest")
+    assert _json(kernel, "status")["environment"]["alerts"] == {"environment.unreadable": 1}
+    assert "1 environment.unreadable (`collectord drift list`)" in kernel.ok("status")
+
+
+def test_a_broken_file_that_is_compared_is_named_as_it_was_given(kernel: Cli, tmp_path: Path) -> None:
+    broken = tmp_path / "next.yaml"
+    broken.write_text("toolchains: [")
+    done = kernel("environment", "diff", "now", str(broken))
+    assert (done.returncode, f"{broken}: not valid YAML" in done.stderr) == (1, True)
+    done = kernel("environment", "diff", "now", str(tmp_path / "other.yaml"))
+    assert "other.yaml: no such file" in done.stderr

@@ -46,9 +46,10 @@ class Room:
         (self.cli.repo / ".cyntra").mkdir(exist_ok=True)
         (self.cli.repo / ".cyntra/config.yaml").write_text(config)
 
-    def run(self, at: datetime | None = None) -> None:
-        SmallKernel(self.cli.repo).run(at)
+    def run(self) -> str:
+        name = SmallKernel(self.cli.repo).run()
         self.cli.ok("ingest")
+        return name
 
     def follow_up(self, later_ms: int = 0) -> Evaluation:
         with self.writer.transaction() as connection:
@@ -94,7 +95,8 @@ def _rows(snapshot: dict[str, Any]) -> int:
 def test_an_epoch_sealed_by_the_limit_that_goes_on_after_an_undo_is_one_epoch_with_two_snapshots(
     room: Room,
 ) -> None:
-    room.run()
+    name = room.run()
+    assert "epoch 1 (current)" in room.cli.ok("explain", name)
     room.edit(45)
     room.cli.ok("ingest")
     room.follow_up()
@@ -117,6 +119,9 @@ def test_an_epoch_sealed_by_the_limit_that_goes_on_after_an_undo_is_one_epoch_wi
     first, second = room.epochs()
     assert [(_rows(s), s["superseded"]) for s in first["snapshots"]] == [(1, True), (2, False)]
     assert (first["state"], second["snapshots"]) == ("sealed", [])
+    assert "epoch 1 (an export takes epoch 2; `export --epoch 1` takes this one)" in room.cli.ok(
+        "explain", name
+    )
     with room.writer.transaction() as connection:
         assert set(seals(connection)) == set(epoch_snapshots(connection))
 
