@@ -5,8 +5,32 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+
+from tests.support.warm import Nursery
+
+TIMEOUT_S = 120
+_INTERPRETER = [sys.executable, "-m", "collectord"]
+
+
+@cache
+def _nursery() -> Nursery:
+    return Nursery()
+
+
+def _run_warm(argv: list[str], environ: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as scratch:
+        out, errors = (Path(scratch, name) for name in ("out", "errors"))
+        arguments = argv[len(_INTERPRETER) :]
+        started = _nursery().start(arguments, environ, out, errors=errors, cwd=folder)
+        code = started.wait(TIMEOUT_S)
+        if code is None:
+            started.end()
+            raise subprocess.TimeoutExpired(argv, TIMEOUT_S)
+        return subprocess.CompletedProcess(argv, code, out.read_text(), errors.read_text())
 
 
 class Cli:
@@ -28,7 +52,7 @@ class Cli:
     def argv(self, *args: str, repo: bool = True) -> list[str]:
         """The command as a list."""
         named = ["--repo", str(self.repo)] if repo else []
-        return [sys.executable, "-m", "collectord", *named, *args]
+        return [*_INTERPRETER, *named, *args]
 
     def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """An environment of its own, so that the caller's settings stay outside."""
@@ -37,14 +61,12 @@ class Cli:
     def __call__(
         self, *args: str, cwd: Path | None = None, repo: bool = True, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
+        """What `subprocess.run` gives; with `env`, of an interpreter of its own."""
+        argv, environ, folder = self.argv(*args, repo=repo), self.environ(env), cwd or self.home
+        if env is None:
+            return _run_warm(argv, environ, folder)
         return subprocess.run(
-            self.argv(*args, repo=repo),
-            capture_output=True,
-            text=True,
-            env=self.environ(env),
-            cwd=cwd or self.home,
-            timeout=120,
-            check=False,
+            argv, capture_output=True, text=True, env=environ, cwd=folder, timeout=TIMEOUT_S, check=False
         )
 
     def ok(self, *args: str) -> str:

@@ -67,10 +67,21 @@ class Nursery:
         )
 
     def start(
-        self, arguments: Sequence[str], env: Mapping[str, str], log: Path, main: str = "collectord.cli.main"
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        log: Path,
+        main: str = "collectord.cli.main",
+        *,
+        errors: Path | None = None,
+        cwd: Path = Path("/"),
     ) -> Started:
-        """Start `collectord ARGUMENTS`, or another module's `main`; its output is appended to `log`."""
-        pid = self.ask({"start": list(arguments), "env": dict(env), "log": str(log), "main": main})
+        """Start `collectord ARGUMENTS`, or another module's `main`; its output is appended to `log`.
+
+        What it says on stderr goes to `errors` where that is given.
+        """
+        question = {"start": list(arguments), "env": dict(env), "main": main, "cwd": str(cwd)}
+        pid = self.ask({**question, "log": str(log), "errors": str(errors or log)})
         return Started(self, int(pid), log)
 
     def ask(self, question: dict[str, Any]) -> Any:
@@ -125,8 +136,10 @@ def _start(question: dict[str, Any]) -> int:
 
 def _become(question: dict[str, Any]) -> NoReturn:
     nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(question["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+    log, errors = (
+        os.open(question[name], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for name in ("log", "errors")
+    )
+    for source, target in ((nothing, 0), (log, 1), (errors, 2)):
         os.dup2(source, target)
     os.closerange(3, 256)
     os.environ.clear()
@@ -135,7 +148,7 @@ def _become(question: dict[str, Any]) -> NoReturn:
         import ctypes
 
         ctypes.CDLL(None).shim_arm()
-    os.chdir("/")
+    os.chdir(question["cwd"])
     sys.argv = ["collectord", *question["start"]]
     _end_as_a_process_does(_code_of(import_module(question["main"]).main))
 
