@@ -19,6 +19,8 @@ def _folder(value: object, info: ValidationInfo) -> str:
 
 
 Duration = Annotated[float, BeforeValidator(units.duration)]
+Age = Annotated[float | str, BeforeValidator(units.age)]
+TimeOfDay = Annotated[str, BeforeValidator(units.time_of_day)]
 Size = Annotated[int, BeforeValidator(units.size)]
 Count = Annotated[int, BeforeValidator(units.count)]
 Percent = Annotated[float, BeforeValidator(units.percent)]
@@ -29,6 +31,10 @@ Day = Annotated[date, BeforeValidator(units.day)]
 Text = Annotated[str, BeforeValidator(units.text)]
 Path = Annotated[str, BeforeValidator(units.environment_path)]
 RuleOrPath = Annotated[str, BeforeValidator(units.rule_or_path)]
+Weekday = Annotated[
+    Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
+    BeforeValidator(units.word),
+]
 Severity = Literal["epoch", "warn", "info"]
 
 # Marks a key whose value is a mapping or holds mappings: a variable or an option cannot give it.
@@ -92,9 +98,7 @@ class Audit(_Section):
     """What `collectord audit` looks at, and when the daemon runs it."""
 
     window: Duration = Field(default=7 * 86400, ge=3600)
-    weekly: Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = (
-        "monday"
-    )
+    weekly: Weekday = "monday"
     hour: Count = Field(default=4, ge=0, le=23)
 
 
@@ -123,9 +127,19 @@ class Environment(_Section):
 
 
 class Backup(_Section):
-    """Copies of the index in the state folder."""
+    """Copies of the index in the state folder, and when the daemon makes one (UTC)."""
 
+    at: TimeOfDay = "03:00"
     keep: Count = Field(default=7, ge=1, le=10_000)
+
+
+class Retention(_Section):
+    """What the daemon prunes, and when it does (UTC)."""
+
+    at: TimeOfDay = "04:30"
+    logs_older_than: Age = units.OFF
+    renders_older_than: Age = units.OFF
+    archives_older_than: Age = units.OFF
 
 
 class Log(_Section):
@@ -155,6 +169,7 @@ class Config(_Section):
     disk: Disk = Disk()
     environment: Environment = Environment()
     backup: Backup = Backup()
+    retention: Retention = Retention()
     log: Log = Log()
     daemon: Daemon = Daemon()
 

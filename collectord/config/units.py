@@ -37,6 +37,8 @@ _SWITCH = {
 _RULE = re.compile(
     r"(universe|prompts|routing|speculation|control|toolchains|gates|planner|scheduling)\.[a-z_]+|unrecognised"
 )
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+OFF = "off"
 _SHOWN_CHARACTERS = 60
 _LONGEST_SECONDS = 3650 * 86400.0
 
@@ -60,6 +62,38 @@ def duration(value: object) -> float:
     if amount > _LONGEST_SECONDS:
         raise ValueError(f"{shown(value)} is longer than ten years; write seconds or 30s, 5m, 14d")
     return amount
+
+
+def age(value: object) -> float | str:
+    """A duration of more than nothing, or `off`."""
+    if is_off(value):
+        return OFF
+    seconds = duration(value)
+    if seconds == 0:
+        raise ValueError("0 would mean everything at once; write off, or an age such as 14d")
+    return seconds
+
+
+def time_of_day(value: object) -> str:
+    """A time such as 03:00 (which YAML reads as minutes where it begins with another digit), or `off`."""
+    if is_off(value):
+        return OFF
+    found = _TIME.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found:
+        return f"{int(found[1]):02}:{found[2]}"
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return f"{value // 60:02}:{value % 60:02}"
+    raise ValueError(f"{shown(value)} is not a time of the day; write 03:00, or off")
+
+
+def is_off(value: object) -> bool:
+    """Whether something is switched off: YAML reads the bare word as false."""
+    return value is False or (isinstance(value, str) and value.strip().lower() == OFF)
+
+
+def word(value: object) -> object:
+    """One of some words, of which YAML may have read `off` as false."""
+    return OFF if is_off(value) else value
 
 
 def size(value: object) -> int:

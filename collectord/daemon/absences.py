@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from collections.abc import Set as AbstractSet
 
 from collectord.absence import AbsenceRules, AbsenceState, weigh
@@ -10,10 +10,14 @@ from collectord.daemon.telling import Telling
 
 
 class Absences:
-    """The memory between the scans of one folder; owned by the loop's thread."""
+    """The memory between the scans of one folder; owned by the loop's thread.
+
+    While `held` says so nothing is concluded: archives go away by our own hand, which tells which.
+    """
 
     def __init__(self, rules: AbsenceRules, telling: Telling) -> None:
         self._rules, self._telling = rules, telling
+        self.held: Callable[[], bool] = lambda: False
         self._state = AbsenceState()
 
     def weigh(
@@ -25,7 +29,7 @@ class Absences:
             self._state,
             known=known,
             present=present,
-            scan_ok=root is not None,
+            scan_ok=root is not None and not self.held(),
             root=root,
             mono=mono,
             rules=self._rules,

@@ -17,6 +17,7 @@ from collectord.daemon.environment import EnvironmentChore
 from collectord.daemon.folder import Folder
 from collectord.daemon.heart import Heart
 from collectord.daemon.jobs import Jobs
+from collectord.daemon.keeping import PRUNE, Hands, storage_chores
 from collectord.daemon.loop import Parts
 from collectord.daemon.places import WORLDS, NoEvents, Place, rules_of
 from collectord.daemon.pressure import SMALL_DISK_SHARE, DiskRules
@@ -78,6 +79,10 @@ def chores_of(settings: Settings, lasting: Lasting, watcher: Watcher) -> Sequenc
             settings, lasting.writer, lasting.jobs, lasting.applier, lasting.telling, lasting.clocks.wall_ms
         ),
         _weekly_audit(settings, lasting),
+        *storage_chores(
+            settings,
+            Hands(lasting.writer, lasting.applier, lasting.jobs, lasting.clocks, lasting.telling),
+        ),
     )
 
 
@@ -126,7 +131,7 @@ def _folders(settings: Settings, lasting: Lasting, watcher: Watcher) -> list[Fol
         ),
         Place(WORLD, worlds, frozenset(), NoEvents(), _identity),
     )
-    return [
+    folders = [
         Folder(
             place,
             rules_of(settings),
@@ -138,6 +143,8 @@ def _folders(settings: Settings, lasting: Lasting, watcher: Watcher) -> list[Fol
         )
         for place in places
     ]
+    folders[0].absences.held = lambda: lasting.jobs.running == PRUNE
+    return folders
 
 
 def _identity(root: ArchiveRoot) -> tuple[int, int] | None:

@@ -17,7 +17,11 @@ from pathlib import Path
 
 CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 # What moves without anything having happened.
-VOLATILE = {"daemon": ("*",), "index_info": ("last_ingest_ms", "environment_last_look_ms"), "sources": ("*",)}
+VOLATILE = {
+    "daemon": ("*",),
+    "index_info": ("last_ingest_ms", "environment_last_look_ms", "backup_done_ms", "prune_done_ms"),
+    "sources": ("*",),
+}
 # What a run is made of.
 OF_RUNS = ("archives", "revisions", "artifacts", "revision_files", "runs", "labels", "quarantine")
 Digests = dict[str, str]

@@ -1,0 +1,96 @@
+"""What the daemon does for storage once a day: a backup of the index, and a prune where one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from collectord.config import Settings
+from collectord.config.units import OFF
+from collectord.daemon.applying import Applier
+from collectord.daemon.clocks import Clocks
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.nightly import Nightly, minute_of
+from collectord.daemon.telling import Telling
+from collectord.index.reader import IndexReader
+from collectord.index.writer import Gone, IndexWriter
+from collectord.model import ARCHIVE, Outcome
+
+BACKUP, PRUNE = "backup", "prune"
+# Some of what was planned could stay, with a reason; the document says what went.
+_PRUNED = frozenset({0, 1})
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the chores work with, all of it the loop's."""
+
+    writer: IndexWriter
+    applier: Applier
+    jobs: Jobs
+    clocks: Clocks
+    telling: Telling
+
+
+def storage_chores(settings: Settings, hands: Hands) -> Iterator[Nightly]:
+    """The chores that the configuration asks for."""
+    config = settings.config
+    made = partial(
+        Nightly,
+        jobs=hands.jobs,
+        clocks=hands.clocks,
+        writer=hands.writer,
+        telling=hands.telling,
+        info=lambda key: _info(settings, key),
+    )
+    if config.backup.at != OFF:
+        told = partial(_tell_backup, hands.telling)
+        yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
+    ages = prune_options(settings)
+    if config.retention.at != OFF and ages:
+        arguments = ("prune", *ages, "--yes", "--json")
+        yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, partial(_note_pruned, hands))
+
+
+def prune_options(settings: Settings) -> tuple[str, ...]:
+    """The options of `prune` that the configuration asks for; none where nothing is to go."""
+    retention = settings.config.retention
+    ages = {
+        "--logs-older-than": retention.logs_older_than,
+        "--renders-older-than": retention.renders_older_than,
+        "--archives-older-than": retention.archives_older_than,
+    }
+    return tuple(part for option, age in ages.items() if age != OFF for part in (option, f"{age:.3f}s"))
+
+
+def _info(settings: Settings, key: str) -> int | None:
+    # Read beside the writer, as any reader does: it must not wait for a lock that another process holds.
+    with IndexReader(settings.index_path) as reader:
+        found = reader.info(key)
+    return int(found) if found else None
+
+
+def _tell_backup(telling: Telling, document: dict[str, Any]) -> None:
+    removed = len(document["removed"])
+    telling.log.info("backup.made", path=document["path"], bytes=document["bytes"], removed=removed)
+
+
+def _note_pruned(hands: Hands, document: dict[str, Any]) -> None:
+    """Believe at once that what was removed is gone: scans would weigh it, and many at once are an alarm."""
+    changes = list(_gone(hands.writer, document["gone"]))
+    for position, result in hands.applier.apply(changes):
+        if isinstance(result, Outcome):
+            hands.telling.closing(ARCHIVE, result, None)
+        else:
+            hands.telling.failed(changes[position].name, result)
+    counts = {name: len(document[name]) for name in ("gone", "touched", "kept")}
+    hands.telling.log.info("prune.done", bytes=document["bytes"], **counts)
+
+
+def _gone(writer: IndexWriter, names: Iterable[str]) -> Iterator[Gone]:
+    for name in names:
+        known = writer.known.get((ARCHIVE, name))
+        if known is not None and known.gone_ms is None:
+            yield Gone(ARCHIVE, name)

@@ -1,0 +1,82 @@
+"""The daemon's daily backup and prune, with a real daemon and its real jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from collectord import app
+from collectord.index.backups import backups_in
+from tests.support import index_state
+from tests.support.archives import Maker
+from tests.support.cli import Cli
+from tests.support.daemon import QUICK, Daemon, configure
+from tests.support.snapshots import settings_of
+
+DAY_S = 86_400
+CALM = QUICK + "audit: {weekly: off}\n"
+PRUNING = CALM + "retention: {archives_older_than: 12h}\n"
+
+
+@pytest.fixture
+def old(bare: Cli) -> list[str]:
+    """Archives of three days ago in an index of two days ago, and a young archive; the names of the old."""
+    maker = Maker(bare.repo)
+    names, [young] = maker.add(24), maker.add(1)
+    now = time.time()
+    for name in (*names, young):
+        then = now if name == young else now - 3 * DAY_S
+        for path in (*(bare.archives / name).iterdir(), bare.archives / name):
+            os.utime(path, (then, then))
+    app.ingest(settings_of(bare.repo), names=frozenset(names))
+    with closing(sqlite3.connect(bare.index)) as connection, connection:
+        began = str(int((now - 2 * DAY_S) * 1000))
+        connection.execute("UPDATE index_info SET value = ? WHERE key = 'first_ingest_ms'", (began,))
+    return names
+
+
+def test_a_missed_night_is_made_up_once_and_what_was_pruned_is_gone_without_an_alarm(
+    bare: Cli, old: list[str]
+) -> None:
+    configure(bare, PRUNING)
+    with Daemon(bare) as daemon:
+        [made] = daemon.wait_for("backup.made")
+        [pruned] = daemon.wait_for("prune.done")
+        daemon.wait_for("archive.gone", len(old))
+        assert daemon.stop() == 0
+        assert pruned["gone"] == len(old)
+        assert daemon.events("absence.alarm") == []
+    assert index_state.gone(bare.index) == set(old)
+    [young] = os.listdir(bare.archives)
+    assert index_state.troubles(Path(made["path"])) == []
+    with Daemon(bare) as daemon:
+        shutil.copytree(bare.archives / young, bare.archives / "wc-next")
+        daemon.wait_for("archive.indexed")
+        assert daemon.stop() == 0
+        assert {line["job"] for line in daemon.events("job.started")} & {"backup", "prune"} == set()
+    assert len(backups_in(bare.index.parent / "backups")) == 1
+
+
+def test_nothing_is_pruned_and_no_backup_made_where_both_are_off(bare: Cli, old: list[str]) -> None:
+    configure(bare, CALM + "backup: {at: off}\n")
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.indexed")
+        assert daemon.stop() == 0
+        assert daemon.events("job.started") == []
+    assert len(os.listdir(bare.archives)) == len(old) + 1
+
+
+def test_a_backup_that_fails_is_told_and_ends_nothing(bare: Cli, old: list[str]) -> None:
+    configure(bare, CALM)
+    (bare.index.parent / "backups").write_text("in the way")
+    with Daemon(bare) as daemon:
+        [failed] = daemon.wait_for("nightly.failed")
+        assert failed["job"] == "backup"
+        daemon.wait_for("archive.indexed")
+        assert daemon.stop() == 0
