@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from collectord.errors import IndexBusy, IndexDamaged, IndexFull, IndexUnusable
-from collectord.index.writer import Change, IndexWriter
+from collectord.index.writer import Change, IndexWriter, KnownKey
 from collectord.model import Outcome
 
 # These are about the index as a whole and no fault of what is written.
@@ -19,6 +19,12 @@ class Applier:
         self._writer, self._wall_ms = writer, wall_ms
         self._first_ingest_ms: int | None = None
         self.applied = 0
+        self._changed: set[KnownKey] = set()
+
+    def take_changed(self) -> frozenset[KnownKey]:
+        """(kind, name) of everything that was written since the last call."""
+        changed, self._changed = frozenset(self._changed), set()
+        return changed
 
     def apply(self, changes: Sequence[Change]) -> Iterator[tuple[int, Outcome | Exception]]:
         """(position, what became of it) for each change, each durable when it is given.
@@ -46,6 +52,8 @@ class Applier:
 
     def _write(self, changes: Sequence[Change]) -> list[Outcome]:
         now = self._wall_ms()
+        # Before the transaction: whether one that broke off is in the index only the index knows.
+        self._changed.update((change.kind, change.name) for change in changes)
         if self._first_ingest_ms is None:
             self._first_ingest_ms = self._writer.first_ingest_ms(now)
         outcomes = self._writer.apply(changes, now_ms=now, first_ingest_ms=self._first_ingest_ms)

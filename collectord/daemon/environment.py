@@ -15,6 +15,7 @@ from collectord.daemon.telling import Telling
 from collectord.environment import requests
 from collectord.environment.evaluate import evaluate, note_unreadable
 from collectord.environment.look import Look, note_look, take_look
+from collectord.environment.memory import Memory
 from collectord.environment.severity import overrides_from
 from collectord.environment.timeline import DAEMON, START
 from collectord.environment.told import Remembered
@@ -54,6 +55,7 @@ class EnvironmentChore:
         self._seal_after_ms = int(section.seal_after * 1000) or None
         self._every_s = min(LOOK_EVERY_S, settings.config.watch.poll_interval, max(0.1, section.debounce / 4))
         self._remembered: Remembered = {}
+        self._memory = Memory()
         self._reader = PolicyReader(WorkingTree(settings.repo))
         self._edit = Settling(section.debounce)
         self._publisher = Publisher(writer, jobs, telling, section.debounce)
@@ -113,6 +115,9 @@ class EnvironmentChore:
     def _follow_up(self, mono: float) -> None:
         begun = time.perf_counter()
         self._applied = self._applier.applied
+        # Put back only when all went well: after a failure everything is read again.
+        memory, self._memory = self._memory, Memory()
+        changed = self._applier.take_changed()
         with self._writer.transaction() as connection:
             done = evaluate(
                 connection,
@@ -121,9 +126,12 @@ class EnvironmentChore:
                 now_ms=self._wall_ms(),
                 seal_after_ms=self._seal_after_ms,
                 remembered=self._remembered,
+                memory=memory,
+                changed=changed,
             )
             self._closing = has_closing(connection)
             self._publisher.look(connection, done.survey, mono)
+        self._memory = memory
         self._tell(done.notices)
         self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
 

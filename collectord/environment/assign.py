@@ -9,7 +9,7 @@ own, made of what the runs show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from collectord.cyntra.evidence import evidence_from
@@ -18,6 +18,7 @@ from collectord.environment.timeline import Stretch, position_at
 from collectord.environment.unexplained import Gathering
 
 NOWHERE = -1
+RunKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,47 +59,93 @@ class Assigned:
     gathered: Mapping[str, Facts]
 
 
-def assign(
-    runs: Sequence[DispatchedRun], stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]
-) -> Assigned:
-    """The environment of each run; `facts_of` are the facts of each fingerprint on the timeline.
+class Explaining:
+    """What one timeline says of evidence. It remembers its answers, which stay the same with the timeline."""
 
-    Without any stretch there is one environment for all, with the empty fingerprint.
-    """
-    ordered = sorted(runs, key=lambda run: (run.started_ms, run.name, run.kind))
-    if not stretches:
-        return Assigned([Assignment(run, "", 0, 0) for run in ordered], {})
-    return _Assigning(stretches, facts_of).all(ordered)
-
-
-class _Assigning:
     def __init__(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> None:
-        self._stretches, self._facts_of = stretches, facts_of
+        self.stretches, self.facts_of = tuple(stretches), dict(facts_of)
+        self._explained: dict[RunKey, Assignment] = {}
         self._shown: dict[str, Facts] = {}
         self._agreed: dict[tuple[str, int], bool] = {}
         self._latest: dict[tuple[str, int], int] = {}
-        self._gathering = Gathering()
 
-    def all(self, ordered: list[DispatchedRun]) -> Assigned:
-        found = [self._first(run) for run in ordered]
-        self._pull_back(found)
-        return Assigned(found, self._gathering.facts())
+    def is_of(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> bool:
+        """Whether it is for this timeline."""
+        return self.stretches == tuple(stretches) and self.facts_of == facts_of
 
-    def _first(self, run: DispatchedRun) -> Assignment:
-        newest = position_at(self._stretches, run.started_ms)
+    def __len__(self) -> int:
+        """Of how many pieces of evidence it remembers something."""
+        return len(self._shown)
+
+    def explain(self, ordered: Iterable[DispatchedRun]) -> list[Assignment]:
+        """For each run the newest environment at its dispatch that agrees with it, else none (NOWHERE)."""
+        before, self._explained = self._explained, {}
+        found = []
+        for run in ordered:
+            key = run.kind, run.name
+            known = before.get(key)
+            mine = known if known is not None and known.run is run else self._explained_anew(run)
+            self._explained[key] = mine
+            found.append(mine)
+        return found
+
+    def _explained_anew(self, run: DispatchedRun) -> Assignment:
+        newest = position_at(self.stretches, run.started_ms)
         position = self._latest_agreeing(run.evidence, newest)
-        known = newest if run.started_ms >= self._stretches[0].since_ms else NOWHERE
-        if position != NOWHERE:
-            return Assignment(run, self._stretches[position].fingerprint, position, known)
-        self._gathering.add(run.evidence, self._facts(run.evidence))
-        return Assignment(run, self._gathering.fingerprint_of(run.evidence), NOWHERE, known)
+        known = newest if run.started_ms >= self.stretches[0].since_ms else NOWHERE
+        fingerprint = "" if position == NOWHERE else self.stretches[position].fingerprint
+        return Assignment(run, fingerprint, position, known)
 
     def _latest_agreeing(self, evidence: str, newest: int) -> int:
         key = evidence, newest
         if key not in self._latest:
-            found = (p for p in range(newest, -1, -1) if self._agrees(evidence, p))
+            found = (p for p in range(newest, -1, -1) if self.agrees(evidence, p))
             self._latest[key] = next(found, NOWHERE)
         return self._latest[key]
+
+    def agrees(self, evidence: str, position: int) -> bool:
+        """Whether a run that shows this can have had the environment of a stretch."""
+        key = evidence, position
+        if key not in self._agreed:
+            environment = self.facts_of[self.stretches[position].fingerprint]
+            self._agreed[key] = environment.agrees(self.facts(evidence))
+        return self._agreed[key]
+
+    def facts(self, evidence: str) -> Facts:
+        """What the text of a run's evidence says."""
+        if evidence not in self._shown:
+            self._shown[evidence] = facts_shown(evidence_from(evidence))
+        return self._shown[evidence]
+
+
+def assign(runs: Sequence[DispatchedRun], explaining: Explaining) -> Assigned:
+    """The environment of each run, by the timeline that explains it.
+
+    Without any stretch there is one environment for all, with the empty fingerprint.
+    """
+    ordered = sorted(runs, key=lambda run: (run.started_ms, run.name, run.kind))
+    if not explaining.stretches:
+        return Assigned([Assignment(run, "", 0, 0) for run in ordered], {})
+    return _Assigning(explaining).all(ordered)
+
+
+class _Assigning:
+    def __init__(self, explaining: Explaining) -> None:
+        self._explaining = explaining
+        self._gathering = Gathering()
+
+    def all(self, ordered: list[DispatchedRun]) -> Assigned:
+        found = self._explaining.explain(ordered)
+        for i, mine in enumerate(found):
+            if mine.position == NOWHERE:
+                found[i] = self._gathered(mine)
+        self._pull_back(found)
+        return Assigned(found, self._gathering.facts())
+
+    def _gathered(self, mine: Assignment) -> Assignment:
+        evidence = mine.run.evidence
+        self._gathering.add(evidence, self._explaining.facts(evidence))
+        return replace(mine, fingerprint=self._gathering.fingerprint_of(evidence))
 
     def _pull_back(self, found: list[Assignment]) -> None:
         """From the last run to the first: what the next one had, if this one can have had it.
@@ -122,24 +169,12 @@ class _Assigning:
         return replace(mine, fingerprint=to.fingerprint, position=to.position)
 
     def _agrees_with(self, mine: Assignment, other: Assignment) -> bool:
-        return self._agrees(mine.run.evidence, other.position)
+        return self._explaining.agrees(mine.run.evidence, other.position)
 
     def _is_weak(self, mine: Assignment, following: Assignment) -> bool:
         if mine.newest != NOWHERE:
             return False
-        facts = self._facts(mine.run.evidence)
-        return not self._facts_of[mine.fingerprint].confirms(facts) and self._gathering.can_be_of(
+        facts = self._explaining.facts(mine.run.evidence)
+        return not self._explaining.facts_of[mine.fingerprint].confirms(facts) and self._gathering.can_be_of(
             following.fingerprint, facts
         )
-
-    def _agrees(self, evidence: str, position: int) -> bool:
-        key = evidence, position
-        if key not in self._agreed:
-            environment = self._facts_of[self._stretches[position].fingerprint]
-            self._agreed[key] = environment.agrees(self._facts(evidence))
-        return self._agreed[key]
-
-    def _facts(self, evidence: str) -> Facts:
-        if evidence not in self._shown:
-            self._shown[evidence] = facts_shown(evidence_from(evidence))
-        return self._shown[evidence]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_from, situation_json
@@ -14,7 +15,8 @@ from collectord.environment.survey import Survey
 from collectord.environment.timeline import changes
 from collectord.index.alerts import Cause
 from collectord.index.keys import text_digest
-from collectord.model import GIT, EnvironmentChange, Epoch
+from collectord.index.shown import ShownRun
+from collectord.model import GIT, EnvironmentChange, Epoch, Situation
 
 DRIFT = "environment.drift"
 STALE = "environment.stale_kernel"
@@ -102,10 +104,16 @@ def _contradictions(survey: Survey) -> Iterator[Cause]:
     """Issue keys with several labels, a few of each epoch, in an order that new runs do not change."""
     for epoch in survey.folded.epochs:
         environment = survey.environments.get(epoch.fingerprint)
-        runs = survey.by_epoch[epoch.number]
-        found = sorted(contradictions(runs, environment.components if environment else {}), key=_first_seen)
-        for contradiction in found[:MAX_RUNS]:
+        components = environment.components if environment else {}
+        first = partial(_first_contradictions, components, survey.memory.issue)
+        for contradiction in survey.derived(("contradictions", epoch.fingerprint), epoch.number, first):
             yield _contradiction(epoch, contradiction)
+
+
+def _first_contradictions(
+    components: Mapping[str, Any], issue: Callable[[str], Situation], runs: Sequence[ShownRun]
+) -> Sequence[Contradiction]:
+    return sorted(contradictions(runs, components, issue), key=_first_seen)[:MAX_RUNS]
 
 
 def _first_seen(found: Contradiction) -> tuple[int, str]:

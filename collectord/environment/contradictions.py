@@ -3,49 +3,61 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_from, situation_from
 from collectord.cyntra.label import budgets
 from collectord.cyntra.values import member, texts
-from collectord.index.shown import ShownRun
+from collectord.index.shown import Plan, ShownRun
 from collectord.model import Evidence, Situation
 
 # (swarm, the label as a person reads it)
 Label = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contradiction:
-    """Runs of one issue key by their different labels, and what the manifests show as the likely causes."""
+    """Runs of one issue key by their different labels; `components` are those of their environment."""
 
     issue: Situation
     by_label: Mapping[Label, Sequence[ShownRun]]
-    likely: tuple[str, ...]
+    components: Mapping[str, Any]
+
+    @cached_property
+    def likely(self) -> tuple[str, ...]:
+        """What the manifests show as the likely causes."""
+        return tuple(_likely(self))
 
 
-def contradictions(runs: Sequence[ShownRun], components: Mapping[str, Any]) -> Iterator[Contradiction]:
+def issue_of(situation: str) -> Situation:
+    """The key by which equal issues are found, from the text that the index keeps."""
+    return replace(situation_from(situation), available_toolchains=None)
+
+
+def contradictions(
+    runs: Sequence[ShownRun], components: Mapping[str, Any], issue: Callable[[str], Situation] = issue_of
+) -> Iterator[Contradiction]:
     """Issue keys with several labels among the runs of an epoch; `components` are its environment's.
 
     Runs without an explicit plan have no label. The label is the one that rows have: swarm and bins.
+    `issue` is `issue_of`, or what remembers its answers.
     """
-    found: dict[Situation, list[ShownRun]] = {}
+    label = cache(_label)
+    found: dict[Situation, dict[Label, list[ShownRun]]] = {}
     for run in runs:
         if run.plan is not None and run.situation is not None:
-            issue = replace(situation_from(run.situation), available_toolchains=None)
-            found.setdefault(issue, []).append(run)
-    for issue, same in found.items():
-        by_label: dict[Label, list[ShownRun]] = {}
-        for run in same:
-            by_label.setdefault(_label(run), []).append(run)
+            by_label = found.setdefault(issue(run.situation), {})
+            by_label.setdefault(label(run.plan), []).append(run)
+    for key, by_label in found.items():
         if len(by_label) > 1:
-            yield Contradiction(issue, by_label, tuple(_likely(issue, same, by_label, components)))
+            yield Contradiction(key, by_label, components)
 
 
-def _label(run: ShownRun) -> Label:
-    swarm, candidates, seconds, iterations = run.plan or (None, None, None, None)
+def _label(plan: Plan) -> Label:
+    swarm, candidates, seconds, iterations = plan
     minutes = None if seconds is None else seconds // 60
     action = {"max_candidates": candidates, "max_minutes": minutes, "max_iterations": iterations}
     bins = budgets(action)
@@ -54,16 +66,14 @@ def _label(run: ShownRun) -> Label:
     return str(swarm), text if rounds == "NA" else f"{text} {rounds} iterations"
 
 
-def _likely(
-    issue: Situation,
-    runs: Sequence[ShownRun],
-    by_label: Mapping[Label, Sequence[ShownRun]],
-    components: Mapping[str, Any],
-) -> Iterator[str]:
+def _likely(found: Contradiction) -> Iterator[str]:
     """The usual causes, where the manifests show them."""
-    evidence = [evidence_from(run.evidence) for run in runs]
+    issue, by_label = found.issue, found.by_label
+    runs = [run for same in by_label.values() for run in same]
+    shown = cache(evidence_from)
+    evidence = [shown(run.evidence) for run in runs]
     yield from _missing_toolchains(runs)
-    speculation = components.get("speculation")
+    speculation = found.components.get("speculation")
     automatic = member(speculation, "auto_trigger_on_critical_path")
     risks = texts(member(speculation, "auto_trigger_risk_levels"))
     if len({label[0] for label in by_label}) > 1 and automatic and issue.risk in risks:

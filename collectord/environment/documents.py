@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collectord.environment.epochs import POLICY, RunKey, former_keys
+from collectord.environment.assign import RunKey
+from collectord.environment.epochs import POLICY, former_keys
 from collectord.environment.selection import known_environment
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from collectord.environment.assign import NOWHERE, Assignment
+from collectord.environment.assign import NOWHERE, Assignment, RunKey
 from collectord.environment.timeline import Stretch
 from collectord.model import Epoch
 
@@ -21,7 +21,6 @@ POLICY, EVIDENCE, NONE = "policy", "evidence", "none"
 CHANGED = "the environment changed"
 # Before anything is known so many runs must show an environment for it to stand beside the others.
 ENOUGH_RUNS = 3
-RunKey = tuple[str, str]
 Same = Callable[[str, str], bool]
 _Place = tuple[int, str, int]
 
@@ -109,6 +108,8 @@ def _hosted(places: list[_Place], found: Sequence[Assignment]) -> list[_Place]:
         counts[place] = counts.get(place, 0) + (
             1 if unexplained and assignment.newest == NOWHERE else ENOUGH_RUNS
         )
+    if all(count >= ENOUGH_RUNS for count in counts.values()):
+        return places
     is_odd = [counts[place] < ENOUGH_RUNS for place in places]
     host: _Place | None = next((p for p, odd in zip(places, is_odd, strict=True) if not odd), None)
     host = host or (places[0] if places else None)

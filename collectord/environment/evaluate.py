@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from collectord.cyntra.policy import PolicyUnreadable
 from collectord.cyntra.policy.toolchains import DEFAULT_TIMEOUT_SECONDS
 from collectord.cyntra.values import as_object, is_int, member
+from collectord.environment.assign import RunKey
 from collectord.environment.causes import LASTING, causes
+from collectord.environment.memory import Memory
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey, survey
@@ -43,12 +45,15 @@ def evaluate(
     now_ms: int,
     seal_after_ms: int | None = None,
     remembered: Remembered | None = None,
+    memory: Memory | None = None,
+    changed: Collection[RunKey] = (),
 ) -> Evaluation:
     """Bring alerts and seals to what is so now. `seal_after_ms` None: as the epoch's toolchains need.
 
-    `remembered` holds what was told of changes before, under the same overrides.
+    `remembered` holds what was told of changes before, under the same overrides; `memory` what the last
+    evaluation read, since when only `changed` runs are others.
     """
-    found = survey(connection, is_cutting(overrides))
+    found = survey(connection, is_cutting(overrides), memory, changed)
     told = telling_of(found.environments, overrides, remembered)
     notices = note_standing(connection, LASTING, causes(found, told), now_ms)
     for epoch in found.folded.epochs:

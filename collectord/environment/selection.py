@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
-from collectord.environment.epochs import NONE, POLICY, RunKey
+from collectord.environment.assign import RunKey
+from collectord.environment.epochs import NONE, POLICY
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
 from collectord.environment.told import change_document, changes_between, environment_document

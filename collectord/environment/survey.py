@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import sha256
+from typing import TypeVar
 
-from collectord.environment.assign import Assigned, DispatchedRun, assign
-from collectord.environment.epochs import Cut, Folded, RunKey, fold
+from collectord.environment.assign import Assigned, RunKey, assign
+from collectord.environment.epochs import Cut, Folded, fold
 from collectord.environment.expected import facts_of
+from collectord.environment.memory import Memory
 from collectord.environment.timeline import Stretch, timeline
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import cuts, environments, observations
-from collectord.index.shown import ShownRun, shown_runs
+from collectord.index.shown import ShownRun
 from collectord.model import GIT, Environment, Epoch
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Survey:
     runs: Mapping[RunKey, ShownRun]
     cuts: Sequence[Cut]
     first_look_ms: int | None
+    memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def epoch(self, number: int) -> Epoch | None:
         """The epoch of that number."""
@@ -51,25 +56,40 @@ class Survey:
         lines = sorted(f"{run.kind}/{run.name} {run.digest}\n" for run in self.by_epoch[number])
         return sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
+    def derived(self, what: Hashable, number: int, derive: Callable[[Sequence[ShownRun]], T]) -> T:
+        """What follows from the runs of an epoch, and from nothing else that `what` does not name."""
+        return self.memory.derived((what, number), self.by_epoch[number], derive)
+
 
 Cutting = Callable[[Environment, Environment, int], bool]
 
 
-def survey(connection: IndexConnection, cutting: Cutting = lambda _before, _after, _at_ms: True) -> Survey:
-    """All of it as the index has it now; `cutting` says whether a change ends an epoch."""
+def survey(
+    connection: IndexConnection,
+    cutting: Cutting = lambda _before, _after, _at_ms: True,
+    memory: Memory | None = None,
+    changed: Collection[RunKey] = (),
+) -> Survey:
+    """All of it as the index has it now; `cutting` says whether a change ends an epoch.
+
+    With the `memory` of an earlier survey only the `changed` runs are read: those that came in, changed or
+    went since then, at the least.
+    """
+    memory = Memory() if memory is None else memory
     known, seen = environments(connection), observations(connection)
     stretches, marks = timeline(seen), [Cut(*cut) for cut in cuts(connection)]
     facts = {fingerprint: facts_of(found.components) for fingerprint, found in known.items()}
-    runs = {(run.kind, run.name): run for run in shown_runs(connection)}
-    assigned = assign([_dispatched(run) for run in runs.values()], stretches, facts)
+    memory.read(connection, changed)
+    assigned = assign(memory.dispatched, memory.explaining(stretches, facts))
     return Survey(
         environments=known,
         stretches=stretches,
         assigned=assigned,
         folded=fold(assigned.runs, stretches, marks, _same(known, stretches, cutting)),
-        runs=runs,
+        runs=memory.runs,
         cuts=marks,
         first_look_ms=min((o.seen_ms for o in seen if o.source != GIT), default=None),
+        memory=memory,
     )
 
 
@@ -84,7 +104,3 @@ def _same(
         return before == after or not cutting(known[before], known[after], first_ms[after])
 
     return same
-
-
-def _dispatched(run: ShownRun) -> DispatchedRun:
-    return DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, run.evidence)

@@ -75,7 +75,7 @@ def position_at(stretches: Sequence[Stretch], at_ms: int) -> int:
     """
     if not stretches:
         return -1
-    return max(0, bisect_right([s.since_ms for s in stretches], at_ms) - 1)
+    return max(0, bisect_right(stretches, at_ms, key=lambda s: s.since_ms) - 1)
 
 
 def changes(stretches: Sequence[Stretch]) -> list[EnvironmentChange]:

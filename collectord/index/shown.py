@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import ColumnElement, Connection, select, true
 
 from collectord.cyntra.evidence import evidence_json, evidence_of, situation_json, situation_of
 from collectord.cyntra.jsonio import Unparsable, parse_object
 from collectord.index import tables
 from collectord.index.codec import unpack
 
+_BATCH = 512
 Plan = tuple[str | None, int | None, int | None, int | None]
 
 
@@ -33,15 +34,31 @@ class ShownRun:
     plan: Plan | None
 
 
-def shown_runs(connection: Connection) -> list[ShownRun]:
-    """Every run of a current revision, by kind and name; evidence that an older index lacks is derived."""
+def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None = None) -> list[ShownRun]:
+    """The runs of current revisions, by kind and name; evidence that an older index lacks is derived.
+
+    `keys` are (kind, name) of those wanted, None for all.
+    """
+    if keys is None:
+        return _found(connection, true())
+    listed = sorted(keys)
+    a, found = tables.archives, []
+    for start in range(0, len(listed), _BATCH):
+        batch = listed[start : start + _BATCH]
+        for kind in sorted({kind for kind, _ in batch}):
+            names = [name for of, name in batch if of == kind]
+            found += _found(connection, (a.c.kind == kind) & a.c.name.in_(names))
+    return found
+
+
+def _found(connection: Connection, wanted: ColumnElement[bool]) -> list[ShownRun]:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
     joined = a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
     columns = (a.c.kind, a.c.name, r.c.id, r.c.digest, run.c.run_id, run.c.started_ms, run.c.domain)
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     query = select(*columns, run.c.evidence, run.c.situation, *plan, label.c.max_iterations)
     joined = joined.join(run, run.c.revision_id == r.c.id).outerjoin(label, label.c.revision_id == r.c.id)
-    query = query.select_from(joined).order_by(a.c.kind, a.c.name)
+    query = query.select_from(joined).where(wanted).order_by(a.c.kind, a.c.name)
     rows = connection.execute(query).all()
     derived = _derived(connection, [(row.id, row.domain) for row in rows if row.evidence is None])
     return [_shown_run(row, derived) for row in rows]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 
-from collectord.environment.assign import DispatchedRun, assign
+from collectord.environment.assign import DispatchedRun, Explaining, assign
 from collectord.environment.epochs import fold
 from collectord.environment.expected import facts_of
 from collectord.environment.timeline import timeline
@@ -47,7 +47,7 @@ def measure() -> tuple[float, int]:
     facts = {name: facts_of(components(timeout=1800 + 60 * i)) for i, name in enumerate(names)}
     begun = time.process_time()
     stretches = timeline(looks)
-    found = fold(assign(runs, stretches, facts).runs, stretches, [])
+    found = fold(assign(runs, Explaining(stretches, facts)).runs, stretches, [])
     return time.process_time() - begun, len(found.epochs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_json
-from collectord.environment.assign import Assigned, DispatchedRun, assign
+from collectord.environment.assign import Assigned, DispatchedRun, Explaining, assign
 from collectord.environment.epochs import Cut, Folded, fold
 from collectord.environment.expected import facts_of
 from collectord.environment.timeline import timeline
@@ -48,7 +48,7 @@ def assigned(
 ) -> Assigned:
     """The runs with their environments."""
     facts = {fingerprint: facts_of(value) for fingerprint, value in environments.items()}
-    return assign(runs, timeline(observations), facts)
+    return assign(runs, Explaining(timeline(observations), facts))
 
 
 def folded(

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from collectord.cyntra.evidence import situation_json
+from collectord.environment.assign import RunKey
 from collectord.environment.causes import MAX_RUNS, causes
-from collectord.environment.epochs import RunKey
 from collectord.environment.look import environment_of
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey

@@ -1,0 +1,92 @@
+"""What a survey read and derived, for the next one: with it only what is new is read and derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from collectord.environment.assign import DispatchedRun, Explaining, RunKey
+from collectord.environment.contradictions import issue_of
+from collectord.environment.facts import Facts
+from collectord.environment.timeline import Stretch
+from collectord.index.engine import IndexConnection
+from collectord.index.shown import ShownRun, shown_runs
+from collectord.model import Situation
+
+T = TypeVar("T")
+# Texts of runs that are no more are forgotten once they are so many beyond those that are there.
+SPARE_TEXTS = 1000
+
+
+class Memory:
+    """For one index, owned by whoever surveys it again and again; an empty one gives the same, only later.
+
+    All in it are values that were read, or that follow from such: after a survey that failed half way, or
+    whose transaction was rolled back, it must be thrown away.
+    """
+
+    def __init__(self) -> None:
+        self._runs: dict[RunKey, ShownRun] = {}
+        self._dispatched: dict[RunKey, DispatchedRun] = {}
+        self._is_read = False
+        self._texts: dict[str, str] = {}
+        self._issues: dict[str, Situation] = {}
+        self._explaining = Explaining((), {})
+        self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
+        self._derived_before: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
+
+    def read(self, connection: IndexConnection, changed: Collection[RunKey]) -> None:
+        """Read the runs that changed; all of them the first time."""
+        self._derived_before, self._derived = self._derived, {}
+        for key in changed:
+            self._runs.pop(key, None)
+            self._dispatched.pop(key, None)
+        for run in shown_runs(connection, changed if self._is_read else None):
+            self._take(run)
+        self._is_read = True
+        if len(self._issues) + len(self._texts) > 3 * len(self._runs) + SPARE_TEXTS:
+            self._issues, self._texts = {}, {}
+
+    def _take(self, run: ShownRun) -> None:
+        key, texts = (run.kind, run.name), self._texts
+        # Most runs show what others show: one copy of such a text is enough.
+        evidence = texts.setdefault(run.evidence, run.evidence)
+        situation = run.situation and texts.setdefault(run.situation, run.situation)
+        self._runs[key] = replace(run, evidence=evidence, situation=situation)
+        self._dispatched[key] = DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, evidence)
+
+    @property
+    def runs(self) -> Mapping[RunKey, ShownRun]:
+        """Every run that was read, as it is now."""
+        return dict(self._runs)
+
+    @property
+    def dispatched(self) -> Sequence[DispatchedRun]:
+        """The same runs as far as their environment is concerned."""
+        return list(self._dispatched.values())
+
+    def explaining(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> Explaining:
+        """What a timeline says of evidence; the one of the last survey while it is the same."""
+        is_small = len(self._explaining) <= len(self._runs) + SPARE_TEXTS
+        if not is_small or not self._explaining.is_of(stretches, facts_of):
+            self._explaining = Explaining(stretches, facts_of)
+        return self._explaining
+
+    def issue(self, situation: str) -> Situation:
+        """`issue_of`, remembered."""
+        known = self._issues.get(situation)
+        if known is None:
+            known = self._issues[situation] = issue_of(situation)
+        return known
+
+    def derived(
+        self, what: Hashable, runs: Sequence[ShownRun], derive: Callable[[Sequence[ShownRun]], T]
+    ) -> T:
+        """`derive(runs)`, remembered from one survey to the next while the runs are the same."""
+        known = self._derived.get(what) or self._derived_before.get(what)
+        if known is None or known[0] != runs:
+            known = runs, derive(runs)
+        self._derived[what] = known
+        value: T = known[1]
+        return value
