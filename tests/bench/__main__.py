@@ -14,9 +14,9 @@ from tests.bench.figures import Figure
 from tests.bench.machine import describe
 from tests.bench.processes import run_task
 from tests.bench.steps import Bench
-from tests.bench.tasks import FOR_EXPORT, FOR_INGEST
+from tests.bench.tasks import FOR_AUDIT, FOR_EXPORT, FOR_INGEST
 
-GROUPS = ("ingest", "dispatch", "one-new", "builder", "older", "start")
+GROUPS = ("ingest", "dispatch", "one-new", "builder", "audit", "older", "start")
 NOTES = "## What the misses are, and where the time goes"
 
 
@@ -59,7 +59,7 @@ def main() -> None:
         figures.append(figure)
         print(page.line(figure), flush=True)
 
-    run_task("imports", *FOR_INGEST, *FOR_EXPORT)
+    run_task("imports", *FOR_INGEST, *FOR_EXPORT, *FOR_AUDIT)
     machine = describe(asked.scratch)
     print(machine, flush=True)
     for size in map(int, asked.sizes.split(",")):

@@ -23,13 +23,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """All runs of one step at one size; `aim` is how many times its floor it may take."""
+    """All runs of one step at one size; it may take `aim` times its floor, or `limit` seconds."""
 
     size: int
     step: str
     ours: tuple[Sample, ...]
     floor: tuple[Sample, ...] = ()
     aim: float | None = None
+    limit: float | None = None
     said: str = ""
     export: bool = False
     grows: bool = False
@@ -89,7 +90,7 @@ class Verdict:
 
 def verdicts(figures: Sequence[Figure]) -> list[Verdict]:
     """Every aim that the figures can answer."""
-    return [*_ratios(figures), *_peaks(figures), *_growths(figures)]
+    return [*_ratios(figures), *_limits(figures), *_peaks(figures), *_growths(figures)]
 
 
 def _ratios(figures: Sequence[Figure]) -> list[Verdict]:
@@ -98,6 +99,10 @@ def _ratios(figures: Sequence[Figure]) -> list[Verdict]:
         for f in figures
         if f.aim is not None and f.ratio is not None
     ]
+
+
+def _limits(figures: Sequence[Figure]) -> list[Verdict]:
+    return [Verdict(f"{f.size:,}: {f.step}", f.seconds, f.limit, "s") for f in figures if f.limit is not None]
 
 
 def _peaks(figures: Sequence[Figure]) -> list[Verdict]:

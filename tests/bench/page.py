@@ -18,7 +18,8 @@ on both sides. Seconds are counted from the first import on, so start-up is in o
 The archives are made (`tests/support/archives.py`), of the shape of a real kernel's: recorded inputs with
 8 history entries, 0 to 5 of 46 unevenly frequent tags, issues that come back, one run in six failed, one in
 twenty timed out without a proof, a run every 13 minutes. "Histories rebuilt" is a repo whose manifests hold
-no recorded input, as an older kernel leaves them.
+no recorded input, as an older kernel leaves them. An audit is the whole document over all runs:
+the first reads every manifest and proof in the index, "again" goes by what that one kept. It has no floor.
 """
 _HEAD = """| archives | step | seconds | | imports | floor | × | peak MiB | |
 | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | --- |"""

@@ -14,6 +14,8 @@ from tests.bench.processes import Found, alternate, run_task, sample, time_comma
 FIRST_INGEST_AIM = 4.0
 FIRST_EXPORT_AIM = 12.0
 AGAIN_AIM = 4.0
+AUDIT_LIMIT_S = 5.0
+AUDIT_LIMIT_SIZE = 20_000
 N_SIMILAR = "8"
 
 
@@ -28,7 +30,7 @@ class Bench:
         self._made: Found = {}
 
     def run(self, groups: set[str]) -> None:
-        """Measure the groups: ingest, dispatch, one-new, builder, older, start."""
+        """Measure the groups: ingest, dispatch, one-new, builder, audit, older, start."""
         if groups - {"older"}:
             with self._repo("recorded"):
                 self._ingest(measured="ingest" in groups)
@@ -45,6 +47,7 @@ class Bench:
             "dispatch": lambda: self._exports("dispatch", "dispatch"),
             "one-new": self._one_new_run,
             "builder": lambda: self._exports("builder", "builder"),
+            "audit": self._audit,
             "start": self._start_up,
         }
 
@@ -144,6 +147,22 @@ class Bench:
             "ingest of one new archive", ingests, [], f"{ingests[0]['outcomes'].get('indexed')} indexed"
         )
         self._figure("export after one new run (dispatch)", exports, floors, said, export=True, grows=True)
+
+    def _audit(self) -> None:
+        """First, when every manifest and proof in the index is read, then from what that kept."""
+        firsts, agains = [], []
+        for _ in range(self._repeat):
+            shutil.rmtree(f"{self._state}/state/cache", ignore_errors=True)
+            firsts.append(run_task("audit", self._made["repo"], self._state))
+            agains.append(run_task("audit", self._made["repo"], self._state))
+        said = f"{firsts[0]['runs']} runs, every manifest and proof read from the index"
+        self._figure("first audit", firsts, [], said, grows=True)
+        limit = AUDIT_LIMIT_S if self._size >= AUDIT_LIMIT_SIZE else None
+        said = "from the index and what the audit before kept of the artifacts"
+        self._figure("audit again", agains, [], said, limit=limit, grows=True)
+        page = f"{self._state}/audit.html"
+        pages = [run_task("audit_page", self._made["repo"], self._state, page) for _ in range(self._repeat)]
+        self._figure("audit again, with its page", pages, [], f"page of {pages[0]['bytes'] / 2**20:.2f} MiB")
 
     @contextmanager
     def _spare_in_place(self) -> Iterator[None]:

@@ -19,7 +19,9 @@ from typing import Any
 CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 FOR_INGEST = ("collectord.app", "collectord.config", "collectord.ingest.bulk")
 FOR_EXPORT = ("collectord.app", "collectord.config", "collectord.export.exporter")
+FOR_AUDIT = ("collectord.app.auditing", "collectord.audit.answers", "collectord.config")
 _CHUNK = 2**20
+_YEAR_MS = 365 * 86_400_000
 Found = dict[str, Any]
 
 
@@ -127,8 +129,27 @@ def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Fou
     }
 
 
+def audit(repo: str, state: str) -> Found:
+    """One audit over everything, as one document."""
+    found = imports(*FOR_AUDIT)
+    from collectord.app import auditing
+
+    return {**found, "runs": auditing.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)["runs"]}
+
+
+def audit_page(repo: str, state: str, page: str) -> Found:
+    """One audit with its HTML page."""
+    found = imports(*FOR_AUDIT)
+    from collectord.app import auditing
+
+    document = auditing.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)
+    auditing.write_page(document, Path(page))
+    return {**found, "bytes": Path(page).stat().st_size}
+
+
 TASKS: dict[str, Callable[..., Found]] = {
-    task.__name__: task for task in (make, floor_ingest, floor_look, floor_export, imports, ingest, export)
+    task.__name__: task
+    for task in (make, floor_ingest, floor_look, floor_export, imports, ingest, export, audit, audit_page)
 }
 
 
