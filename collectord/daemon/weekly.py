@@ -20,6 +20,10 @@ DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sun
 # A clock that was set anew is noticed after this long.
 _LONGEST_S = 3600.0
 _LOOK_S = 60.0
+WITHOUT_PAGE = (
+    "the extra `report` is not installed, so weekly reports have no HTML page; "
+    "pip install 'collectord[report]' brings it"
+)
 Log = Callable[..., Any]
 
 
@@ -56,6 +60,7 @@ class WeeklyAudit:
     name: str = "audit"
     _asked: str | None = None
     _began: int | None = None
+    _told: bool = False
     _look_again: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,14 +87,22 @@ class WeeklyAudit:
             self._began = self.began_ms()
         if self._began is None or not self._may_be_missing(due):
             return
-        target = self._file(due, "json")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        page = ("--html", str(self._file(due, "html"))) if find_spec("vl_convert") else ()
-        job = Job(
-            self.name, ("audit", "--json", "--rebuild", *page), lambda result: self._done(result, target)
-        )
-        if self.jobs.submit(job, mono):
+        self._file(due, "json").parent.mkdir(parents=True, exist_ok=True)
+        if self.jobs.submit(self._job(due, page=self._can_draw()), mono):
             self._asked = report_name(due)
+
+    def _job(self, due: datetime, *, page: bool) -> Job:
+        drawn = ("--html", str(self._file(due, "html"))) if page else ()
+        arguments = ("audit", "--json", "--rebuild", *drawn)
+        return Job(self.name, arguments, lambda result: self._done(result, due, page=page))
+
+    def _can_draw(self) -> bool:
+        """Whether the extra is there; said once where it is not."""
+        there = find_spec("vl_convert") is not None
+        if not there and not self._told:
+            self._told = True
+            self.info("audit.without_page", why=WITHOUT_PAGE)
+        return there
 
     def _may_be_missing(self, due: datetime) -> bool:
         """Without knowing when the index began this only says that it is worth asking."""
@@ -100,10 +113,13 @@ class WeeklyAudit:
     def _file(self, due: datetime, suffix: str) -> Path:
         return self.repo / REPORTS / f"{report_name(due)}.{suffix}"
 
-    def _done(self, result: JobResult, target: Path) -> None:
+    def _done(self, result: JobResult, due: datetime, *, page: bool) -> None:
         if result.exit_code != 0 or result.document is None:
             self.warning("audit.failed", exit_code=result.exit_code, said=result.said[-300:])
+            if page:  # an extra that is installed and broken must not cost the report itself
+                self.jobs.submit(self._job(due, page=False), self.clocks.mono())
             return
+        target = self._file(due, "json")
         text = json.dumps(result.document, indent=2, sort_keys=True) + "\n"
         atomic_write(target, text.encode("ascii"), 0o644)
         self.info("audit.written", file=str(target), **_verdicts(result.document))

@@ -117,8 +117,22 @@ def test_a_failed_audit_is_told_and_files_nothing(tmp_path: Path) -> None:
     made, queue, lines = chore(tmp_path, "2026-11-25 10:00")
     made.run(1000.0)
     queue.jobs[0].done(JobResult("audit", 1, None, "collectord: the disk is full"))
-    assert lines == [("audit.failed", {"exit_code": 1, "said": "collectord: the disk is full"})]
+    assert lines[-1] == ("audit.failed", {"exit_code": 1, "said": "collectord: the disk is full"})
     assert not (tmp_path / REPORTS / "audit-2026-W48.json").exists()
+
+
+def test_an_extra_that_is_installed_and_broken_costs_the_page_and_not_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "vl_convert.py").write_text("raise OSError('of another libc')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made, queue, _ = chore(tmp_path, "2026-11-25 10:00")
+    made.run(1000.0)
+    queue.jobs[0].done(JobResult("audit", 1, None, "of another libc"))
+    with_page, without = (job.arguments for job in queue.jobs)
+    assert with_page == (*without, "--html", str(tmp_path / REPORTS / "audit-2026-W48.html"))
+    queue.jobs[1].done(JobResult("audit", 1, None, "of another libc"))
+    assert len(queue.jobs) == 2
 
 
 def test_a_report_that_the_queue_refuses_is_asked_for_again_in_a_minute(tmp_path: Path) -> None:
