@@ -22,6 +22,7 @@ from collectord.archive import (
     ArchiveRoot,
     IsSymlink,
     NotADirectory,
+    RootUnusable,
     TooManyEntries,
     Vanished,
     names,
@@ -455,6 +456,36 @@ def test_a_removed_folder_takes_its_archives_along(root: ArchiveRoot, archive: P
     with pytest.raises(Vanished):
         observe(root, "wc-1", max_entries=100)
     assert not root.is_current()
+
+
+def test_a_folder_replaced_while_it_is_opened_is_the_one_that_was_opened(
+    folder: Path, archive: Path, before_call: Race
+) -> None:
+    """Else what is read there would be taken for what lies in the other one, and its absences believed."""
+    opened = folder.stat().st_ino
+
+    def swap() -> None:
+        folder.rename(folder.with_name("moved"))
+        folder.mkdir()
+
+    before_call("fstat", lambda fd: True, swap)
+    with ArchiveRoot(folder) as root:
+        assert root.inode == opened != folder.stat().st_ino
+        assert not root.is_current()
+        assert {name for name, _ in names(root)} == {"wc-1", "wc-2"}
+
+
+def test_a_share_that_went_away_while_it_was_opened_is_no_folder_to_read(
+    folder: Path, before_call: Race
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    before = open_descriptors()
+    before_call("fstat", lambda fd: True, fail)
+    with pytest.raises(RootUnusable, match="cannot be read: Stale file handle"):
+        ArchiveRoot(folder)
+    assert open_descriptors() == before
 
 
 # --- errors of the file system
