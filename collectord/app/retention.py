@@ -3,38 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectord.app import now_ms, reader_for, writer_for
 from collectord.errors import CollectordError, LockHeld
+from collectord.fs import NO_ROOM, StateLock
 from collectord.model import ARCHIVE, WORLD, OutcomeKind
 from collectord.names import readable_name
 
 if TYPE_CHECKING:
     from collectord.config import Settings
+    from collectord.index.reader import IndexReader
+    from collectord.index.stored import StoredArchive
     from collectord.index.writer import Change
     from collectord.retention.plan import Ages
     from collectord.retention.prune import Pruned, PrunePlan
+    from collectord.retention.writing_out import WrittenOut
 
 Agree = Callable[["PrunePlan"], bool]
 
 
-def prune(settings: Settings, ages: Ages, agree: Agree) -> tuple[PrunePlan, Pruned | None]:
-    """Plan, ask, and remove; without agreement nothing is removed.
+def prune(
+    settings: Settings, ages: Ages, agree: Agree, *, dry_run: bool = False
+) -> tuple[PrunePlan, Pruned | None]:
+    """Plan, ask, and remove; without agreement nothing is removed, and a dry run moves nothing at all.
 
     Beside a daemon the index is only read: the daemon sees by itself what changed, and that it is nothing.
+    Raises LockHeld beside another prune.
     """
-    from collectord.archive import ArchiveRoot
-    from collectord.retention.prune import Pruned, Pruner
+    with ExitStack() as held:
+        reader = held.enter_context(reader_for(settings))
+        if not dry_run:
+            held.enter_context(StateLock.acquire(prune_lock(settings), "collectord prune"))
+        return _prune(settings, reader, ages, agree, dry_run)
 
-    with reader_for(settings) as reader, ArchiveRoot(settings.archives_dir) as root:
+
+def prune_lock(settings: Settings) -> Path:
+    """Held while a prune may have archives out of the way."""
+    return settings.state_dir / "prune.lock"
+
+
+def _prune(
+    settings: Settings, reader: IndexReader, ages: Ages, agree: Agree, dry_run: bool
+) -> tuple[PrunePlan, Pruned | None]:
+    from collectord.archive import ArchiveRoot
+    from collectord.retention.prune import Pruned, Pruner, put_back_unchecked
+
+    with ArchiveRoot(settings.archives_dir) as root:
+        stuck = {} if dry_run else put_back_unchecked(root)[1]
         pruner = Pruner(reader, root, ages)
         plan = pruner.plan(now_ms())
+        plan.stuck = stuck
         if not agree(plan):
             return plan, None
-        done = Pruned(kept=dict(plan.kept))
+        done = Pruned(kept=plan.kept | stuck)
         try:
             pruner.carry_out(plan, done)
         finally:
@@ -61,21 +86,27 @@ def _note(settings: Settings, done: Pruned) -> None:
 
 @dataclass
 class Restored:
-    """Directories that were written, and those that were not, with the reason."""
+    """Directories that were written; `kept`, which were there already, and `failed`, with the reason."""
 
     written: list[Path] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 def restore(
-    settings: Settings, wanted: Sequence[str] | None, *, to: Path | None = None, runs_to: Path | None = None
+    settings: Settings,
+    wanted: Sequence[str] | None,
+    *,
+    to: Path | None = None,
+    runs_to: Path | None = None,
+    revision: int | None = None,
 ) -> Restored:
     """Write core files of archives back, of all of them for None; world runs with them.
 
-    `to` is another folder than the archives'; world runs are then written to `runs_to` or not at all.
+    `to` is another folder than the archives'; world runs are then written to `runs_to` or not at all. The
+    current revision unless another is named. One that is damaged holds up no other; a full disk does.
     """
-    from collectord.index.stored import current_archives
-    from collectord.retention.restore import InTheWay, restore_archive
+    from collectord.index.stored import stored_archives
 
     folders = {ARCHIVE: to or settings.archives_dir}
     if to is None or runs_to is not None:
@@ -83,22 +114,41 @@ def restore(
     done = Restored()
     with reader_for(settings) as reader:
         for name in [None] if wanted is None else [readable_name(Path(given).name) for given in wanted]:
-            found = [a for a in current_archives(reader.connection, name, None) if a.kind in folders]
+            listed = stored_archives(reader.connection, name, None, revision)
+            found = [one for one in listed if one.kind in folders]
             if not found and name is not None:
+                which = "no revision" if revision is None else f"no revision {revision}"
                 raise CollectordError(
-                    f"{name}: the index has no revision of it; `collectord runs` lists what it has"
+                    f"{name}: the index has {which} of it; `collectord explain {name}` says what it has"
                 )
             for stored in found:
-                try:
-                    done.written.append(restore_archive(reader, stored, folders[stored.kind]))
-                except InTheWay as error:
-                    done.kept[stored.name] = str(error)
+                _restore_one(reader, stored, folders[stored.kind], done)
     return done
 
 
-def export_artifacts(settings: Settings, folder: Path) -> tuple[int, int]:
-    """Write every artifact out as a plain file; returns how many of them, and of how many revisions."""
+def _restore_one(reader: IndexReader, stored: StoredArchive, folder: Path, done: Restored) -> None:
+    from collectord.retention.restore import InTheWay, restore_archive
+
+    try:
+        done.written.append(restore_archive(reader, stored, folder))
+    except InTheWay as error:
+        done.kept[stored.name] = str(error)
+    except KeyError as missing:
+        done.failed[stored.name] = (
+            f"artifact {missing.args[0]} is not in the index; run `collectord db recover`"
+        )
+    except (CollectordError, ValueError) as error:
+        done.failed[stored.name] = str(error)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        done.failed[stored.name] = str(error)
+
+
+def export_artifacts(settings: Settings, folder: Path) -> WrittenOut:
+    """Write every artifact out as a plain file; what is damaged is named and holds up no other."""
+    from collectord.index.engine import readable_errors
     from collectord.retention.writing_out import write_out
 
-    with reader_for(settings) as reader:
+    with reader_for(settings) as reader, readable_errors(settings.index_path):
         return write_out(reader, folder)

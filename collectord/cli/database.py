@@ -99,13 +99,24 @@ def db_backup(invocation: Invocation, to: Path | None, as_json: bool) -> None:
 
 @db.command("export-artifacts")
 @click.argument("directory", type=click.Path(path_type=Path))
+@json_option
 @click.pass_obj
-def db_export_artifacts(invocation: Invocation, directory: Path) -> None:
+def db_export_artifacts(invocation: Invocation, directory: Path, as_json: bool) -> None:
     """Write every core file that the index holds out as a plain file named by its sha256."""
     from collectord.app.retention import export_artifacts
 
-    artifacts, revisions = export_artifacts(invocation.settings(), directory)
-    line(f"{directory}: {artifacts} artifacts of {revisions} revisions, listed in revisions.jsonl")
+    done = export_artifacts(invocation.settings(), directory)
+    if as_json:
+        counts = {"artifacts": done.artifacts, "revisions": done.revisions, "failed": done.failed}
+        emit_json({"schema": "collectord.db_export_artifacts.v1", "path": str(directory), **counts})
+    else:
+        line(f"{directory}: {done.artifacts} artifacts of {done.revisions} revisions, see revisions.jsonl")
+        for why in list(done.failed.values())[:_MAX_SHOWN]:
+            complain(why)
+    if done.failed:
+        raise CollectordError(
+            f"{directory}: {len(done.failed)} artifacts could not be written out; all others are there"
+        )
 
 
 @db.command("recover")

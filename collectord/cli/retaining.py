@@ -14,6 +14,7 @@ from collectord.cli.output import complain, emit_json, json_option, line, size_t
 from collectord.errors import CollectordError, UsageError
 
 if TYPE_CHECKING:
+    from collectord.app.retention import Restored
     from collectord.retention.prune import Pruned, PrunePlan, Removal
 
 _MAX_SHOWN = 20
@@ -76,12 +77,12 @@ def prune(
             return False
         return yes or click.confirm("Remove it?", err=True)
 
-    plan, done = prune_archives(invocation.settings(), ages, agree)
+    plan, done = prune_archives(invocation.settings(), ages, agree, dry_run=dry_run)
     if as_json:
         emit_json(_document(plan, done))
     elif done is not None:
         _print_done(plan, done)
-    if done is not None and set(done.kept) - set(plan.kept):
+    if plan.stuck or (done is not None and set(done.kept) - set(plan.kept)):
         raise CollectordError("not everything that was planned could be removed; see above")
 
 
@@ -90,6 +91,8 @@ def _print_plan(plan: PrunePlan) -> None:
         line(f"{removal.name}: {_what(removal)} ({size_text(removal.bytes)})")
     if (more := len(plan.removals) - _MAX_SHOWN) > 0:
         line(f"… and {more} more archives (--json lists all)")
+    for name, why in plan.stuck.items():
+        complain(f"{name}: {why}")
     for name, why in list(plan.kept.items())[:_MAX_SHOWN]:
         complain(f"{name}: stays: {why}")
     if (more := len(plan.kept) - _MAX_SHOWN) > 0:
@@ -105,7 +108,7 @@ def _what(removal: Removal) -> str:
 
 def _print_done(plan: PrunePlan, done: Pruned) -> None:
     for name, why in done.kept.items():
-        if name not in plan.kept:
+        if name not in plan.kept and name not in plan.stuck:
             complain(f"{name}: stays: {why}")
     line(f"removed: {len(done.gone)} whole archives, parts of {len(done.touched)}; {size_text(done.bytes)}")
 
@@ -118,7 +121,7 @@ def _document(plan: PrunePlan, done: Pruned | None) -> dict[str, object]:
     return {
         "schema": "collectord.prune.v1",
         "planned": planned,
-        "kept": done.kept if done else plan.kept,
+        "kept": done.kept if done else plan.kept | plan.stuck,
         "pruned": done is not None,
         "gone": done.gone if done else [],
         "touched": sorted(done.touched) if done else [],
@@ -131,6 +134,7 @@ def _document(plan: PrunePlan, done: Pruned | None) -> dict[str, object]:
 @click.option("--all", "everything", is_flag=True, help="Every archive and world run that the index has.")
 @click.option("--to", type=click.Path(path_type=Path), help="Into this folder, not the archives folder.")
 @click.option("--runs-to", type=click.Path(path_type=Path), help="With --to: where world runs go.")
+@click.option("--revision", type=click.IntRange(min=1), help="This revision instead of the current one.")
 @json_option
 @click.pass_obj
 def restore(
@@ -139,6 +143,7 @@ def restore(
     everything: bool,
     to: Path | None,
     runs_to: Path | None,
+    revision: int | None,
     as_json: bool,
 ) -> None:
     """Write core files of archives back, byte for byte and with their times; never over what is there."""
@@ -146,18 +151,37 @@ def restore(
 
     if bool(workcell_id) == everything:
         raise UsageError("name the archives to restore, or give --all")
+    if revision is not None and len(workcell_id) != 1:
+        raise UsageError("--revision goes with one archive; `collectord explain` lists its revisions")
     if runs_to is not None and to is None:
         raise UsageError("--runs-to goes with --to; without it world runs go to .cyntra/runs")
     places = [Path(os.path.normpath(path.absolute())) if path else None for path in (to, runs_to)]
     done = restore_archives(
-        invocation.settings(), None if everything else workcell_id, to=places[0], runs_to=places[1]
+        invocation.settings(),
+        None if everything else workcell_id,
+        to=places[0],
+        runs_to=places[1],
+        revision=revision,
     )
     if as_json:
         written = [str(path) for path in done.written]
-        emit_json({"schema": "collectord.restore.v1", "written": written, "kept": done.kept})
+        emit_json(
+            {"schema": "collectord.restore.v1", "written": written, "kept": done.kept, "failed": done.failed}
+        )
     else:
-        for path in done.written[:_MAX_SHOWN]:
-            line(f"restored {path}")
-        line(f"{len(done.written)} restored, {len(done.kept)} were there already")
+        _print_restored(done)
+    if done.failed:
+        raise CollectordError(f"{len(done.failed)} archives could not be restored; all others are in place")
     if done.kept and not everything:
         raise CollectordError("\n".join(done.kept.values()))
+
+
+def _print_restored(done: Restored) -> None:
+    for path in done.written[:_MAX_SHOWN]:
+        line(f"restored {path}")
+    for name, why in list(done.failed.items())[:_MAX_SHOWN]:
+        complain(f"{name}: {why}")
+    if (more := len(done.failed) - _MAX_SHOWN) > 0:
+        complain(f"… and {more} more could not be restored (--json lists all)")
+    failed = f", {len(done.failed)} could not be restored" if done.failed else ""
+    line(f"{len(done.written)} restored, {len(done.kept)} were there already{failed}")

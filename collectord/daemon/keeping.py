@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from collectord.app.retention import prune_lock
+from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.config import Settings
 from collectord.config.units import OFF
 from collectord.daemon.applying import Applier
@@ -14,9 +16,12 @@ from collectord.daemon.clocks import Clocks
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.nightly import Nightly, minute_of
 from collectord.daemon.telling import Telling
+from collectord.errors import LockHeld
+from collectord.fs import StateLock
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
 from collectord.model import ARCHIVE, Outcome
+from collectord.retention.prune import put_back_unchecked
 
 BACKUP, PRUNE = "backup", "prune"
 # Some of what was planned could stay, with a reason; the document says what went.
@@ -63,6 +68,22 @@ def prune_options(settings: Settings) -> tuple[str, ...]:
         "--archives-older-than": retention.archives_older_than,
     }
     return tuple(part for option, age in ages.items() if age != OFF for part in (option, f"{age:.3f}s"))
+
+
+def put_back(settings: Settings, telling: Telling) -> None:
+    """Give archives their names again that a killed prune had out of the way, unless one runs now."""
+    try:
+        with (
+            StateLock.acquire(prune_lock(settings), "collectord run"),
+            ArchiveRoot(settings.archives_dir) as root,
+        ):
+            back, stuck = put_back_unchecked(root)
+    except (LockHeld, RootUnusable, OSError):
+        return
+    for name in back:
+        telling.log.info("archive.put_back", archive=name, reason="a prune was killed")
+    for name, why in stuck.items():
+        telling.log.warning("archive.not_put_back", archive=name, reason=why)
 
 
 def _info(settings: Settings, key: str) -> int | None:

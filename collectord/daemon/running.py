@@ -10,6 +10,7 @@ from collectord.daemon.applying import Applier
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.heart import Heart
 from collectord.daemon.jobs import Jobs
+from collectord.daemon.keeping import put_back
 from collectord.daemon.loop import Loop
 from collectord.daemon.reload import changed_keys, refusal
 from collectord.daemon.signals import Signals
@@ -44,6 +45,7 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
             # Before anything opens the index: what SQLite forgets of a damaged log is gone.
             require_whole_log(settings.index_path)
             quick_check(settings.index_path)
+        put_back(settings, telling)
         writer = IndexWriter(settings.index_path)
         try:
             lasting = Lasting(

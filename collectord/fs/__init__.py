@@ -1,5 +1,6 @@
 """The file system as a place for our own files: durable writes, the state lock, what lies where."""
 
+from collectord.fs.durable import NO_ROOM as NO_ROOM
 from collectord.fs.durable import atomic_write as atomic_write
 from collectord.fs.durable import ensure_private_dir as ensure_private_dir
 from collectord.fs.durable import fsync_dir as fsync_dir

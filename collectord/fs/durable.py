@@ -17,6 +17,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+# No file can be written there any more, whichever it is.
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _PREFIX: Final = ".collectord-"
 _SUFFIX: Final = ".tmp"
 _AT_FDCWD: Final = -100

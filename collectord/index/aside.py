@@ -63,4 +63,10 @@ def _second_name(index: Path, aside: Path) -> None:
     with contextlib.suppress(OSError):
         os.link(index, aside)
         return
-    shutil.copyfile(index, aside)
+    # Only whole under its name: a killed copy would be taken for the old index and never made again.
+    partial = aside.with_name(f".{aside.name}.partial")
+    shutil.copyfile(index, partial)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.chmod(0o600)
+    partial.rename(aside)

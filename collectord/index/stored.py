@@ -81,7 +81,7 @@ def _by_revision(connection: Connection, table: Table, first: int, last: int) ->
 
 @dataclass(frozen=True, slots=True)
 class StoredArchive:
-    """The current revision of a directory, as far as it can be written out again."""
+    """One revision of a directory, as far as it can be written out again."""
 
     kind: str
     name: str
@@ -97,16 +97,19 @@ class CurrentFiles:
 
     def of(self, name: str) -> dict[str, str]:
         """File → sha256 of the current revision of an archive; empty where it has none."""
-        found = next(current_archives(self._connection, name), None)
+        found = next(stored_archives(self._connection, name), None)
         return {f.name: f.sha256 for f in found.files if f.sha256 is not None} if found else {}
 
 
-def current_archives(
-    connection: Connection, name: str | None = None, kind: str | None = ARCHIVE
+def stored_archives(
+    connection: Connection, name: str | None = None, kind: str | None = ARCHIVE, number: int | None = None
 ) -> Iterator[StoredArchive]:
-    """Current revisions by kind and name: all of them, or those of one name; of both kinds for None."""
+    """Revisions by kind and name, of all archives or one: the current ones, or those with that number.
+
+    Of both kinds where `kind` is None.
+    """
     a, r, f = tables.archives, tables.revisions, tables.revision_files
-    current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
+    current = (r.c.archive_id == a.c.id) & (r.c.number == (a.c.revision if number is None else number))
     query = select(a.c.kind, a.c.name, r.c.id, r.c.dir_mtime_ns).select_from(a.join(r, current))
     if name is not None:
         query = query.where(a.c.name == name)

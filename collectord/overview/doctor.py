@@ -102,7 +102,7 @@ def _index(facts: DoctorFacts) -> Iterator[Finding]:
         said = f"{facts.log_lost} transactions stand behind a damaged part of the log"
         yield Finding("index", ERROR, said, "stop the daemon and run `collectord db recover`")
     elif facts.index_error is not None:
-        yield Finding("index", ERROR, facts.index_error, "`collectord db check` looks closer")
+        yield Finding("index", ERROR, facts.index_error, "where it is damaged, `collectord db recover`")
     elif facts.status is None:
         yield Finding("index", WARNING, "there is none yet", "run `collectord ingest` or start the daemon")
     else:

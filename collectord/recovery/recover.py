@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collectord.errors import CollectordError
+from collectord.fs import NO_ROOM
 from collectord.index.check import check_index
 from collectord.index.engine import open_engine, readable_errors
 from collectord.index.reader import IndexReader
@@ -50,8 +51,7 @@ def start_from_backup(target: Path, backups: Sequence[Path]) -> Base:
     """Make `target` the first of the backups that is whole, at the newest schema; else an empty index."""
     base = Base()
     for backup in backups:
-        shutil.copyfile(backup, target)
-        why = _why_not(target)
+        why = _why_unreadable(backup, target) or _why_not(target)
         if why is None:
             base.backup = backup
             return base
@@ -62,6 +62,17 @@ def start_from_backup(target: Path, backups: Sequence[Path]) -> Base:
     return base
 
 
+def _why_unreadable(backup: Path, target: Path) -> str | None:
+    """Copies a backup; why it cannot be read, or None. What cannot be written is no fault of the backup."""
+    try:
+        shutil.copyfile(backup, target)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        return f"it cannot be read: {error.strerror or error}"
+    return None
+
+
 def _why_not(copy: Path) -> str | None:
     """Why a copy of a backup is no base, after it was brought to the newest schema."""
     try:
@@ -69,7 +80,8 @@ def _why_not(copy: Path) -> str | None:
             return "it holds no index"
         with IndexReader(copy) as reader:
             findings, _ = check_index(reader)
-    except CollectordError as error:
+    except (CollectordError, TypeError, ValueError) as error:
+        # Damage in the schema's own text shows as columns that are missing or of another type.
         return str(error)
     return findings[0] if findings else None
 

@@ -70,7 +70,7 @@ def objection(found: Facts, wanted: Due) -> str | None:
     if not found.unchanged:
         return "it changed since it was indexed; run `collectord ingest`"
     if not found.stored:
-        return "the index does not hold all of its core files; run `collectord db check`"
+        return "the index does not hold all of its core files; run `collectord db recover`"
     if wanted.whole:
         unknown = found.entries - found.core - {*LOGS, *RENDERS, *UNREAD}
         if unknown:

@@ -35,10 +35,14 @@ class Removal:
 
 @dataclass
 class PrunePlan:
-    """Removals, and the archives that keep what is due, with the reason."""
+    """Removals, and the archives that keep what is due, with the reason.
+
+    `stuck` is what an earlier prune had out of the way and cannot get its name back.
+    """
 
     removals: list[Removal] = field(default_factory=list)
     kept: dict[str, str] = field(default_factory=dict)
+    stuck: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -53,6 +57,41 @@ class Pruned:
 
 class InTheWay(CollectordError):
     """What was taken out of the way cannot go back: its name is taken."""
+
+
+def put_back_unchecked(root: ArchiveRoot) -> tuple[list[str], dict[str, str]]:
+    """Give what a killed prune had out of the way, and not checked, its name again.
+
+    Returns the names, and what could not go back with the reason. No prune may run meanwhile.
+    """
+    back, stuck = [], {}
+    for hidden, _ in list(archive.names(root)):
+        if hidden.startswith(CHECKING):
+            name = hidden.removeprefix(CHECKING)
+            try:
+                _put_back(root, hidden, name)
+                back.append(readable_name(name))
+            except (CollectordError, OSError) as error:
+                stuck[readable_name(hidden)] = f"left by an earlier prune: {error}"
+    return back, stuck
+
+
+def _put_back(root: ArchiveRoot, hidden: str, name: str) -> None:
+    if _is_there(root, name):
+        raise InTheWay(f"{hidden}: cannot go back to its name, which is taken; rename one of them by hand")
+    _rename(root, hidden, name)
+
+
+def _rename(root: ArchiveRoot, name: str, to: str) -> None:
+    os.rename(name, to, src_dir_fd=root.fd, dst_dir_fd=root.fd)
+
+
+def _is_there(root: ArchiveRoot, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=root.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 class Pruner:
@@ -112,7 +151,7 @@ class Pruner:
 
     def carry_out(self, plan: PrunePlan, done: Pruned) -> None:
         """Remove what was planned, archive by archive; `done` is right at every moment."""
-        self._finish_killed(done)
+        self._remove_doomed(done)
         for removal in plan.removals:
             try:
                 done.bytes += self._whole(removal, done) if removal.due.whole else self._parts(removal, done)
@@ -121,33 +160,11 @@ class Pruner:
             except (CollectordError, OSError) as error:
                 done.kept[removal.name] = str(error)
 
-    def _finish_killed(self, done: Pruned) -> None:
-        """What a killed prune took out of the way: back if it was not checked yet, else removed."""
+    def _remove_doomed(self, done: Pruned) -> None:
+        """What a killed prune had checked already."""
         for name, _ in list(archive.names(self._root)):
             if name.startswith(DOOMED):
                 self._remove(name, "left by an earlier prune", done)
-            elif name.startswith(CHECKING):
-                try:
-                    self._put_back(name, name.removeprefix(CHECKING))
-                except (CollectordError, OSError) as error:
-                    done.kept[readable_name(name)] = f"left by an earlier prune: {error}"
-
-    def _rename(self, name: str, to: str) -> None:
-        os.rename(name, to, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
-
-    def _is_there(self, name: str) -> bool:
-        try:
-            os.stat(name, dir_fd=self._root.fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _put_back(self, hidden: str, name: str) -> None:
-        if self._is_there(name):
-            raise InTheWay(
-                f"{hidden}: cannot go back to its name, which is taken; rename one of them by hand"
-            )
-        self._rename(hidden, name)
 
     def _parts(self, removal: Removal, done: Pruned) -> int:
         if (
@@ -171,13 +188,13 @@ class Pruner:
     def _whole(self, removal: Removal, done: Pruned) -> int:
         """Out of the way first, looked at again there, where nobody finds it to change it, then removed."""
         checking, doomed = f"{CHECKING}{removal.name}", f"{DOOMED}{removal.name}"
-        self._rename(removal.name, checking)
+        _rename(self._root, removal.name, checking)
         try:
             if self._is_restorable(checking, removal):
-                self._rename(checking, doomed)
+                _rename(self._root, checking, doomed)
         finally:
-            if unfit := self._is_there(checking):
-                self._put_back(checking, removal.name)
+            if unfit := _is_there(self._root, checking):
+                _put_back(self._root, checking, removal.name)
         if unfit:
             done.kept[removal.name] = "it changed meanwhile"
             return 0

@@ -13,6 +13,7 @@ import pytest
 
 from collectord import app
 from collectord.index.backups import backups_in
+from collectord.retention.prune import CHECKING
 from tests.support import index_state
 from tests.support.archives import Maker
 from tests.support.cli import Cli
@@ -55,9 +56,11 @@ def test_a_missed_night_is_made_up_once_and_what_was_pruned_is_gone_without_an_a
     assert index_state.gone(bare.index) == set(old)
     [young] = os.listdir(bare.archives)
     assert index_state.troubles(Path(made["path"])) == []
+    (bare.archives / young).rename(bare.archives / f"{CHECKING}{young}")
     with Daemon(bare) as daemon:
+        daemon.wait_for("archive.put_back", archive=young)
         shutil.copytree(bare.archives / young, bare.archives / "wc-next")
-        daemon.wait_for("archive.indexed")
+        daemon.wait_for("archive.indexed", archive="wc-next")
         assert daemon.stop() == 0
         assert {line["job"] for line in daemon.events("job.started")} & {"backup", "prune"} == set()
     assert len(backups_in(bare.index.parent / "backups")) == 1

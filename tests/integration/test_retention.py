@@ -14,6 +14,7 @@ import pytest
 from collectord import app
 from collectord.app.retention import prune, restore
 from collectord.config import Settings
+from collectord.errors import CollectordError, LockHeld
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from collectord.fs import StateLock
 from collectord.names import OWN_PREFIX
@@ -171,6 +172,22 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(kept: Cli) -> None:
     assert (kept.archives / "wc-e001/manifest.json").exists()
 
 
+def test_what_was_out_of_the_way_goes_back_also_where_nothing_is_due(kept: Cli) -> None:
+    hidden = kept.archives / f"{OWN_PREFIX}checking-wc-e001"
+    (kept.archives / "wc-e001").rename(hidden)
+    nothing_due = ("prune", "--archives-older-than", "3000d")
+    kept.ok(*nothing_due, "--dry-run")
+    assert hidden.exists(), "a dry run moves nothing"
+    kept.ok(*nothing_due, "--yes")
+    assert not hidden.exists()
+    assert (kept.archives / "wc-e001/manifest.json").exists()
+
+
+def test_two_prunes_are_not_in_each_others_way(kept: Cli, settings_for: Any) -> None:
+    with StateLock.acquire(kept.index.with_name("prune.lock"), "collectord prune"), pytest.raises(LockHeld):
+        prune(settings_for(kept.repo), WHOLE, yes)
+
+
 def test_what_a_killed_prune_had_not_checked_goes_back_to_its_name(kept: Cli) -> None:
     for name in ("wc-e001", "wc-e002"):
         (kept.archives / name).rename(kept.archives / f"{OWN_PREFIX}checking-{name}")
@@ -242,6 +259,20 @@ def test_restoring_writes_bytes_and_times_and_never_over_anything(kept: Cli) -> 
 def test_restoring_all_says_what_was_there_already(kept: Cli) -> None:
     shutil.rmtree(kept.archives / "wc-e001")
     assert "1 restored, 111 were there already" in kept.ok("restore", "--all")
+
+
+def test_an_earlier_revision_is_restored_by_its_number(kept: Cli, settings_for: Any, tmp_path: Path) -> None:
+    before = core_of(kept.archives)["wc-e001/proof.json"]
+    (kept.archives / "wc-e001/proof.json").write_text("{}")
+    settings = settings_for(kept.repo)
+    app.ingest(settings)
+    kept.ok("restore", "wc-e001", "--revision", "1", "--to", str(tmp_path / "first"))
+    assert core_of(tmp_path / "first")["wc-e001/proof.json"] == before
+    restore(settings, ["wc-e001"], to=tmp_path / "now")
+    assert core_of(tmp_path / "now")["wc-e001/proof.json"][0] == b"{}"
+    with pytest.raises(CollectordError, match="no revision 7 of it"):
+        restore(settings, ["wc-e001"], to=tmp_path / "now", revision=7)
+    assert kept("restore", "--all", "--revision", "1").returncode == 2
 
 
 def test_restoring_what_was_never_indexed_fails_with_a_sentence(kept: Cli) -> None:

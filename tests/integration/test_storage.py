@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -13,12 +15,15 @@ from typing import Any
 import pytest
 
 from collectord import app
+from collectord.app.recovering import recover
 from collectord.app.storage import backup
 from collectord.fs import StateLock
 from collectord.index.aside import finish_exchange, ready_path
 from collectord.index.backups import backup_name, backups_in, expired, free_place
+from collectord.recovery.recover import start_from_backup
 from tests.conftest import unpack
 from tests.support.cli import Cli
+from tests.support.snapshots import settings_of
 
 
 def hashes(cli: Cli) -> list[str]:
@@ -138,6 +143,53 @@ def test_a_damaged_backup_is_passed_over_for_an_older_one(ingested: Cli) -> None
     assert list(document["rejected_backups"]) == [str(bad)]
 
 
+def test_a_backup_that_cannot_be_read_ends_no_recovery(ingested: Cli) -> None:
+    good = json.loads(ingested.ok("db", "backup", "--json"))["path"]
+    folder = Path(good).parent
+    is_folder, dangling = (folder / backup_name(ms) for ms in (4_000_000_000_000, 4_100_000_000_000))
+    is_folder.mkdir()
+    dangling.symlink_to("nowhere")
+    found = recover(settings_of(ingested.repo), force=True)
+    assert found.backup == Path(good)
+    assert set(found.rejected) == {is_folder, dangling}
+    assert all("cannot be read" in why for why in found.rejected.values())
+
+
+def test_a_full_disk_is_no_fault_of_a_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_source: Path, _target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", no_room)
+    with pytest.raises(OSError, match="No space"):
+        start_from_backup(tmp_path / "new", [tmp_path / backup_name(0)])
+
+
+def test_the_old_index_is_set_aside_whole_where_there_are_no_hard_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = tmp_path / "index.sqlite3"
+    index.write_bytes(b"old")
+    ready_path(index, "20260101T000000Z").write_bytes(b"new")
+    copy = shutil.copyfile
+
+    def no_links(_index: Path, _aside: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    def killed(source: Path, target: Path) -> None:
+        copy(source, target)
+        Path(target).write_bytes(b"o")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", no_links)
+    monkeypatch.setattr(shutil, "copyfile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        finish_exchange(index)
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    [aside] = finish_exchange(index)
+    assert (aside.read_bytes(), index.read_bytes()) == (b"old", b"new")
+    assert list(tmp_path.glob(".*")) == []
+
+
 def test_a_fine_index_is_left_alone(ingested: Cli) -> None:
     before = ingested.index.stat().st_ino
     assert "nothing to do" in ingested.ok("db", "recover")
@@ -241,3 +293,32 @@ def test_every_artifact_is_written_out_under_its_digest(ingested: Cli) -> None:
     again = ingested("db", "export-artifacts", str(folder))
     assert again.returncode == 1
     assert "not empty" in again.stderr
+
+
+def test_one_damaged_artifact_holds_up_no_other(ingested: Cli) -> None:
+    with closing(sqlite3.connect(ingested.index)) as connection:
+        query = (
+            "SELECT f.sha256 FROM revision_files f JOIN revisions r ON r.id = f.revision_id "
+            "JOIN archives a ON a.id = r.archive_id WHERE a.name = 'wc-e001' AND f.name LIKE '%.json'"
+        )
+        [bad, gone] = [digest for (digest,) in connection.execute(query)]
+        query = (
+            "SELECT DISTINCT a.name FROM revision_files f JOIN revisions r ON r.id = f.revision_id "
+            "JOIN archives a ON a.id = r.archive_id WHERE f.sha256 IN (?, ?)"
+        )
+        broken = {name for (name,) in connection.execute(query, (bad, gone))}
+    change(ingested.index, f"UPDATE artifacts SET data = x'00' WHERE sha256 = '{bad}'")
+    change(ingested.index, f"DELETE FROM artifacts WHERE sha256 = '{gone}'")
+    folder = ingested.home / "out"
+    done = ingested("db", "export-artifacts", str(folder), "--json")
+    assert done.returncode == 1
+    assert "2 artifacts could not be written out; all others are there" in done.stderr
+    assert set(json.loads(done.stdout)["failed"]) == {bad, gone}
+    assert len(os.listdir(folder / "artifacts")) == 222
+    back = ingested("restore", "--all", "--to", str(ingested.home / "back"), "--json")
+    assert back.returncode == 1
+    assert f"{len(broken)} archives could not be restored; all others are in place" in back.stderr
+    failed = json.loads(back.stdout)["failed"]
+    assert set(failed) == broken
+    assert all("db recover" in why for why in failed.values())
+    assert len(os.listdir(ingested.home / "back")) == 112 - len(broken)
