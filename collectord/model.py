@@ -168,6 +168,14 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A dataset row that depends on one manifest only; `key` is a digest of all that its bytes depend on."""
+
+    key: bytes
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One executed run as derived from the artifacts of one revision; all texts are the run's own.
 
@@ -201,6 +209,7 @@ class Run:
     label: Label | None
     evidence: Evidence = Evidence()
     situation: Situation | None = None
+    row: KeptRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

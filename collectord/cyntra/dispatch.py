@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from collectord.cyntra.jsonio import JsonObject, canonical, canonical_finite, is_encodable, is_finite
+from collectord.cyntra.encoding import EncodedInput, encode_input
+from collectord.cyntra.jsonio import JsonObject, canonical, finite_members, is_encodable, is_finite
 from collectord.cyntra.planner_input import INPUT_SCHEMA, recorded_input
 from collectord.cyntra.summary import (
     ROLLOUT_SCHEMA,
@@ -120,11 +121,15 @@ def ends_in_event_log(proof: JsonObject, rollout: JsonObject) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RecordedInput:
-    """What is known of a recorded planner_input after encoding it once."""
+    """What is known of a recorded planner_input after encoding it once.
+
+    `encoded` is None where it cannot be taken as it is.
+    """
 
     state: InputState
     hash_state: HashState
     encodable: bool
+    encoded: EncodedInput | None = None
 
 
 def judge_recorded_input(manifest: JsonObject) -> RecordedInput:
@@ -132,22 +137,29 @@ def judge_recorded_input(manifest: JsonObject) -> RecordedInput:
     recorded = member(manifest, "planner", "planner_input")
     if not isinstance(recorded, dict):
         return RecordedInput(InputState.ABSENT, HashState.ABSENT, True)
-    finite = is_finite(recorded.get("created_at"))
     try:
-        text = canonical_finite(_hashed(recorded))
-    except ValueError:
-        finite, text = False, canonical(_hashed(recorded))
-    try:
-        digest = sha256(text.encode("utf-8")).hexdigest()
+        finite, encoded = _encoded(recorded)
     except UnicodeEncodeError:
-        return RecordedInput(_state(recorded, finite), HashState.ABSENT, False)
+        return RecordedInput(_state(recorded, is_finite(recorded)), HashState.ABSENT, False)
+    state, encodable = _state(recorded, finite), is_encodable(recorded.get("created_at"))
     said = member(manifest, "planner", "planner_action", "input_hash")
-    agrees = HashState.VERIFIED if digest == said else HashState.MISMATCH
+    agrees = HashState.VERIFIED if encoded.input_hash == said else HashState.MISMATCH
     return RecordedInput(
-        _state(recorded, finite),
+        state,
         agrees if isinstance(said, str) and recorded else HashState.ABSENT,
-        is_encodable(recorded.get("created_at")),
+        encodable,
+        encoded if encodable and state is InputState.VERBATIM else None,
     )
+
+
+def _encoded(recorded: JsonObject) -> tuple[bool, EncodedInput]:
+    """Whether all numbers are finite, and the input encoded; raises UnicodeEncodeError."""
+    try:
+        return True, encode_input(recorded, members_of=finite_members)
+    except UnicodeEncodeError:
+        raise
+    except ValueError:
+        return False, encode_input(recorded)
 
 
 def _state(recorded: JsonObject, finite: bool) -> InputState:

@@ -28,6 +28,13 @@ _MARKED = json.JSONEncoder(
     separators=(ITEM, KEY),
     check_circular=False,
 )
+_MARKED_FINITE = json.JSONEncoder(
+    ensure_ascii=False,
+    sort_keys=True,
+    separators=(ITEM, KEY),
+    check_circular=False,
+    allow_nan=False,
+)
 _ASCII = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":"))
 _FINITE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -102,6 +109,11 @@ def marked(value: object) -> Marked:
 def marked_members(value: JsonObject) -> Marked:
     """The members of an object without its braces, empty for an empty one: a piece of a larger object."""
     return Marked(_MARKED.encode(value)[1:-1])
+
+
+def finite_members(value: JsonObject) -> Marked:
+    """Like `marked_members`; raises ValueError where a number is NaN or infinite."""
+    return Marked(_MARKED_FINITE.encode(value)[1:-1])
 
 
 def joined(*members: str) -> Marked:

@@ -7,26 +7,19 @@ Both written forms come from one encoding (`jsonio.marked`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import groupby
 
-from collectord.cyntra.jsonio import (
-    ITEM,
-    KEY,
-    JsonObject,
-    Marked,
-    compact,
-    joined,
-    marked,
-    marked_members,
-    spaced,
-)
+from collectord.cyntra.encoding import EncodedInput, encode_input
+from collectord.cyntra.jsonio import ITEM, KEY, JsonObject, Marked, canonical, joined, marked, spaced
 from collectord.cyntra.label import label_action
+from collectord.cyntra.times import format_ms
 from collectord.cyntra.tokens import head_tokens, run_block, sequence, tokens_of
 
 DATASET_SCHEMA = "cyntra.planner_dataset.v1"
+# Part of every key that a row is kept under: raise it whenever the bytes of a row could come out otherwise.
+ROW_FORMAT = 1
 SPLITS = ("train", "val", "test")
 
 
@@ -49,6 +42,26 @@ class RowPieces:
         """The whole row."""
         return Marked(f'{self.before}"split"{KEY}"{split}"{self.after}')
 
+    def as_bytes(self) -> bytes:
+        """Both texts; JSON never holds a NUL."""
+        return f"{self.before}\0{self.after}".encode()
+
+
+def row_from_bytes(data: bytes) -> RowPieces:
+    """A row from its bytes; raises ValueError for any other."""
+    before, after = data.decode("utf-8").split("\0")
+    return RowPieces(before, after)
+
+
+def row_key(*parts: object) -> bytes:
+    """The key that a row is kept under: of everything that its bytes depend on."""
+    return sha256(canonical([ROW_FORMAT, *parts]).encode("utf-8", "surrogatepass")).digest()
+
+
+def verbatim_key(manifest_sha256: str, run_id: str, started_ms: int) -> bytes:
+    """The key of a `verbatim_row`."""
+    return row_key("dispatch", "verbatim", manifest_sha256, run_id, started_ms)
+
 
 def history_run(summary: JsonObject) -> HistoryRun:
     """Encode a run summary for use in histories."""
@@ -62,51 +75,33 @@ def rebuilt_row(
     runs = joined(*[run.summary for run in history])
     encoded = {"history": f'"history"{KEY}{{"last_n_similar_runs"{KEY}[{runs}]}}'}
     tokens = sequence(head_tokens(parts), [run.block for run in history])
+    made = encode_input(parts, encoded)
     swarm_ids = parts["action_space"]["swarm_ids"]
-    return _row(run_id, started_ms, parts, encoded, tokens, action, swarm_ids, parts["created_at"])
+    label = label_action(action, swarm_ids, parts["created_at"], made.input_hash)
+    return _row(run_id, started_ms, made.whole, tokens, label)
 
 
 def verbatim_row(
-    run_id: str, started_ms: int, planner_input: JsonObject, action: JsonObject, created_at: str
-) -> RowPieces:
-    """A row whose input is the recorded one, as it is."""
-    swarm_ids = planner_input["action_space"]["swarm_ids"]
-    tokens = tokens_of(planner_input)
-    return _row(run_id, started_ms, planner_input, {}, tokens, action, swarm_ids, created_at)
-
-
-def _row(
     run_id: str,
     started_ms: int,
-    parts: JsonObject,
-    encoded: Mapping[str, str],
-    tokens: list[str],
+    planner_input: JsonObject,
     action: JsonObject,
-    swarm_ids: Sequence[str],
-    created_at: str,
+    encoded: EncodedInput | None = None,
 ) -> RowPieces:
-    whole, hashed = _input(parts, encoded)
-    input_hash = sha256(compact(hashed).encode("utf-8")).hexdigest()
-    label = marked(label_action(action, swarm_ids, created_at, input_hash))
+    """A row whose input is the recorded one, as it is; `encoded` where that was encoded before."""
+    made = encoded or encode_input(planner_input)
+    created_at = planner_input.get("created_at")
+    text = created_at if isinstance(created_at, str) else format_ms(started_ms)
+    label = label_action(action, planner_input["action_space"]["swarm_ids"], text, made.input_hash)
+    return _row(run_id, started_ms, made.whole, tokens_of(planner_input), label)
+
+
+def _row(run_id: str, started_ms: int, whole: Marked, tokens: list[str], label: JsonObject) -> RowPieces:
+    head = f'{{"label_action"{KEY}{marked(label)}{ITEM}"planner_input"{KEY}{whole}'
     return RowPieces(
-        f'{{"label_action"{KEY}{label}{ITEM}"planner_input"{KEY}{whole}{ITEM}"run_id"{KEY}{marked(run_id)}{ITEM}',
+        f'{head}{ITEM}"run_id"{KEY}{marked(run_id)}{ITEM}',
         f'{ITEM}"started_ms"{KEY}{started_ms}{ITEM}"tokens"{KEY}{marked(tokens)}}}',
     )
-
-
-def _input(parts: JsonObject, encoded: Mapping[str, str]) -> tuple[Marked, Marked]:
-    """A planner input of parts and members that are encoded already: whole, and as it is hashed."""
-    apart = dict(encoded)
-    if "created_at" in parts:
-        apart["created_at"] = marked_members({"created_at": parts["created_at"]})
-    members: list[tuple[str, str]] = []
-    for is_apart, keys in groupby(sorted({*parts, *apart}), apart.__contains__):
-        if is_apart:
-            members += [(key, apart[key]) for key in keys]
-        else:
-            members.append(("", marked_members({key: parts[key] for key in keys})))
-    hashed = joined(*[text for key, text in members if key != "created_at"])
-    return Marked(f"{{{joined(*[text for _, text in members])}}}"), Marked(f"{{{hashed}}}")
 
 
 def split_of(position: int, total: int) -> str:

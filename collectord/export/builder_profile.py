@@ -9,7 +9,7 @@ from functools import partial
 
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.planner_input import issue_input, rebuilt_parts, row_tags
-from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row
+from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row, row_key
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
@@ -21,7 +21,6 @@ from collectord.export.planned import (
     PlannedDataset,
     RunKeys,
     judge,
-    row_key,
     universe_digest,
 )
 from collectord.model import WORLD, IndexedRun

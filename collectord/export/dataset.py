@@ -12,7 +12,7 @@ from collectord.cyntra.jsonio import Marked, compact_bytes, spaced_bytes
 from collectord.cyntra.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
 from collectord.export.options import BUILDER, ExportOptions
 from collectord.export.planned import LazyRow, PlannedDataset
-from collectord.export.rowcache import RowCache
+from collectord.export.rowcache import RowCache, unpack_row
 from collectord.export.splitting import splitter
 
 _BATCH = 64
@@ -30,14 +30,18 @@ class Written:
 
 
 def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
-    """Each row, from the cache where it is there."""
+    """Each row, from the cache or the index where it is there; without a cache each is computed."""
     for row in rows:
-        found = cache.get(row.key) if cache else None
-        if found is None:
-            found = row.make()
-            if cache:
-                cache.put(row.key, found)
-        yield found
+        yield (cache.get(row.key) or _new(row, cache)) if cache else row.make()
+
+
+def _new(row: LazyRow, cache: RowCache) -> RowPieces:
+    packed = row.find(row.key)
+    found = unpack_row(packed) if packed else None
+    if found is None:
+        packed, found = None, row.make()
+    cache.put(row.key, found, packed)
+    return found
 
 
 def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Marked]:

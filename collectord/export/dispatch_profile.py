@@ -19,12 +19,12 @@ from collectord.cyntra.planner_input import (
     recorded_input,
     row_tags,
 )
-from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row, verbatim_row
+from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row, row_key, verbatim_key, verbatim_row
 from collectord.cyntra.summary import manifest_issue_id
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
-from collectord.export.manifests import Manifests
+from collectord.export.manifests import KeptRows, Manifests
 from collectord.export.options import DISPATCH, ExportOptions
 from collectord.export.planned import (
     FAB_WORLD,
@@ -35,7 +35,6 @@ from collectord.export.planned import (
     PlannedDataset,
     RunKeys,
     judge,
-    row_key,
     universe_digest,
 )
 from collectord.model import WORLD, IndexedRun, IssueRevision
@@ -61,7 +60,7 @@ def plan_dispatch(
     reason_of = partial(reason_left_out, options=options, universe=universe)
     judged = [(run, judge(run, other_epoch, reason_of)) for run in ordered]
     selected = [run for run, reason in judged if reason is None]
-    rows = _Rows(ordered, selected, options, universe, issues, manifests)
+    rows = _Rows(ordered, selected, options, universe, issues, manifests, KeptRows(manifests.reader))
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=selected,
@@ -116,10 +115,12 @@ class _Rows:
     universe: Universe
     issues: IssueHistory
     manifests: Manifests
+    kept: KeptRows
 
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
         self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
+        self.kept.expect([_key(run) for run in self.selected if is_verbatim(run, self.options)])
         rebuilding = any(not is_verbatim(run, self.options) for run in self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
@@ -135,8 +136,7 @@ class _Rows:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
 
     def _verbatim(self, run: IndexedRun) -> LazyRow:
-        key = row_key(DISPATCH, "verbatim", run.artifacts["manifest.json"], run.run_id, run.started_ms)
-        return LazyRow(key, partial(_make_verbatim, run, self.manifests))
+        return LazyRow(_key(run), partial(_make_verbatim, run, self.manifests), self.kept.get)
 
     def _rebuilt(self, run: IndexedRun, histories: Histories, place: int, context: str) -> LazyRow:
         manifest = self.manifests.get(run.artifacts["manifest.json"])
@@ -160,16 +160,18 @@ class _Rows:
         return rebuilt_parts(recorded_input(manifest), self.universe, issue, started, job_type), known
 
 
+def _key(run: IndexedRun) -> bytes:
+    return verbatim_key(run.artifacts["manifest.json"], run.run_id, run.started_ms)
+
+
 def _visible_from_ms(run: IndexedRun) -> int:
     return run.complete_ms if run.finished_ms is None else run.finished_ms
 
 
 def _make_verbatim(run: IndexedRun, manifests: Manifests) -> RowPieces:
     planner_input = recorded_input(manifests.get(run.artifacts["manifest.json"]))
-    created_at = planner_input.get("created_at")
-    text = created_at if isinstance(created_at, str) else format_ms(run.started_ms)
     action = json.loads(run.summary)["action_executed"]
-    return verbatim_row(run.run_id, run.started_ms, planner_input, action, text)
+    return verbatim_row(run.run_id, run.started_ms, planner_input, action)
 
 
 def _make_rebuilt(

@@ -12,9 +12,6 @@ from collectord.cyntra.rows import RowPieces
 from collectord.cyntra.universe import Universe
 from collectord.model import IndexedRun
 
-# Part of every cache key: raise it whenever the bytes of a row could come out otherwise.
-ROW_FORMAT = 1
-
 NO_PLAN = "no_executed_plan"
 NOT_ENCODABLE = "not_encodable"
 OTHER_SWARM = "swarm_not_in_action_space"
@@ -29,10 +26,14 @@ RunKeys = Set[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class LazyRow:
-    """A row that is computed by `make` unless a row with the same `key` was computed before."""
+    """A row that is computed by `make` unless a row with the same `key` was computed before.
+
+    `find` gives the packed row of a key from the index, where it was kept when the run was read.
+    """
 
     key: bytes
     make: Callable[[], RowPieces]
+    find: Callable[[bytes], bytes | None] = lambda _key: None
 
 
 @dataclass(frozen=True)
@@ -68,11 +69,6 @@ def judge(
     """Why a run is no row, or None; what the options do not ask for goes before what is wrong with it."""
     reason = reason_left_out(run)
     return OTHER_EPOCH if reason != FAB_WORLD and (run.kind, run.name) in other_epoch else reason
-
-
-def row_key(*parts: object) -> bytes:
-    """The cache key of a row: everything that its bytes depend on."""
-    return sha256(canonical([ROW_FORMAT, *parts]).encode("utf-8", "surrogatepass")).digest()
 
 
 def runs_digest(runs: list[IndexedRun]) -> str:

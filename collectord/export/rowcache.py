@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from collectord.cyntra.rows import RowPieces
+from collectord.cyntra.rows import RowPieces, row_from_bytes
 from collectord.export.leftovers import SUFFIX, own_prefix, remove_leftovers
 from collectord.index.codec import pack
 
@@ -24,15 +24,12 @@ _MAGIC = b"collectord rows 2\n"
 _HEADER = struct.Struct(">32sI")
 
 
-def pack_row(row: RowPieces) -> bytes:
-    """Both texts of a row, compressed; JSON never holds a NUL."""
-    return pack(f"{row.before}\0{row.after}".encode())
-
-
-def unpack_row(data: bytes) -> RowPieces:
-    """A row from its packed form; raises zlib.error or ValueError where it is damaged."""
-    before, after = zlib.decompress(data).decode("utf-8").split("\0")
-    return RowPieces(before, after)
+def unpack_row(data: bytes) -> RowPieces | None:
+    """A row from its packed form; None where it is damaged."""
+    try:
+        return row_from_bytes(zlib.decompress(data))
+    except (zlib.error, ValueError):
+        return None
 
 
 class RowCache:
@@ -90,18 +87,17 @@ class RowCache:
         if found is None or self._map is None:
             return None
         packed = self._map[found[0] : found[0] + found[1]]
-        try:
-            row = unpack_row(packed)
-        except (zlib.error, ValueError):
+        row = unpack_row(packed)
+        if row is None:
             return None
         self.reused += 1
         self._keep(key, packed)
         return row
 
-    def put(self, key: bytes, row: RowPieces) -> None:
-        """Keep a row that was computed now."""
+    def put(self, key: bytes, row: RowPieces, packed: bytes | None = None) -> None:
+        """Keep a row that the last export had not; `packed` where it is at hand."""
         self.computed += 1
-        self._keep(key, pack_row(row))
+        self._keep(key, packed or pack(row.as_bytes()))
 
     def _keep(self, key: bytes, packed: bytes) -> None:
         assert self._new is not None

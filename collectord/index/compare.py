@@ -60,7 +60,7 @@ def _views() -> list[_View]:
         _of_revision("revision_files", (*_OF_REVISION, "t.name")),
         *(_of_revision(name, _OF_REVISION) for name in ("runs", "labels")),
     ]
-    done = {view.table for view in by_hand} | {"sources", "daemon"}
+    done = {view.table for view in by_hand} | {"sources", "daemon", "kept_rows"}
     others = [table for table in tables.metadata.sorted_tables if table.name not in done]
     return by_hand + [
         _View(t.name, [f"t.{c.name}" for c in t.primary_key], [f"t.{c.name}" for c in t.columns])

@@ -105,6 +105,13 @@ class IndexReader:
                 row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)
             }
 
+    def kept_rows(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The packed rows of those keys that have one."""
+        table = tables.kept_rows
+        query = select(table.c.key, table.c.data).where(table.c.key.in_(keys))
+        with readable_errors(self.path):
+            return {row.key: row.data for row in self.connection.execute(query)}
+
 
 def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels

@@ -11,7 +11,7 @@ from collectord.cyntra.evidence import evidence_json, situation_json
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index.codec import CODEC, pack_all
 from collectord.index.values import MAX_INT, db_int, db_real, db_text
-from collectord.model import CoreFile, FileState, IndexedRun, Known, Label, Reading, Run
+from collectord.model import CoreFile, FileState, IndexedRun, KeptRow, Known, Label, Reading, Run
 
 DbRow = dict[str, Any]
 
@@ -24,6 +24,13 @@ def artifact_rows(files: Sequence[CoreFile]) -> list[DbRow]:
         {"sha256": digest, "size": len(data), "codec": CODEC, "data": small}
         for (digest, data), small in zip(distinct.items(), packed, strict=True)
     ]
+
+
+def kept_rows(kept: Sequence[KeptRow]) -> list[DbRow]:
+    """One row for each key, compressed."""
+    distinct = {row.key: row.data for row in kept}
+    packed = pack_all(list(distinct.values()))
+    return [{"key": key, "data": data} for key, data in zip(distinct, packed, strict=True)]
 
 
 def file_rows(revision_id: int, files: tuple[CoreFile, ...]) -> list[DbRow]:

@@ -141,6 +141,16 @@ labels = Table(
     sqlite_strict=True,
 )
 
+# Rows by a digest of all that they depend on, the version of the code that made them included: what is not
+# here, or under another key, is computed from the artifacts.
+kept_rows = Table(
+    "kept_rows",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    sqlite_strict=True,
+)
+
 issue_revisions = Table(
     "issue_revisions",
     metadata,

@@ -25,8 +25,8 @@ _BY_HAND = frozenset(
         "issue_revisions",
     }
 )
-# The event log is read again from its start, a dead daemon's beat tells nothing.
-_LEFT = frozenset({"sources", "daemon", "alembic_version"})
+# The event log is read again from its start, a dead daemon's beat tells nothing, rows are computed again.
+_LEFT = frozenset({"sources", "daemon", "kept_rows", "alembic_version"})
 _PROOF: dict[str, Callable[[DbRow], bool]] = {
     "issue_revisions": lambda row: is_issue_whole(row["digest"], row["record"]),
     "environments": lambda row: is_environment_whole(row.__getitem__),

@@ -16,7 +16,7 @@ from collectord.index import rows, tables
 from collectord.index.engine import open_engine, readable_errors
 from collectord.index.schema import upgrade
 from collectord.index.wal import require_whole_log
-from collectord.model import CoreFile, Known, Outcome, OutcomeKind, Reading
+from collectord.model import CoreFile, KeptRow, Known, Outcome, OutcomeKind, Reading
 
 DbRow = dict[str, Any]
 KnownKey = tuple[str, str]
@@ -150,6 +150,7 @@ class _Plan:
         self.archive_ids: dict[KnownKey, int] = {}
         self._inserts: dict[str, list[DbRow]] = {}
         self._files: list[CoreFile] = []
+        self._rows: list[KeptRow] = []
         self._updates: list[tuple[int, DbRow]] = []
         self._left_quarantine: list[int] = []
 
@@ -239,6 +240,8 @@ class _Plan:
         self._inserts.setdefault("revision_files", []).extend(rows.file_rows(revision_id, reading.files))
         if reading.run is not None:
             self._insert("runs", rows.run_row(revision_id, reading.run))
+            if reading.run.row is not None:
+                self._rows.append(reading.run.row)
             if reading.run.label is not None:
                 self._insert("labels", rows.label_row(revision_id, reading.run.label))
 
@@ -260,7 +263,8 @@ class _Plan:
 
     def write(self, connection: Connection) -> None:
         self._inserts["artifacts"] = rows.artifact_rows(self._files)
-        for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels"):
+        self._inserts["kept_rows"] = rows.kept_rows(self._rows)
+        for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels", "kept_rows"):
             if batch := self._inserts.get(name):
                 _insert(connection, tables.metadata.tables[name], batch)
         for archive_id, values in self._updates:
@@ -272,7 +276,7 @@ class _Plan:
 
 def _insert(connection: Connection, table: Table, batch: Sequence[DbRow]) -> None:
     statement = upsert(table)
-    if table is tables.artifacts:
+    if table in (tables.artifacts, tables.kept_rows):
         # Two archives can carry the same bytes; nothing else may meet a row that is there.
         statement = statement.on_conflict_do_nothing()
     compiled = statement.compile(dialect=connection.dialect, column_keys=list(batch[0]))

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
 from collectord.cyntra import dispatch
+from collectord.cyntra.dispatch import RecordedInput
 from collectord.cyntra.evidence import evidence_of, situation_of
 from collectord.cyntra.jsonio import JsonObject, Unparsable, drop_non_finite, is_encodable, parse_object
 from collectord.cyntra.planner_input import recorded_input, swarm_ids_of
+from collectord.cyntra.rows import verbatim_key, verbatim_row
 from collectord.cyntra.summary import archive_summary, world_summary
 from collectord.cyntra.times import is_writable_ms
 from collectord.cyntra.values import finite, is_int, member, text_or_none, to_float
-from collectord.model import ARCHIVE, WORLD, Artifacts, CoreFile, FileState, Label, Observation, Reading, Run
+from collectord.model import (
+    ARCHIVE,
+    WORLD,
+    Artifacts,
+    CoreFile,
+    FileState,
+    KeptRow,
+    Label,
+    Observation,
+    Reading,
+    Run,
+)
 
 ARCHIVE_FILES = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 WORLD_FILES = ("manifest.json", "context.json")
@@ -60,7 +73,7 @@ def refused(artifacts: Artifacts) -> str | None:
 def interpret(kind: str, observation: Observation, artifacts: Artifacts) -> Reading:
     """One reading of a directory: its revision, and the run in it where there is one."""
     parsed = parse(artifacts)
-    run = _run(kind, observation, parsed) if _has_core(kind, artifacts) else None
+    run = _run(kind, observation, parsed, artifacts) if _has_core(kind, artifacts) else None
     return Reading(
         kind=kind,
         name=observation.name,
@@ -88,10 +101,10 @@ def _partial(kind: str, artifacts: Artifacts, parsed: Parsed, run: Run | None) -
     return None if run is not None else "no run can be made of it"
 
 
-def _run(kind: str, observation: Observation, parsed: Parsed) -> Run | None:
+def _run(kind: str, observation: Observation, parsed: Parsed, artifacts: Artifacts) -> Run | None:
     if kind == WORLD:
         return _world_run(observation, parsed)
-    return _archive_run(observation, parsed)
+    return _archive_run(observation, parsed, artifacts)
 
 
 def _world_run(observation: Observation, parsed: Parsed) -> Run | None:
@@ -129,7 +142,7 @@ def _world_run(observation: Observation, parsed: Parsed) -> Run | None:
     )
 
 
-def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
+def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts) -> Run | None:
     name, mtime_ns = observation.name, observation.dir_mtime_ns
     manifest, proof, rollout = (parsed.get(n) for n in ("manifest.json", "proof.json", "rollout.json"))
     started, source = dispatch.started_ms(name, manifest, proof, parsed.get(".workcell"), mtime_ns)
@@ -140,7 +153,7 @@ def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
     recorded = dispatch.judge_recorded_input(manifest)
     config = member(manifest, "toolchain_config")
     tokens = member(proof, "metadata", "tokens_used")
-    return Run(
+    run = Run(
         run_id=summary["run_id"],
         issue_id=summary.get("issue_id"),
         job_type=summary["job_type"],
@@ -167,6 +180,18 @@ def _archive_run(observation: Observation, parsed: Parsed) -> Run | None:
         evidence=evidence_of(manifest, summary["domain"]),
         situation=situation_of(manifest) if manifest else None,
     )
+    return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
+
+
+def _row(parsed: Parsed, artifacts: Artifacts, recorded: RecordedInput, run: Run) -> KeptRow | None:
+    """The row of an input that is taken as it is: everything that it is made of is at hand here."""
+    manifest, label = artifacts.get("manifest.json"), run.label
+    offered = label is not None and label.explicit and label.swarm_id in (label.recorded_swarms or ())
+    if manifest is None or manifest.sha256 is None or recorded.encoded is None or not offered:
+        return None
+    planner_input, action = recorded_input(parsed.get("manifest.json")), run.summary["action_executed"]
+    row = verbatim_row(run.run_id, run.started_ms, planner_input, action, recorded.encoded)
+    return KeptRow(verbatim_key(manifest.sha256, run.run_id, run.started_ms), row.as_bytes())
 
 
 def _label(manifest: JsonObject) -> Label | None:

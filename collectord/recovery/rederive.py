@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from collectord.index import rows
 from collectord.index.reader import IndexReader
 from collectord.index.stored import StoredRevision, stored_revisions
 from collectord.ingest.interpret import CORE_FILES, interpret
-from collectord.model import Artifacts, CoreFile, FileRecord, FileState, Observation, Reading
+from collectord.model import Artifacts, CoreFile, FileRecord, FileState, Observation, Reading, Run
 
 # Columns that runs of an older index have no value in.
 _ADDED = frozenset({"evidence", "situation"})
@@ -60,7 +61,20 @@ def _difference(stored: StoredRevision, reader: IndexReader) -> str | None:
     except (IndexDamaged, ValueError) as error:
         return f"cannot be derived again: {str(error).partition(';')[0]}"
     differing = differing_parts(stored, again)
+    if again.run is not None and _keeps_another_row(again.run, reader):
+        differing.append("row")
     return f"its artifacts give another {', '.join(differing)}" if differing else None
+
+
+def _keeps_another_row(run: Run, reader: IndexReader) -> bool:
+    """Whether the row that is kept for the run is not what its artifacts give; none kept is fine."""
+    if run.row is None:
+        return False
+    kept = reader.kept_rows([run.row.key]).get(run.row.key)
+    try:
+        return kept is not None and zlib.decompress(kept) != run.row.data
+    except zlib.error:
+        return True
 
 
 def differing_parts(stored: StoredRevision, again: Reading) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from collectord import app
 from collectord.config import Settings
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.index.reader import IndexReader
+from collectord.recovery.rederive import differences
 
 REBUILT = [ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
 OPTIONS = pytest.mark.parametrize("options", REBUILT, ids=lambda options: options.profile)
@@ -96,3 +100,56 @@ def test_an_export_after_one_new_run_writes_what_an_empty_cache_would(
     cold = app.export(settings, ExportOptions(), out=tmp_path / "cold")
     assert (cold.rows_computed, cold.rows_reused) == (66, 0)
     assert warm.meta == cold.meta
+
+
+def _change(settings: Settings, statement: str) -> int:
+    with closing(sqlite3.connect(settings.index_path)) as connection, connection:
+        return connection.execute(statement).rowcount
+
+
+@pytest.mark.parametrize("corpus", ["kernel-run", "universe", "awkward"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM kept_rows",
+        "UPDATE kept_rows SET data = zeroblob(90)",
+        "UPDATE kept_rows SET data = substr(data, 1, length(data) / 2)",
+    ],
+    ids=["none", "garbage", "torn"],
+)
+def test_rows_kept_at_ingest_are_those_that_are_computed_without_them(
+    golden_repo: Any, settings_for: Any, tmp_path: Path, corpus: str, change: str
+) -> None:
+    settings = settings_for(golden_repo(corpus))
+    app.ingest(settings)
+    kept = app.export(settings, ExportOptions(), out=tmp_path / "kept")
+    shutil.rmtree(settings.state_dir / "cache")
+    assert _change(settings, change) == 66 or corpus != "kernel-run"
+    computed = app.export(settings, ExportOptions(), out=tmp_path / "computed")
+    assert kept.meta == computed.meta
+    files = [(tmp_path / name / "dataset.jsonl").read_bytes() for name in ("kept", "computed")]
+    assert files[0] == files[1]
+
+
+def test_a_kept_row_is_really_used(golden_repo: Any, settings_for: Any, tmp_path: Path) -> None:
+    settings = settings_for(golden_repo("kernel-run"))
+    app.ingest(settings)
+    one = "(SELECT data FROM kept_rows ORDER BY key LIMIT 1)"
+    assert _change(settings, f"UPDATE kept_rows SET data = {one}") == 66
+    app.export(settings, ExportOptions(), out=tmp_path / "out")
+    rows = (tmp_path / "out/dataset.jsonl").read_text().splitlines()
+    assert len({json.loads(row)["run_id"] for row in rows}) == 1
+
+
+def test_a_check_of_the_index_tells_a_kept_row_that_its_manifest_does_not_give(
+    golden_repo: Any, settings_for: Any
+) -> None:
+    settings = settings_for(golden_repo("kernel-run"))
+    app.ingest(settings)
+    with IndexReader(settings.index_path) as reader:
+        assert list(differences(reader)) == []
+    one = "(SELECT data FROM kept_rows ORDER BY key LIMIT 1)"
+    _change(settings, f"UPDATE kept_rows SET data = {one} WHERE key = (SELECT max(key) FROM kept_rows)")
+    with IndexReader(settings.index_path) as reader:
+        [found] = differences(reader)
+    assert found.endswith("its artifacts give another row")
