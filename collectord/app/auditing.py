@@ -48,6 +48,7 @@ def audit(
     from collectord.audit.answers import answer
     from collectord.audit.document import document
     from collectord.audit.gather import Beside, gather
+    from collectord.audit.patterns import limited_search
     from collectord.overview.serving import compare_inputs
 
     surface, unknown = policy_of(settings.repo)
@@ -64,7 +65,9 @@ def audit(
         cache = settings.state_dir / "cache"
         facts = gather(reader, settings.repo, cache, now_ms=now, window_ms=window, beside=beside)
     facts = _only_epoch(facts, epoch)
-    return document(facts, answer(facts, surface), epoch=epoch)
+    with limited_search() as search:
+        answers = answer(facts, surface, search, search.given_up)
+    return document(facts, answers, epoch=epoch)
 
 
 def policy_of(repo: Path) -> tuple[Surface | None, str | None]:

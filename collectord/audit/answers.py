@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from collectord.audit.agreement import AgreementAnswer, agreement
@@ -20,7 +20,7 @@ from collectord.audit.phase import Phase, phase
 from collectord.audit.playing import player_of, reach_of
 from collectord.audit.quality import Quality, quality
 from collectord.audit.steadiness import Steadiness, steadiness
-from collectord.cyntra.policy import Surface
+from collectord.cyntra.policy import Search, Surface, search
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +47,21 @@ class Answers:
         return in_order([finding for name in each for finding in getattr(self, name).findings])
 
 
-def answer(facts: Facts, surface: Surface | None) -> Answers:
-    """Every answer from the facts and the policy of now; without one nothing is called unreachable."""
-    play = player_of(surface) if surface else None
-    reach = reach_of(surface, play) if surface else None
+def answer(
+    facts: Facts, surface: Surface | None, search: Search = search, given_up: Collection[str] = ()
+) -> Answers:
+    """Every answer from the facts and the policy of now; without one nothing is called unreachable.
+
+    `search` is for the patterns of the policy's rules; `given_up` holds those that it gave up, as it goes.
+    """
+    play = player_of(surface, search) if surface else None
+    reach = reach_of(surface, search) if surface else None
     found, cover = lanes(facts), coverage(facts, reach)
     return Answers(
         coverage=cover,
         lanes=found,
         fill=fill(facts, found, cover, reach),
-        backlog=backlog(facts, play),
+        backlog=backlog(facts, play, given_up),
         consistency=consistency(facts),
         agreement=agreement(facts),
         outcomes=outcomes(facts),

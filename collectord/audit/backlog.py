@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.backlog_records import RISKS, is_ready
@@ -11,12 +11,15 @@ from collectord.audit.facts import BacklogIssue, Facts
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.playing import DEFAULT_RISK, Player, facts_of
 from collectord.audit.targets import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE
-from collectord.audit.words import count, listing, percent, span
+from collectord.audit.words import capped, count, listing, percent, span
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The answer; `lanes` are shares of ready issues, None where the policy cannot be read."""
+    """The answer; `lanes` are shares of ready issues, None where the policy cannot be read.
+
+    `slow_patterns` are those of the policy's rules that were given up; they count as matching nothing.
+    """
 
     issues: int
     ready: int
@@ -27,15 +30,17 @@ class Backlog:
     nothing: tuple[str, ...]
     concurrent: int | None
     pressure: str
+    slow_patterns: tuple[str, ...]
     findings: tuple[Finding, ...]
 
 
-def backlog(facts: Facts, play: Player | None) -> Backlog:
-    """What is ready now and what would come of it."""
+def backlog(facts: Facts, play: Player | None, given_up: Collection[str] = ()) -> Backlog:
+    """What is ready now and what would come of it; `given_up` may grow while issues are played."""
     ready = [issue for issue in facts.backlog if is_ready(issue)]
     labels, nothing = _labels(ready, play) if play else (Counter(), ())
     shares = _shares(ready, play) if play and ready else None
     risks = Counter(issue.risk or DEFAULT_RISK for issue in ready)
+    slow = tuple(capped(pattern, 80) for pattern in given_up)
     return Backlog(
         issues=len(facts.backlog),
         ready=len(ready),
@@ -46,8 +51,15 @@ def backlog(facts: Facts, play: Player | None) -> Backlog:
         nothing=nothing,
         concurrent=facts.concurrent,
         pressure=_pressure(len(ready), facts.concurrent),
-        findings=tuple(_findings(facts, ready, shares, nothing)),
+        slow_patterns=slow,
+        findings=(*map(_slow, slow), *_findings(facts, ready, shares, nothing)),
     )
+
+
+def _slow(pattern: str) -> Finding:
+    do = f"rewrite the pattern {pattern} of a routing rule: matching it takes too long"
+    why = "it was given up and counted as matching nothing here; a kernel has no such limit and would hang"
+    return Finding(Kind.BLOCKED, "backlog", do, why)
 
 
 def _labels(ready: Sequence[BacklogIssue], play: Player) -> tuple[Counter[str], tuple[str, ...]]:

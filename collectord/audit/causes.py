@@ -24,6 +24,8 @@ TOOL, MODULE, DISK, NETWORK, MEMORY = (
 _NOT_FOUND = 127
 # The end of an output says why a command ended; more of it would be work for nothing.
 _TAIL = 20_000
+# A code is a name; the time that a search takes grows with the square of its length.
+_MOST_OF_A_CODE = 1000
 _RULES = (
     (DISK, re.compile(r"no space left on device|\bENOSPC\b|disk quota exceeded", re.I)),
     (MODULE, re.compile(r"no module named ['\"]?([\w.]+)|cannot find module ['\"]([^'\"]+)", re.I)),
@@ -73,7 +75,7 @@ def cause_of(proof: JsonObject, fail_codes: Iterable[str]) -> Cause | None:
                 return found
     for code in fail_codes:
         for cause, pattern in _CODES:
-            if pattern.search(code):
+            if pattern.search(code[:_MOST_OF_A_CODE]):
                 return Cause(cause, f"fail code {capped(code)}")
     return None
 

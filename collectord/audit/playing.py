@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
+from typing import Any
 
 from collectord.audit.backlog_records import RISKS, SIZES
 from collectord.audit.facts import Action, BacklogIssue
 from collectord.audit.words import listing
 from collectord.cyntra.label import nearest_bin
 from collectord.cyntra.planner_input import CANDIDATES_BINS, MINUTES_BINS
-from collectord.cyntra.policy import IssueFacts, Surface, plan_action
+from collectord.cyntra.policy import IssueFacts, Search, Surface, plan_action, search
 
 DEFAULT_RISK, DEFAULT_SIZE = "medium", "M"
-# More tags than these in rules add nothing: each rule asks for its own.
-_MOST_TAG_SETS = 24
+# More kinds of issues than these add nothing: each rule asks for its own.
+_MOST_KINDS = 24
+_Kind = tuple[tuple[str, ...], str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +39,11 @@ class Play:
 Player = Callable[[IssueFacts], Play]
 
 
-def player_of(surface: Surface) -> Player:
-    """Plays issues by a surface."""
+def player_of(surface: Surface, search: Search = search) -> Player:
+    """Plays issues by a surface, with `search` for the patterns of its rules."""
 
     def play(issue: IssueFacts) -> Play:
-        planned = plan_action(surface, issue)
+        planned = plan_action(surface, issue, search=search)
         width = nearest_bin(planned.candidates, CANDIDATES_BINS)
         minutes = dict.fromkeys(nearest_bin(seconds // 60, MINUTES_BINS) for seconds in planned.timeouts)
         actions = tuple(Action(planned.swarm_id, width, m) for m in minutes)
@@ -110,13 +113,13 @@ def _no_width(action: Action, offered: Mapping[Action, Play]) -> str:
     return f"no rule gives parallelism {action.candidates}: the widest is {widest.candidates} ({by})"
 
 
-def reach_of(surface: Surface, player: Player | None = None) -> Reach:
-    """Play every risk × size × hint × set of tags that rules ask for, on and off the critical path."""
-    play = player or player_of(surface)
+def reach_of(surface: Surface, search: Search = search) -> Reach:
+    """Play every risk × size × hint × kind of issue that rules ask for, on and off the critical path."""
+    play = player_of(surface, _or_stands_for(search))
     hints = (None, *surface.components["toolchains"])
     choices = [
-        dict(zip(("tool_hint", "tags", "speculate", "on_critical_path"), values, strict=True))
-        for values in product(hints, _tag_sets(surface), (False, True), (False, True))
+        {"tool_hint": hint, "speculate": asks, "on_critical_path": critical, **kind}
+        for hint, kind, asks, critical in product(hints, _kinds(surface), (False, True), (False, True))
     ]
     by_kind: dict[tuple[str, str], dict[Action, Play]] = {}
     plain = {}
@@ -130,12 +133,28 @@ def reach_of(surface: Surface, player: Player | None = None) -> Reach:
     return Reach(by_kind, plain, not surface.components["speculation"]["enabled"])
 
 
-def _tag_sets(surface: Surface) -> list[tuple[str, ...]]:
+def _or_stands_for(search: Search) -> Search:
+    """A text that is the pattern itself stands for what that matches: somebody can write such an issue."""
+
+    @cache
+    def found(pattern: str, text: str) -> bool:
+        return pattern == text or search(pattern, text)
+
+    return found
+
+
+def _kinds(surface: Surface) -> list[dict[str, Any]]:
+    """An issue without anything, and one or more for each rule: its tags, title and description."""
     matches = [rule["match"] for rule in surface.components["routing"]["rules"]]
-    sets: Iterable[tuple[str, ...]] = (
-        tags
-        for match in matches
-        for tags in (*((tag,) for tag in match.get("tags_any", ())), tuple(match.get("tags_all", ())))
-        if tags
-    )
-    return [(), *dict.fromkeys(sets)][:_MOST_TAG_SETS]
+    kinds = dict.fromkeys(kind for match in matches for kind in _kinds_of(match) if any(kind))
+    found: list[_Kind] = [((), "", ""), *kinds]
+    return [dict(zip(("tags", "title", "description"), kind, strict=True)) for kind in found[:_MOST_KINDS]]
+
+
+def _kinds_of(match: Mapping[str, Any]) -> Iterator[_Kind]:
+    texts = match.get("title_pattern", ""), match.get("description_pattern", "")
+    wanted = tuple(match.get("tags_all", ()))
+    for tag in match.get("tags_any", ()):
+        yield ((tag, *wanted), *texts)
+    if wanted or "tags_any" not in match:
+        yield (wanted, *texts)

@@ -22,7 +22,7 @@ TELLING = 1
 _KEY = 16
 _MOST_CODES = 8
 # A command that always passes: a gate of it says nothing.
-_EMPTY_GATE = re.compile(r"\s*(true|:|exit 0|/bin/true|echo\b[^;&|]*)\s*")
+_EMPTY_GATE = re.compile(r"true|:|exit 0|/bin/true|echo\b[^;&|]*")
 # What tells one run of an issue from the next: left out of K1, so that equal situations meet.
 _OF_THE_ISSUE = frozenset({"issue_id", "dk_attempts"})
 _OF_THE_INPUT = frozenset({"created_at", "history"})
@@ -142,7 +142,7 @@ def _empty_gates(manifest: JsonObject) -> tuple[str, ...]:
     return tuple(
         capped(name, 40)
         for name, command in commands.items()
-        if isinstance(command, str) and _EMPTY_GATE.fullmatch(command)
+        if isinstance(command, str) and _EMPTY_GATE.fullmatch(command.strip())
     )
 
 

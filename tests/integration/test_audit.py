@@ -94,6 +94,17 @@ def test_a_policy_that_cannot_be_read_is_said_and_the_rest_still_told(kernel: Cl
     assert "47" in text
 
 
+def test_a_pattern_of_the_policy_that_never_ends_holds_nothing_up(kernel: Cli) -> None:
+    rule = "routing: {rules: [{match: {title_pattern: '(a+)+$'}, use: [codex]}]}\n"
+    (kernel.repo / ".cyntra/config.yaml").write_text(rule)
+    evil = {"id": "1", "title": "a" * 60 + "!", "status": "open"}
+    (kernel.repo / ".beads/issues.jsonl").write_text(json.dumps(evil) + "\n")
+    kernel.ok("ingest")
+    text = " ".join(kernel.ok("audit", "--since", "5000w").split())
+    assert "rewrite the pattern (a+)+$ of a routing rule: matching it takes too long" in text
+    assert "serial_handoff×1" in text
+
+
 def test_rebuild_tells_whether_the_dataset_comes_out_the_same(kernel: Cli) -> None:
     kernel.ok("export")
     assert "rebuilt to the same hash" in kernel.ok("audit", "--rebuild")

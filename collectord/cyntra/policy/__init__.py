@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collectord.cyntra.policy.normalise import Genomes, normalise
-from collectord.cyntra.policy.plan import Action, IssueFacts, plan_action
+from collectord.cyntra.policy.plan import Action, IssueFacts, Search, plan_action, search
 from collectord.cyntra.policy.surface import COMPONENTS, MATERIAL, SCHEDULING, Surface, domain_of
 from collectord.cyntra.policy.unreadable import PolicyUnreadable
 
@@ -15,8 +15,10 @@ __all__ = [
     "Genomes",
     "IssueFacts",
     "PolicyUnreadable",
+    "Search",
     "Surface",
     "domain_of",
     "normalise",
     "plan_action",
+    "search",
 ]

@@ -48,7 +48,18 @@ class Action:
     timeouts: tuple[int, ...] = ()
 
 
-def plan_action(surface: Surface, issue: IssueFacts, available: frozenset[str] | None = None) -> Action:
+# (pattern, text) → whether it is found; a pattern comes out of the repo and may never end.
+Search = Callable[[str, str], bool]
+
+
+def search(pattern: str, text: str) -> bool:
+    """The kernel's own `re.search`, without a limit."""
+    return re.search(pattern, text) is not None
+
+
+def plan_action(
+    surface: Surface, issue: IssueFacts, available: frozenset[str] | None = None, search: Search = search
+) -> Action:
     """The kernel's own choice for an issue, before a planner in mode `enforce` may narrow it.
 
     `available` are the toolchains that could run at dispatch (`system_state.available_toolchains` of a
@@ -56,18 +67,18 @@ def plan_action(surface: Surface, issue: IssueFacts, available: frozenset[str] |
     """
     toolchains = surface.components["toolchains"]
     usable = frozenset(enabled(toolchains)) if available is None else available
-    rule, reason = _speculates(surface, issue)
+    rule, reason = _speculates(surface, issue, search)
     if reason is not None:
         return _speculate(surface, issue, usable, rule, reason)
-    return _serial(surface, issue, usable)
+    return _serial(surface, issue, usable, search)
 
 
-def _speculates(surface: Surface, issue: IssueFacts) -> tuple[int | None, str | None]:
+def _speculates(surface: Surface, issue: IssueFacts, search: Search) -> tuple[int | None, str | None]:
     """(the first matching rule that speculates, why the issue does; None: it does not)."""
     speculation = surface.components["speculation"]
     if not speculation["enabled"]:
         return None, None
-    rule = _first(surface, issue, speculate=True)
+    rule = _first(surface, issue, search, speculate=True)
     if issue.speculate:
         return rule, "the issue asks for it"
     if rule is not None:
@@ -115,11 +126,11 @@ def _rule_width(surface: Surface, rule: int | None) -> int | None:
     return width
 
 
-def _serial(surface: Surface, issue: IssueFacts, usable: frozenset[str]) -> Action:
+def _serial(surface: Surface, issue: IssueFacts, usable: frozenset[str], search: Search) -> Action:
     routing = surface.components["routing"]
     if issue.tool_hint and issue.tool_hint in {*usable, *enabled(surface.components["toolchains"])}:
         return _action(surface, SERIAL, [issue.tool_hint], None, "the issue's tool hint")
-    rule = _first(surface, issue)
+    rule = _first(surface, issue, search)
     use = routing["rules"][rule]["use"] if rule is not None else []
     fallbacks = [name for used in use for name in routing["fallbacks"].get(used, [])]
     for names, decided, why in (
@@ -140,19 +151,23 @@ def _action(surface: Surface, swarm_id: str, chosen: list[str], rule: int | None
     return Action(swarm_id, len(chosen), common, tuple(chosen), rule, why, timeouts)
 
 
-def _first(surface: Surface, issue: IssueFacts, *, speculate: bool = False) -> int | None:
+def _first(surface: Surface, issue: IssueFacts, search: Search, *, speculate: bool = False) -> int | None:
     """The index of the first rule that matches, with `speculate` of those that speculate."""
     rules = surface.components["routing"]["rules"]
     matching = (
         index
         for index, rule in enumerate(rules)
-        if (rule["speculate"] or not speculate) and _matches(rule["match"], issue)
+        if (rule["speculate"] or not speculate) and _matches(rule["match"], issue, search)
     )
     return next(matching, None)
 
 
-def _matches(match: JsonObject, issue: IssueFacts) -> bool:
-    return all(_CONDITIONS[key](wanted, issue) for key, wanted in match.items())
+def _matches(match: JsonObject, issue: IssueFacts, search: Search) -> bool:
+    plain = (_CONDITIONS[key](wanted, issue) for key, wanted in match.items() if key in _CONDITIONS)
+    # Patterns come last, as they cost the most; all conditions must hold, so their order decides nothing.
+    return all(plain) and all(
+        search(match[key], text(issue)) for key, text in _SEARCHED.items() if key in match
+    )
 
 
 _CONDITIONS: dict[str, Callable[[Any, IssueFacts], bool]] = {
@@ -161,6 +176,8 @@ _CONDITIONS: dict[str, Callable[[Any, IssueFacts], bool]] = {
     "dk_size": lambda wanted, issue: issue.size in wanted,
     "tags_any": lambda wanted, issue: any(tag in issue.tags for tag in wanted),
     "tags_all": lambda wanted, issue: all(tag in issue.tags for tag in wanted),
-    "title_pattern": lambda wanted, issue: re.search(wanted, issue.title) is not None,
-    "description_pattern": lambda wanted, issue: re.search(wanted, issue.description) is not None,
+}
+_SEARCHED: dict[str, Callable[[IssueFacts], str]] = {
+    "title_pattern": lambda issue: issue.title,
+    "description_pattern": lambda issue: issue.description,
 }
