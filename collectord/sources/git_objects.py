@@ -9,6 +9,7 @@ the repo's own; replacement objects are not.
 from __future__ import annotations
 
 import os
+import selectors
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +20,9 @@ from typing import IO
 from collectord.errors import CollectordError
 
 MAX_COMMITS = 100_000
+# Seconds without a word after which git is given up: a dead network disk under a repo never answers.
+LONGEST_SILENCE_S = 120.0
+_CHUNK = 2**20
 _HARMLESS = (
     "--no-pager",
     "--no-replace-objects",
@@ -78,15 +82,24 @@ def first_parents(repo: Path) -> list[Commit]:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             check=False,
+            timeout=LONGEST_SILENCE_S,
         )
     except OSError as error:
         raise GitUnusable(
             f"git cannot be run ({error.strerror}); install it, or leave the backfill out"
         ) from None
+    except subprocess.TimeoutExpired:
+        raise _silent(repo) from None
     if done.returncode != 0:
         raise GitUnusable(f"{repo}: its git history cannot be read: {_last_line(done.stderr)}")
     lines = (line.split() for line in done.stdout.decode("ascii", "replace").splitlines())
     return [Commit(commit, int(seconds) * 1000) for seconds, commit in lines][::-1]
+
+
+def _silent(repo: Path) -> GitUnusable:
+    return GitUnusable(
+        f"{repo}: git gave no answer for {LONGEST_SILENCE_S:g} seconds; check the disk of the repo"
+    )
 
 
 def _argv(repo: Path, command: tuple[str, ...]) -> list[str]:
@@ -126,23 +139,26 @@ class GitObjects:
 
 class _Batch:
     def __init__(self, repo: Path, mode: str) -> None:
+        self._repo, self._unread = repo, b""
         self._process = subprocess.Popen(
             _argv(repo, ("cat-file", mode)),
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
         )
 
     def ask(self, name: str) -> GitObject | None:
         """Write one name, read the line that answers it."""
-        asked, answers = self._pipes()
         try:
-            asked.write(name.encode() + b"\n")
-            asked.flush()
-            words = answers.readline().decode("utf-8", "replace").split()
+            self._pipes()[0].write(name.encode() + b"\n")
+            while b"\n" not in self._unread and self._more():
+                pass
         except OSError:
-            words = []
+            self._unread = b""
+        line, _, self._unread = self._unread.partition(b"\n")
+        words = line.decode("utf-8", "replace").split()
         if not words:
             raise GitUnusable("git stopped answering; run the command again")
         return (
@@ -151,10 +167,27 @@ class _Batch:
 
     def take(self, size: int) -> bytes:
         """The content that follows the answer, and the newline after it."""
-        data = self._pipes()[1].read(size + 1)
-        if len(data) != size + 1:
-            raise GitUnusable("git stopped in the middle of an object; run the command again")
+        parts, left = [self._unread], size + 1 - len(self._unread)
+        while left > 0:
+            self._unread = b""
+            if not self._more():
+                raise GitUnusable("git stopped in the middle of an object; run the command again")
+            parts.append(self._unread)
+            left -= len(self._unread)
+        data = b"".join(parts)
+        self._unread = data[size + 1 :]
         return data[:size]
+
+    def _more(self) -> bool:
+        """Wait for more of an answer; False at the end of the process."""
+        fd = self._pipes()[1].fileno()
+        with selectors.DefaultSelector() as selector:
+            selector.register(fd, selectors.EVENT_READ)
+            if not selector.select(LONGEST_SILENCE_S):
+                raise _silent(self._repo)
+        data = os.read(fd, _CHUNK)
+        self._unread += data
+        return bool(data)
 
     def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
         assert self._process.stdin is not None

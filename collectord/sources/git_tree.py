@@ -9,10 +9,13 @@ from pathlib import Path, PurePosixPath
 
 from collectord.cyntra.policy import PolicyUnreadable
 from collectord.sources.git_objects import Commit, GitObject, GitObjects, tree_entries
+from collectord.sources.lately import Lately
 from collectord.sources.tree import MAX_BYTES, MAX_NAMES
 
 _FOLDER, _LINK, _MODULE = "40000", "120000", "160000"
 _MAX_LINKS = 16
+# What one commit asks for fits many times over; a history of large files is not held whole.
+_KEPT_ENTRIES, _KEPT_BYTES = 500_000, 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,12 @@ class _Entry:
 
 
 class GitHistory:
-    """The trees of commits; what several commits share is read once. Close it at the end."""
+    """The trees of commits; what neighbours share is mostly read once. Close it at the end."""
 
     def __init__(self, repo: Path) -> None:
         self._objects = GitObjects(repo)
-        self._trees: dict[str, Mapping[str, _Entry]] = {}
-        self._blobs: dict[str, bytes] = {}
+        self._trees: Lately[Mapping[str, _Entry]] = Lately(_KEPT_ENTRIES)
+        self._blobs: Lately[bytes] = Lately(_KEPT_BYTES)
 
     def __enter__(self) -> GitHistory:
         return self
@@ -36,26 +39,33 @@ class GitHistory:
         self._objects.__exit__(*error)
 
     def tree(self, commit: Commit) -> GitTree:
-        """The tree of a commit, from the folder of the repo on."""
+        """The tree of a commit, from the folder of the repo on. Raises PolicyUnreadable."""
         root = self._objects.find(f"{commit.id}:./")
+        # Either the commit has no such folder, or it has lost its tree: then nothing can be said of it.
+        if root is None and self._objects.find(f"{commit.id}^{{tree}}") is None:
+            raise PolicyUnreadable(commit.id, "its tree is not there; the clone is not complete")
         return GitTree(self, root.id if root is not None and root.kind == "tree" else None)
 
     def entries(self, tree_id: str) -> Mapping[str, _Entry]:
         """Name → entry of a tree object."""
-        if tree_id not in self._trees:
+        found = self._trees.get(tree_id)
+        if found is None:
             data = self._read(tree_id, "tree")
             try:
                 listed = list(tree_entries(data, len(tree_id) // 2))
             except ValueError:
                 raise PolicyUnreadable(tree_id, "the git object is a broken tree") from None
-            self._trees[tree_id] = {name: _Entry(mode, oid) for mode, name, oid in listed}
-        return self._trees[tree_id]
+            found = {name: _Entry(mode, oid) for mode, name, oid in listed}
+            self._trees.keep(tree_id, found, len(found))
+        return found
 
     def blob(self, blob_id: str) -> bytes:
         """The bytes of a file."""
-        if blob_id not in self._blobs:
-            self._blobs[blob_id] = self._read(blob_id, "blob")
-        return self._blobs[blob_id]
+        found = self._blobs.get(blob_id)
+        if found is None:
+            found = self._read(blob_id, "blob")
+            self._blobs.keep(blob_id, found, len(found))
+        return found
 
     def _read(self, object_id: str, kind: str) -> bytes:
         found: GitObject | None = self._objects.find(object_id)

@@ -38,7 +38,11 @@ def policy_history(repo: Path, now_ms: int) -> Iterator[PastPolicy]:
     times = credible_times([commit.at_ms for commit in commits], now_ms)
     with GitHistory(repo) as history:
         for commit, at_ms in zip(commits, times, strict=True):
-            tree = history.tree(commit)
+            try:
+                tree = history.tree(commit)
+            except PolicyUnreadable as error:
+                yield PastPolicy(Commit(commit.id, at_ms), None, str(error), commit.at_ms > now_ms)
+                continue
             if _is_same(tree, before):
                 continue
             past = _read(tree, Commit(commit.id, at_ms))

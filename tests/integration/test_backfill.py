@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from collectord.sources.git_objects import GitUnusable
+from collectord.sources import git_objects
+from collectord.sources.git_objects import GitObjects, GitUnusable
+from collectord.sources.lately import Lately
 from collectord.sources.policy_history import credible_times, policy_history
 from tests.support.cli import Cli
 from tests.support.small_kernel import SmallKernel
@@ -245,3 +248,50 @@ def _make_hostile(repo: Path, evil: Path, commit: str) -> None:
     # An object that is promised and missing: reading it lazily would call the remote.
     (repo / ".git/refs/replace").mkdir(parents=True, exist_ok=True)
     (repo / ".git/refs/replace" / commit).write_text(commit + "\n")
+
+
+def test_a_commit_that_lost_its_tree_is_unreadable_and_the_walk_goes_on(repo: Path) -> None:
+    _commit(repo, 30, START)
+    lost = _commit(repo, 31, START + DAY)
+    _commit(repo, 32, START + 2 * DAY)
+    tree = _git(repo, "rev-parse", f"{lost}^{{tree}}")
+    (repo / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    found = {past.commit.id: past.surface for past in policy_history(repo, NOW_MS)}
+    assert [surface is None for surface in found.values()] == [False, True, False]
+    assert found[lost] is None
+
+
+@pytest.mark.parametrize("command", ["rev-list", "cat-file"])
+def test_a_git_that_never_answers_is_given_up(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    _commit(repo, 30, START)
+    real, fake = shutil.which("git"), tmp_path / "bin/git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *{command}*) exec sleep 60;; esac\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(git_objects, "LONGEST_SILENCE_S", 0.3)
+    with pytest.raises(GitUnusable, match=r"no answer for 0\.3 seconds"):
+        list(policy_history(repo, NOW_MS))
+
+
+def test_what_was_read_lately_is_kept_up_to_a_weight() -> None:
+    kept: Lately[str] = Lately(3)
+    for key in "abc":
+        kept.keep(key, key.upper(), 1)
+    assert kept.get("a") == "A"
+    kept.keep("d", "D", 2)
+    kept.keep("e", "E", 4)
+    assert [kept.get(key) for key in "abcde"] == ["A", None, None, "D", None]
+
+
+def test_an_object_larger_than_a_pipe_is_read_whole(repo: Path) -> None:
+    text = "x" * 3_000_000 + "\n\nend"
+    _commit(repo, 30, START, big=text)
+    blob = _git(repo, "rev-parse", "HEAD:big")
+    with GitObjects(repo) as objects:
+        for _ in range(2):
+            found = objects.find(blob)
+            assert found is not None
+            assert objects.read(found) == text.encode()
