@@ -37,6 +37,13 @@ class Chores:
         self._wait: dict[str, float] = {}
         self._not_before: dict[str, float] = {}
 
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """A sentence for each chore that failed when it was run last."""
+        return tuple(
+            f"the chore {name} failed and is tried again: the log says why" for name in self._not_before
+        )
+
     def next_due(self) -> float:
         """Monotonic seconds of the next chore; inf without one."""
         return min((self._due_at(chore) for chore in self._chores), default=math.inf)

@@ -83,6 +83,13 @@ class Jobs:
         self._queue: deque[_Waiting] = deque()
         self._undelivered: deque[tuple[Job, JobResult]] = deque()
         self._running: _Running | None = None
+        self._failed: dict[str, None] = {}
+
+    @property
+    def failing(self) -> tuple[str, ...]:
+        """A sentence for each job that failed when it ran last, also where that was its last try."""
+        again = {name: "and is tried again" if self.has(name) else "every time" for name in self._failed}
+        return tuple(f"the job {name} failed {how}: the log says why" for name, how in again.items())
 
     @property
     def running(self) -> str | None:
@@ -157,12 +164,14 @@ class Jobs:
         if result.exit_code not in job.good:
             self._again(ended.waiting, result, mono)
             return
+        self._failed.pop(job.name, None)
         self._telling.log.info("job.done", job=job.name, exit_code=result.exit_code)
         self._undelivered.append((job, result))
 
     def _again(self, waiting: _Waiting, result: JobResult, mono: float) -> None:
         job, tries = waiting.job, waiting.tries + 1
         wait = job.first_wait_s * 2 ** (tries - 1)
+        self._failed[job.name] = None
         last = tries >= job.tries
         self._telling.log.warning(
             "job.failed",

@@ -107,7 +107,12 @@ class Loop:
             last_rescan_ms=self._last_rescan_ms,
             vanished=parts.tally.total,
             paused=parts.disk.reason(mono),
-            degraded=(*parts.watcher.degraded, *(alarm for alarm in alarms if alarm)),
+            degraded=(
+                *parts.watcher.degraded,
+                *(alarm for alarm in alarms if alarm),
+                *parts.chores.failing,
+                *parts.jobs.failing,
+            ),
             watching="polling" if parts.watcher.polling else "events",
             job=parts.jobs.running,
         )

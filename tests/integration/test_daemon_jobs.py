@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import signal
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.daemon.telling import Telling
 from collectord.log import configure
 from tests.support.cli import Cli
-from tests.support.daemon import wait_until
+from tests.support.daemon import Daemon, wait_until
+from tests.support.daemon import configure as configure_daemon
 
 
 @pytest.fixture
@@ -60,10 +63,15 @@ def test_a_job_that_fails_is_tried_again_later_and_at_last_handed_back(
     jobs.poll(59.0)
     assert jobs.running is None
     assert not results
+    assert jobs.failing == ("the job check failed and is tried again: the log says why",)
     result = _run(jobs, results, 60.0)
     assert result.exit_code != 0
     assert "no-such-dataset" in result.said
     assert not jobs.has("check")
+    assert jobs.failing == ("the job check failed every time: the log says why",)
+    jobs.submit(Job("check", ("status", "--json"), results.append), 61.0)
+    _run(jobs, results, 61.0)
+    assert jobs.failing == ()
 
 
 def test_an_exit_code_that_is_an_answer_is_no_failure(jobs: Jobs, tmp_path: Path) -> None:
@@ -102,3 +110,13 @@ def test_a_job_that_never_ends_is_killed_and_lets_the_next_one_run(jobs: Jobs, s
     assert (ended.name, ended.exit_code) == ("endless", -signal.SIGKILL)
     assert said.getvalue().count("job.overdue") == 1
     assert _run(jobs, results, 3601.0).name == "look"
+
+
+def test_a_report_that_cannot_be_written_shows_in_the_status(ingested: Cli) -> None:
+    configure_daemon(ingested)
+    (ingested.repo / ".cyntra/reports").write_text("in the way")
+    with closing(sqlite3.connect(ingested.index)) as connection, connection:
+        connection.execute("UPDATE index_info SET value = '0' WHERE key = 'first_ingest_ms'")
+    with Daemon(ingested) as daemon:
+        daemon.wait_for("chore.failed", chore="audit")
+        wait_until(lambda: "degraded       the chore audit failed" in ingested.ok("status"), daemon.said)

@@ -146,6 +146,17 @@ def test_a_chore_that_fails_waits_longer_each_time_and_holds_up_no_other() -> No
     assert told == [("bad", 60.0), ("bad", 120.0), ("bad", 240.0)]
 
 
+def test_a_chore_is_said_to_fail_until_it_has_run_well() -> None:
+    chore = _Chore("bad", ValueError("x"))
+    chores = Chores([chore, _Chore("good")], lambda *_: None)
+    chores.run_due(5.0)
+    chores.run_due(6.0)
+    assert chores.failing == ("the chore bad failed and is tried again: the log says why",)
+    chore.error = None
+    chores.run_due(65.0)
+    assert chores.failing == ()
+
+
 def test_a_full_index_is_no_fault_of_a_chore() -> None:
     with pytest.raises(IndexFull):
         Chores([_Chore("any", IndexFull("full"))], lambda *_: None).run_due(5.0)
