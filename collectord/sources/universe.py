@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from collectord.cyntra.jsonio import is_encodable
+from collectord.cyntra.policy.documents import refuse_depth
 from collectord.cyntra.universe import UNKNOWN, Universe, from_documents
 from collectord.sources.files import open_regular
 
@@ -55,7 +56,10 @@ def _yaml(path: Path) -> Any | None:
     try:
         with open_regular(path, follow=True) as file:
             data = file.read(MAX_YAML_BYTES + 1)
-        return yaml.safe_load(data) if len(data) <= MAX_YAML_BYTES else ""
+        if len(data) > MAX_YAML_BYTES:
+            return ""
+        refuse_depth(data)
+        return yaml.safe_load(data)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, yaml.YAMLError):

@@ -36,7 +36,7 @@ def parse_yaml(data: bytes) -> Any:
         raise NotADocument(f"larger than {MAX_YAML_BYTES} bytes")
     try:
         text = data.decode("utf-8")
-        _refuse_depth(text)
+        refuse_depth(text)
         loader = _LOADER(text)
         try:
             node = loader.get_single_node()
@@ -102,8 +102,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _refuse_depth(text: str) -> None:
-    """Events come without recursion; composing deep nesting in C would end the process."""
+def refuse_depth(text: str | bytes) -> None:
+    """Raises NotADocument for more than MAX_DEPTH levels, YAMLError for what is no YAML.
+
+    Events come without recursion. Composing deep nesting in C would end the process, in Python takes seconds.
+    """
     depth = 0
     for event in yaml.parse(text, _LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
