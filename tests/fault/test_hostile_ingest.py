@@ -11,6 +11,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,28 @@ def _settings(repo: Path) -> Settings:
     return load(repo=repo, config=None, overrides=overrides, environ={"HOME": "/nonexistent"}, cwd=repo)
 
 
+@cache
+def _template() -> tempfile.TemporaryDirectory[str]:
+    """A repo with a few good archives, and a canary outside of it; only to be copied."""
+    folder = tempfile.TemporaryDirectory()
+    base = Path(folder.name)
+    archives = unpack("universe", base / "repo") / ".cyntra/archives"
+    for entry in sorted(archives.iterdir()):
+        if entry.name not in ("wc-e001", "wc-e058", "wc-e074"):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    (base / "outside").mkdir()
+    for name in ("manifest.json", "proof.json"):
+        secret = {**MANIFEST, "issue": {"id": CANARY, "tags": [CANARY]}, "workcell_id": CANARY}
+        (base / "outside" / name).write_text(json.dumps(secret))
+    return folder
+
+
 @contextmanager
 def _repo() -> Iterator[Path]:
-    """A repo with a few good archives, and a canary outside of it."""
+    """A copy of the template, with its times."""
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder)
-        repo = unpack("universe", base / "repo")
-        archives = repo / ".cyntra/archives"
-        for entry in sorted(archives.iterdir()):
-            if entry.name not in ("wc-e001", "wc-e058", "wc-e074"):
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-        (base / "outside").mkdir()
-        for name in ("manifest.json", "proof.json"):
-            secret = {**MANIFEST, "issue": {"id": CANARY, "tags": [CANARY]}, "workcell_id": CANARY}
-            (base / "outside" / name).write_text(json.dumps(secret))
-        yield repo
+        base = shutil.copytree(_template().name, Path(folder, "base"), symlinks=True)
+        yield base / "repo"
 
 
 def _evil(repo: Path, **files: str | bytes) -> Path:
