@@ -12,6 +12,7 @@ from collectord.export.columns import ARTIFACT_COLUMNS, FLAG, ROW_COLUMNS, RUN_C
 from collectord.export.lines import PublishedRow
 from collectord.export.provenance import Provenance
 from collectord.export.tallies import label_values
+from collectord.index.values import db_text
 from collectord.model import IndexedRun
 
 _MAX = 2**63
@@ -66,10 +67,10 @@ def row_values(row: PublishedRow, outcome: Mapping[str, Any]) -> list[Any]:
 
 
 def run_values(run: IndexedRun, left_out: str | None, facts: Mapping[str, Any]) -> list[Any]:
-    """A row of runs.parquet."""
+    """A row of runs.parquet; its run id is the one that the asked profile gives it."""
     artifacts = {column: run.artifacts.get(name) for column, name in ARTIFACT_COLUMNS.items()}
-    own = {"workcell_id": run.name, "revision": run.digest, "left_out": left_out}
-    found = {**facts, **artifacts, **own}
+    own = {"workcell_id": run.name, "run_id": db_text(run.run_id), "revision": run.digest}
+    found = {**facts, **artifacts, **own, "left_out": left_out}
     return [_flag(found[c.name]) if c.kind == FLAG else found[c.name] for c in RUN_COLUMNS]
 
 

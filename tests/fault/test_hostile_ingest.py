@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from collectord import app
@@ -375,6 +375,14 @@ ODD_ROLLOUT = st.fixed_dictionaries(
 )
 
 
+@example(
+    manifest={
+        "workcell_id": True,
+        "planner": {"planner_input": {"schema_version": "cyntra.planner_input.v1"}},
+    },
+    proof={},
+    rollout={"schema_version": "cyntra.rollout.v1"},  # the builder gives this run another id than the index
+)
 @given(manifest=ODD_MANIFEST, proof=st.none() | ODD_PROOF, rollout=st.none() | ODD_ROLLOUT)
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_type_in_any_field_gets_an_outcome(manifest: Any, proof: Any, rollout: Any) -> None:
