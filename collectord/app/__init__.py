@@ -163,14 +163,22 @@ def find_snapshot(settings: Settings, name: str) -> Path:
     return find_snapshot(settings.benches_dir, name)
 
 
-def status(settings: Settings) -> dict[str, Any]:
-    """What the index holds, who writes to it, and the newest snapshot."""
+def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
+    """What the index holds, who writes to it, the newest snapshot, and how much disk is used.
+
+    The latter as the daemon measured it last, or now with `measure`, which walks every archive.
+    """
+    from collectord.app import disk
+    from collectord.overview.facts import stale_workcells
     from collectord.overview.status import status_of, without_index
 
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
     with reader_for(settings) as reader:
-        return status_of(reader, str(settings.repo), holder(settings.lock_path), now_ms())
+        found = status_of(reader, str(settings.repo), holder(settings.lock_path), now_ms())
+        found["disk"] = disk.measure(settings) if measure else disk.last_measured(reader)
+    found["stale_workcells"] = list(stale_workcells(settings.repo, now_ms()))
+    return found
 
 
 def runs(

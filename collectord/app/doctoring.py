@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from collectord.app import now_ms, status
+from collectord.app.disk import measure
 from collectord.errors import CollectordError
 
 if TYPE_CHECKING:
@@ -29,14 +30,6 @@ def _facts(settings: Settings) -> DoctorFacts:
     clock_ms, repo = now_ms(), settings.repo
     found, schema, error = _status(settings)
     backups = backups_in(settings.state_dir / FOLDER)
-    parts = {
-        "archives": settings.archives_dir,
-        "workcells": repo / ".workcells",
-        "index": settings.index_path,
-        "backups": settings.state_dir / FOLDER,
-        "row cache": settings.state_dir / "cache",
-        "benches": settings.benches_dir,
-    }
     return facts.DoctorFacts(
         archives=facts.folder_facts(settings.archives_dir),
         state=facts.folder_facts(settings.state_dir),
@@ -50,7 +43,7 @@ def _facts(settings: Settings) -> DoctorFacts:
         log_lost=examine_log(log_path(settings.index_path)).lost,
         status=found,
         stale_workcells=facts.stale_workcells(repo, clock_ms),
-        usage=facts.usage_of(parts),
+        usage=measure(settings)["bytes"],
         backups=len(backups),
         newest_backup_ms=backups[0].stat().st_mtime_ns // 1_000_000 if backups else None,
     )

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, size_text
+from collectord.cli.output import emit_json, json_option, line, usage_text
 from collectord.errors import CollectordError
 
 
@@ -29,6 +29,6 @@ def doctor(invocation: Invocation, as_json: bool) -> None:
             line(f"{finding.level:<8} {finding.check}: {finding.said}")
             if finding.advice:
                 line(f"{'':<8} → {finding.advice}")
-        line("on disk: " + ", ".join(f"{name} {size_text(size)}" for name, size in usage.items()))
+        line(f"on disk: {usage_text(usage)}")
     if errors:
         raise CollectordError(f"{len(errors)} of {len(found)} checks found an error")

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -110,6 +110,11 @@ def size_text(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def usage_text(parts: Mapping[str, int]) -> str:
+    """Bytes by part, of those that take any."""
+    return ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size) or "nothing"
 
 
 def json_option(function: Callable[..., int | None]) -> Callable[..., int | None]:

@@ -9,17 +9,18 @@ import click
 from collectord import app
 from collectord.cli.daemon_text import daemon_rows
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text
+from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
 
 _MAX_ATTENTION = 5
 
 
 @click.command(short_help="Show what the index holds and how it is.")
+@click.option("--disk", is_flag=True, help="Measure the disk now: walks every archive.")
 @json_option
 @click.pass_obj
-def status(invocation: Invocation, as_json: bool) -> None:
+def status(invocation: Invocation, disk: bool, as_json: bool) -> None:
     """Show what the index holds, what was not taken, and who is writing to it."""
-    found = app.status(invocation.settings())
+    found = app.status(invocation.settings(), measure=disk)
     if as_json:
         emit_json(found)
         return
@@ -47,6 +48,8 @@ def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         *daemon_rows(found["daemon"]),
         ("environment", _environment_text(found["environment"])),
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
+        ("on disk", _disk_text(found["disk"])),
+        *_workcell_rows(found["stale_workcells"]),
     ]
 
 
@@ -54,6 +57,19 @@ def _archives_text(found: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
     vanished = found["vanished"]
     return f"{counts}; {vanished} removed before they were read" if vanished else counts
+
+
+def _disk_text(disk: dict[str, Any] | None) -> str:
+    if disk is None:
+        return "not measured yet: the daemon does it every night, `collectord status --disk` now"
+    return f"{usage_text(disk['bytes'])} ({time_text(disk['measured_ms'])})"
+
+
+def _workcell_rows(stale: list[str]) -> list[tuple[str, str]]:
+    if not stale:
+        return []
+    shown = ", ".join(stale[:_MAX_ATTENTION]) + (", …" if len(stale) > _MAX_ATTENTION else "")
+    return [("stale workcells", f"{len(stale)} in .workcells unchanged for a day: {shown}")]
 
 
 def _environment_text(environment: dict[str, Any]) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from collectord.app.disk import MEASURED
 from collectord.app.retention import prune_lock
 from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.config import Settings
 from collectord.config.units import OFF
+from collectord.cyntra.jsonio import ascii_json
 from collectord.daemon.applying import Applier
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.jobs import Jobs
@@ -23,7 +25,9 @@ from collectord.index.writer import Gone, IndexWriter
 from collectord.model import ARCHIVE, Outcome
 from collectord.retention.prune import put_back_unchecked
 
-BACKUP, PRUNE = "backup", "prune"
+BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
+# Before the others, which change what is measured; minutes after midnight, UTC.
+_USAGE_MINUTE = 150
 # Some of what was planned could stay, with a reason; the document says what went.
 _PRUNED = frozenset({0, 1})
 
@@ -50,6 +54,8 @@ def storage_chores(settings: Settings, hands: Hands) -> Iterator[Nightly]:
         telling=hands.telling,
         info=lambda key: _info(settings, key),
     )
+    measured = partial(_note_usage, hands)
+    yield made(USAGE, _USAGE_MINUTE, ("status", "--disk", "--json"), frozenset({0}), measured)
     if config.backup.at != OFF:
         told = partial(_tell_backup, hands.telling)
         yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
@@ -91,6 +97,10 @@ def _info(settings: Settings, key: str) -> int | None:
     with IndexReader(settings.index_path) as reader:
         found = reader.info(key)
     return int(found) if found else None
+
+
+def _note_usage(hands: Hands, document: dict[str, Any]) -> None:
+    hands.writer.set_info(MEASURED, ascii_json(document["disk"]))
 
 
 def _tell_backup(telling: Telling, document: dict[str, Any]) -> None:

@@ -13,7 +13,10 @@ from collectord.index import tables
 from collectord.index.engine import readable_errors
 
 # What moves without anything having happened.
-_VOLATILE = ("last_ingest_ms", "environment_last_look_ms", "backup_done_ms", "prune_done_ms")
+_VOLATILE = (
+    *("last_ingest_ms", "environment_last_look_ms", "disk_usage"),
+    *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
+)
 _ARCHIVE = "JOIN {0}.archives a ON a.id = t.archive_id"
 _REVISION = "JOIN {0}.revisions r ON r.id = t.revision_id JOIN {0}.archives a ON a.id = r.archive_id"
 _OF_REVISION = ("a.kind", "a.name", "r.digest")

@@ -114,30 +114,6 @@ def newest_change_ms(archives: Path) -> int | None:
     return newest
 
 
-def usage_of(parts: Mapping[str, Path]) -> dict[str, int]:
-    """Bytes on disk of each part, links not followed."""
-    return {name: _size(path) for name, path in parts.items()}
-
-
-def _size(path: Path) -> int:
-    with suppress(OSError):
-        own = path.lstat()
-        size = own.st_blocks * 512
-        if path.is_dir() and not path.is_symlink():
-            size += sum(
-                sum(_own_size(Path(folder) / name) for name in (*folders, *files))
-                for folder, folders, files in os.walk(path)
-            )
-        return size
-    return 0
-
-
-def _own_size(path: Path) -> int:
-    with suppress(OSError):
-        return path.lstat().st_blocks * 512
-    return 0
-
-
 def sqlite_version() -> str:
     """The SQLite that Python was built with."""
     return sqlite3.sqlite_version

@@ -19,7 +19,10 @@ CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 # What moves without anything having happened.
 VOLATILE = {
     "daemon": ("*",),
-    "index_info": ("last_ingest_ms", "environment_last_look_ms", "backup_done_ms", "prune_done_ms"),
+    "index_info": (
+        *("last_ingest_ms", "environment_last_look_ms", "disk_usage"),
+        *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
+    ),
     "sources": ("*",),
 }
 # What a run is made of.
