@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from collectord.cyntra.policy import PolicyUnreadable, Surface
 from collectord.environment.fingerprint import NORMALISER, component_digests, fingerprint
-from collectord.environment.timeline import since_ms
+from collectord.environment.timeline import START, since_ms
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     environments,
@@ -73,7 +73,7 @@ def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
     ):
         rename_environment(connection, before, seen, look.at_ms)
         before = seen.fingerprint
-    if before != seen.fingerprint:
+    if before != seen.fingerprint or _was_touched_unseen(look, previous_ms, source):
         since = since_ms(look.modified_ms, previous_ms, look.at_ms)
         keep_environment(connection, seen, look.at_ms)
         keep_observation(
@@ -81,6 +81,14 @@ def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
         )
     note_last_look(connection, look.at_ms)
     return before != seen.fingerprint
+
+
+def _was_touched_unseen(look: Look, previous_ms: int | None, source: str) -> bool:
+    """Whether files changed while nobody looked, and say again what they said before.
+
+    What stood in between is in the repo's history, if anywhere; without this look nothing tells of the gap.
+    """
+    return source == START and (look.modified_ms or 0) > (look.at_ms if previous_ms is None else previous_ms)
 
 
 def _was_read_anew(connection: IndexConnection, before: str, look: Look, previous_ms: int | None) -> bool:

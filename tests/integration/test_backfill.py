@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
+import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -148,6 +151,28 @@ def _commit_file(folder: Path, repo: Path, tree: str) -> Path:
     parent = _git(repo, "rev-parse", "HEAD")
     path.write_text(f"tree {tree}\nparent {parent}\nauthor {who}\ncommitter {who}\n\nx\n")
     return path
+
+
+def test_an_edit_undone_while_nobody_looked_is_found_in_the_history(repo: Path, tmp_path: Path) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    ago = [datetime.fromtimestamp(now_ms // 1000 - seconds, tz=UTC) for seconds in (900, 300, 120)]
+    cli, config = Cli(repo, tmp_path), repo / ".cyntra/config.yaml"
+    _commit(repo, 30, ago[0])
+    os.utime(config, (ago[0].timestamp(),) * 2)
+    cli.ok("ingest")
+    with closing(sqlite3.connect(cli.index)) as index:
+        looked = "UPDATE index_info SET value = ? WHERE key = 'environment_last_look_ms'"
+        index.execute(looked, (str(now_ms - 600_000),))
+        index.commit()
+    _commit(repo, 60, ago[1])
+    _commit(repo, 30, ago[2])
+    os.utime(config, (ago[2].timestamp(),) * 2)
+    cli.ok("ingest")
+    cli.ok("environment", "backfill")
+    stretches = json.loads(cli.ok("environment", "history", "--json"))["stretches"]
+    first, between, last = stretches
+    assert first["fingerprint"] == last["fingerprint"] != between["fingerprint"]
+    assert [s["since_ms"] for s in stretches] == [int(at.timestamp() * 1000) for at in ago]
 
 
 def test_times_of_commits_neither_go_back_nor_lie_ahead() -> None:

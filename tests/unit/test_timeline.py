@@ -78,3 +78,10 @@ def test_a_time_has_the_stretch_that_stood_then() -> None:
 def test_changes_are_the_pairs_of_neighbours() -> None:
     found = changes(timeline([seen("a", 10), seen("b", 20, source=START)]))
     assert [(c.at_ms, c.before, c.after, c.source) for c in found] == [(20, "a", "b", START)]
+
+
+def test_what_stood_and_was_undone_while_nobody_looked_is_told_by_commits() -> None:
+    looks = [seen("a", 10, seen_ms=12), seen("a", 50, seen_ms=60, source=START, previous_ms=30)]
+    assert _told(*looks) == [("a", 10, None)]
+    watched, gap = seen("x", 20, source=GIT, seen_ms=99), seen("y", 40, source=GIT, seen_ms=99)
+    assert _told(*looks, watched, gap) == [("a", 10, 40), ("y", 40, 50), ("a", 50, None)]
