@@ -13,6 +13,8 @@ from collectord.archive.kinds import FIFO as FIFO
 from collectord.archive.kinds import FILE as FILE
 from collectord.archive.kinds import SOCKET as SOCKET
 from collectord.archive.kinds import SYMLINK as SYMLINK
+from collectord.archive.observing import glance as glance
+from collectord.archive.observing import glance_of as glance_of
 from collectord.archive.observing import observe as observe
 from collectord.archive.observing import signature_of as signature_of
 from collectord.archive.refusals import HARD_LINK as HARD_LINK

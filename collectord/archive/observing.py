@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from collectord.archive.kinds import DIRECTORY, kind_of
 from collectord.archive.opening import demand_same, open_archive
 from collectord.archive.refusals import TooManyEntries, raise_for
 from collectord.archive.root import ArchiveRoot
 from collectord.model import Entry, Observation
+
+_NO_FILE: tuple[int, ...] = ()
 
 
 def observe(root: ArchiveRoot, name: str, *, max_entries: int) -> Observation:
@@ -35,6 +37,34 @@ def observe(root: ArchiveRoot, name: str, *, max_entries: int) -> Observation:
         entries=entries,
         signature=signature_of(own.st_ino, own.st_mtime_ns, own.st_ctime_ns, entries),
     )
+
+
+def glance(root: ArchiveRoot, name: str, files: Iterable[str]) -> int:
+    """A number for what these entries of an archive are: another one as soon as any was replaced or edited.
+
+    Costs a quarter of `observe`, and means something only in this process. Raises what `observe` raises.
+    """
+    fd, _ = open_archive(root, name)
+    try:
+        return hash(tuple(_stamp_at(fd, file) for file in files))
+    except OSError as error:
+        raise_for(name, error)
+    finally:
+        os.close(fd)
+
+
+def glance_of(seen: Observation, files: Iterable[str]) -> int:
+    """What `glance` gave at the time of that look."""
+    found = {entry.name: (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode) for entry in seen.entries}
+    return hash(tuple(found.get(file, _NO_FILE) for file in files))
+
+
+def _stamp_at(fd: int, file: str) -> tuple[int, ...]:
+    try:
+        own = os.stat(file, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return _NO_FILE
+    return own.st_size, own.st_mtime_ns, own.st_ctime_ns, own.st_ino
 
 
 def signature_of(inode: int, mtime_ns: int, ctime_ns: int, entries: Sequence[Entry]) -> str:

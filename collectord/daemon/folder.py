@@ -11,7 +11,7 @@ from collectord.daemon.absences import Absences
 from collectord.daemon.applying import NOT_THE_CHANGE, Applier
 from collectord.daemon.intake import Intake, Scan
 from collectord.daemon.places import Place, Rules
-from collectord.daemon.reading import MAX_HELD_BYTES, Held, Reader, stat_of
+from collectord.daemon.reading import MAX_HELD_BYTES, Held, Reader
 from collectord.daemon.telling import Telling
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.model import Outcome, OutcomeKind
@@ -130,8 +130,8 @@ class Folder:
                     self._telling.failed(batch[position].name, result)
 
     def _verify(self, root: ArchiveRoot) -> None:
-        for name, stat in self.intake.take_doubtful(LOOKS_PER_TURN):
-            self._reader.verify(root, name, stat, self._mono())
+        for name, doubted in self.intake.take_doubtful(LOOKS_PER_TURN):
+            self._reader.verify(root, name, doubted, self._mono())
 
     def _take_due(self, root: ArchiveRoot, stopping: Callable[[], bool]) -> None:
         held: list[Held] = []
@@ -192,7 +192,7 @@ class Folder:
             return
         self._forget(held.name)
         if held.seen is not None:
-            self.intake.verify(held.name, stat_of(held.seen))
+            self.intake.verify(held.name, self._reader.verified(held.seen))
         waited = self._mono() - held.pending.first_seen if held.pending else None
         self._telling.closing(self.place.kind, result, waited)
 

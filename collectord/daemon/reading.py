@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
-from collectord.daemon.intake import Intake
+from collectord.daemon.intake import Intake, Verified
 from collectord.daemon.places import Place, Rules
 from collectord.daemon.telling import Telling
 from collectord.index.writer import Change, Seen
 from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
+from collectord.ingest.interpret import CORE_FILES
 from collectord.model import Observation, OutcomeKind, Reading
 from collectord.names import readable_name
 from collectord.settle import Kind, Pending, after_failure, after_read, look
@@ -41,12 +42,13 @@ class Reader:
 
     def __init__(self, place: Place, rules: Rules, intake: Intake, telling: Telling) -> None:
         self._place, self._rules, self._intake, self._telling = place, rules, intake, telling
+        self._files = CORE_FILES[place.kind]
 
-    def verify(self, root: ArchiveRoot, name: str, stat: DirStat, mono: float) -> None:
+    def verify(self, root: ArchiveRoot, name: str, doubted: Verified, mono: float) -> None:
         """One look at a directory that the index knows: verified as it is, or pending from now on."""
         known = self._intake.known(name)
-        if readable_name(name) != name:
-            return self._intake.verify(name, stat)
+        if readable_name(name) != name or self._is_as_it_was(root, name, doubted):
+            return self._intake.verify(name, doubted)
         try:
             seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         except archive.Vanished:
@@ -57,9 +59,17 @@ class Reader:
             return self._short_of(name, error, mono)
         else:
             as_known = is_known(known, seen.signature)
+            doubted = Verified(doubted.stat, archive.glance_of(seen, self._files))
         if as_known:
-            return self._intake.verify(name, stat)
+            return self._intake.verify(name, doubted)
         return self._intake.pending.touch(name, mono)
+
+    def _is_as_it_was(self, root: ArchiveRoot, name: str, before: Verified) -> bool:
+        """Whether the core files are those of the last whole look; else a whole look says what is there."""
+        try:
+            return before.files is not None and archive.glance(root, name, self._files) == before.files
+        except (archive.Vanished, archive.ArchiveRefused, OSError):
+            return False
 
     def look(self, root: ArchiveRoot, name: str, mono: float) -> Held | None:
         """One due look, and the read if it is settled; None if nothing comes of it this time.
@@ -118,7 +128,7 @@ class Reader:
         seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         known = self._intake.known(name)
         if is_known(known, seen.signature):
-            self._intake.verify(name, stat_of(seen))
+            self._intake.verify(name, self.verified(seen))
             self._place.events.leave(name)
             return None
         if worktree := worktree_in_place(self._place.kind, seen):
@@ -167,11 +177,11 @@ class Reader:
         )
         return Held(name, pending, None, change)
 
+    def verified(self, seen: Observation) -> Verified:
+        """What that look showed of the directory and its core files."""
+        stat = DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode)
+        return Verified(stat, archive.glance_of(seen, self._files))
+
     def _forget(self, name: str) -> None:
         self._intake.pending.drop(name)
         self._place.events.leave(name)
-
-
-def stat_of(seen: Observation) -> DirStat:
-    """What a scan would have shown of the directory at that look."""
-    return DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode)

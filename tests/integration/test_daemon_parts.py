@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from collectord.archive import ArchiveRoot, DirStat, Vanished
+from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
 from collectord.config import Settings, load
 from collectord.daemon.applying import Applier
 from collectord.daemon.folder import Folder
-from collectord.daemon.intake import Intake
+from collectord.daemon.intake import Intake, Verified
 from collectord.daemon.places import NoEvents, Place, rules_of
 from collectord.daemon.reading import Held, Reader
 from collectord.daemon.telling import Telling
@@ -26,6 +26,8 @@ from collectord.log import configure
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
 from collectord.settle import PendingSet
 from tests.support.archives import Maker
+
+NEVER_LOOKED_INTO = Verified(DirStat(0, 0, 0), None)
 
 
 class Room:
@@ -158,8 +160,34 @@ def test_a_lack_of_descriptors_right_before_the_transaction_is_waited_out(room: 
 def test_a_lack_of_descriptors_while_known_archives_are_checked_is_waited_out(room: Room) -> None:
     archive = _archive(room)
     with _no_descriptors():
-        room.reader.verify(room.root, archive.name, DirStat(0, 0, 0), 100.0)
+        room.reader.verify(room.root, archive.name, NEVER_LOOKED_INTO, 100.0)
     assert room.intake.pending.next_due() == pytest.approx(101.0)
+
+
+def _take_turns(room: Room) -> list[Verified]:
+    """A scan, and a look at all that it doubts."""
+    room.intake.take_scan(list(scan(room.root)), 0.0)
+    doubted = room.intake.take_doubtful(10)
+    for name, verified in doubted:
+        room.reader.verify(room.root, name, verified, 0.0)
+    return [verified for _, verified in doubted]
+
+
+def test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes(room: Room) -> None:
+    archive = _archive(room)
+    [_] = room.applier.apply([room.settled(archive.name).change])
+    room.intake.pending.drop(archive.name)
+    assert [verified.files for verified in _take_turns(room)] == [None], "as after a start: a whole look"
+    [before] = _take_turns(room)
+    assert before.files is not None
+    assert len(room.intake.pending) == 0
+    proof = archive / "proof.json"
+    own = proof.stat()
+    with proof.open("r+b") as file:
+        file.write(b"[")
+    os.utime(proof, ns=(own.st_atime_ns, own.st_mtime_ns))
+    assert _take_turns(room) == [before], "the directory shows nothing of it"
+    assert list(room.intake.pending) == [archive.name]
 
 
 class FullAfterASpoiledChange(Applier):

@@ -25,6 +25,8 @@ from collectord.archive import (
     RootUnusable,
     TooManyEntries,
     Vanished,
+    glance,
+    glance_of,
     names,
     observe,
     read_core,
@@ -248,6 +250,42 @@ def test_a_change_gives_another_signature(
     wait_for_the_next_tick(archive)
     change(archive)
     assert look(root) != before
+
+
+OF_CORE_FILES = [
+    edit,
+    rewrite_same_size_and_mtime,
+    replace_same_times,
+    lambda archive: (archive / "rollout.json").touch(),
+    lambda archive: (archive / "proof.json").unlink(),
+    lambda archive: (archive / "rollout.json").symlink_to("proof.json"),
+]
+
+
+@pytest.mark.parametrize("change", OF_CORE_FILES)
+def test_a_change_of_a_core_file_gives_another_glance(
+    root: ArchiveRoot, archive: Path, change: Callable[[Path], None]
+) -> None:
+    before = glance(root, "wc-1", CORE)
+    wait_for_the_next_tick(archive)
+    change(archive)
+    assert glance(root, "wc-1", CORE) != before
+
+
+def test_a_glance_is_what_a_whole_look_saw_of_the_core_files(root: ArchiveRoot, archive: Path) -> None:
+    seen = observe(root, "wc-1", max_entries=1000)
+    prune_logs(archive)
+    (archive / "telemetry.jsonl").touch()
+    assert glance(root, "wc-1", CORE) == glance_of(seen, CORE)
+
+
+def test_a_glance_at_what_is_no_directory_any_more_is_refused(root: ArchiveRoot, archive: Path) -> None:
+    archive.rename(archive.with_name("elsewhere"))
+    with pytest.raises(Vanished):
+        glance(root, "wc-1", CORE)
+    archive.symlink_to("elsewhere")
+    with pytest.raises(IsSymlink):
+        glance(root, "wc-1", CORE)
 
 
 def wait_for_the_next_tick(archive: Path) -> None:

@@ -13,7 +13,7 @@ from collectord.config import load
 from collectord.daemon.chores import Chores
 from collectord.daemon.disk import DiskGuard
 from collectord.daemon.heart import Vitals
-from collectord.daemon.intake import DOUBTED_PER_SCAN, Intake
+from collectord.daemon.intake import DOUBTED_PER_SCAN, Intake, Verified
 from collectord.daemon.places import NoEvents, Place
 from collectord.daemon.pressure import DiskRules, is_full
 from collectord.daemon.reload import changed_keys, refusal
@@ -179,7 +179,7 @@ def test_a_scan_gives_new_names_and_returned_ones_to_be_followed_and_known_ones_
     names = ("old", "back", "new", "orphaned-workcells")
     scan = intake.take_scan([(name, "directory", STAT) for name in names] + [("f", "file", None)], 0.0)
     assert sorted(intake.pending) == ["back", "new"]
-    assert intake.take_doubtful(10) == [("old", STAT)]
+    assert intake.take_doubtful(10) == [("old", Verified(STAT, None))]
     assert scan.present == {*names, "f"}
     assert [name for name, _ in scan.strays] == ["orphaned-workcells", "f"]
 
@@ -188,7 +188,7 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
     names = [f"wc-{n:04}" for n in range(2 * DOUBTED_PER_SCAN)]
     intake = _intake(*map(_known, names))
     for name in names:
-        intake.verify(name, STAT)
+        intake.verify(name, Verified(STAT, 7))
     changed = DirStat(2, 2, 1)
     entries = [(n, "directory", changed if n == names[-1] else STAT) for n in names]
     intake.take_scan(entries, 0.0)
@@ -198,9 +198,9 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
 
 def test_nothing_is_remembered_of_names_that_a_scan_did_not_find() -> None:
     intake = _intake(_known("a"), _known("b"))
-    intake.verify("a", STAT)
+    intake.verify("a", Verified(STAT, 7))
     intake.take_scan([("b", "directory", STAT)], 0.0)
-    assert intake.take_doubtful(10) == [("b", STAT)]
+    assert intake.take_doubtful(10) == [("b", Verified(STAT, None))]
     intake.take_scan([], 0.0)
     assert intake.doubtful == 0
 
