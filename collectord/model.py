@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 ARCHIVE = "archive"
 WORLD = "world"
@@ -36,9 +36,8 @@ class OutcomeKind(StrEnum):
     VANISHED = "vanished"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One top-level entry of an archive as lstat saw it."""
+class Entry(NamedTuple):
+    """One top-level entry of an archive as lstat saw it; a tuple, as a dozen are made for each archive."""
 
     name: str
     kind: str

@@ -34,11 +34,7 @@ def format_ms(ms: int) -> str:
 
 def is_writable_ms(ms: int) -> bool:
     """Whether a time can be written as a date at all."""
-    try:
-        format_ms(ms)
-    except (ValueError, OverflowError, OSError):
-        return False
-    return True
+    return _FIRST_MS <= ms <= _LAST_MS
 
 
 def mtime_ms(mtime_ns: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -13,25 +14,20 @@ from collectord.cyntra.values import as_object, is_int, member, text_or_none, te
 
 MAX_TOKENS = 1024
 MAX_RUN_TOKENS = 64
-_DURATION_BINS = (
-    (1_000, "LT_1S"),
-    (10_000, "1_10S"),
-    (30_000, "10_30S"),
-    (60_000, "30_60S"),
-    (300_000, "1_5M"),
-    (1_800_000, "5_30M"),
-)
+# A duration is in the first bin whose limit it is below.
+_DURATION_LIMITS_MS = (1_000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
+_DURATION_BINS = ("LT_1S", "1_10S", "10_30S", "30_60S", "1_5M", "5_30M", "GE_30M")
 
 
 @lru_cache(maxsize=65536)
-def _bucket(salt: str, value: str) -> int:
+def _hash_token(prefix: str, salt: str, value: str) -> str:
     digest = hashlib.sha256(f"{salt}:{value}".encode("utf-8", "surrogatepass")).digest()
-    return int.from_bytes(digest[:8], "big") % 1024
+    return f"[{prefix}_HASH_{int.from_bytes(digest[:8], 'big') % 1024}]"
 
 
 def hashed(prefix: str, salt: str, values: Iterable[str]) -> list[str]:
     """The sorted set of hash tokens of the values."""
-    return sorted({f"[{prefix}_HASH_{_bucket(salt, value)}]" for value in values})
+    return sorted({_hash_token(prefix, salt, value) for value in values})
 
 
 def _triple(key: str, namespace: str, value: object) -> list[str]:
@@ -50,10 +46,10 @@ def _set(key: str, tokens: list[str]) -> list[str]:
 def run_block(run: JsonObject) -> list[str]:
     """The tokens of one similar run after its `[RUN_i]`, not yet cut."""
     outcome = as_object(run.get("outcome"))
-    duration = member(run, "runtime", "duration_ms")
+    duration = as_object(run.get("runtime")).get("duration_ms")
     return _block(
         _text(outcome.get("status")),
-        _text(member(run, "action_executed", "swarm_id")),
+        _text(as_object(run.get("action_executed")).get("swarm_id")),
         _duration_bin(duration) if is_int(duration) and duration >= 0 else None,
         tuple(texts(outcome.get("fail_codes"))[:8]),
         tuple(_failed_gates(outcome)[:8]),
@@ -78,7 +74,7 @@ def _block(
 
 
 def _duration_bin(duration_ms: int) -> str:
-    return next((name for limit, name in _DURATION_BINS if duration_ms < limit), "GE_30M")
+    return _DURATION_BINS[bisect_right(_DURATION_LIMITS_MS, duration_ms)]
 
 
 def _failed_gates(outcome: JsonObject) -> list[str]:

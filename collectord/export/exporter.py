@@ -31,6 +31,7 @@ from collectord.export.publish import (
 )
 from collectord.export.recall import Last, Memory, copy_files, identity
 from collectord.export.rowcache import RowCache
+from collectord.garbage import rare_collections
 from collectord.index.reader import IndexReader
 
 
@@ -61,6 +62,7 @@ class Target:
         return Place(self.benches if self.out is None else self.out.parent, self.out)
 
 
+@rare_collections()
 def export_dataset(
     reader: IndexReader,
     repo: Path,

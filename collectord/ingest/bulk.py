@@ -10,6 +10,7 @@ from pathlib import Path
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
+from collectord.garbage import rare_collections
 from collectord.index.alerts import Notice
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray
@@ -61,6 +62,7 @@ class _Place:
     ignore: frozenset[str]
 
 
+@rare_collections()
 def ingest_repo(
     writer: IndexWriter,
     repo: Path,

@@ -35,10 +35,14 @@ CORE_FILES = {ARCHIVE: ARCHIVE_FILES, WORLD: WORLD_FILES}
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The parsed core files; one that is absent or does not parse is an empty object."""
+    """The parsed core files; one that is absent or does not parse is an empty object.
+
+    `has_escapes`: some text in them was written with `\\u`, which alone can give a lone surrogate.
+    """
 
     documents: dict[str, JsonObject]
     unparsable: tuple[str, ...]
+    has_escapes: bool
 
     def get(self, name: str) -> JsonObject:
         """The object of a file."""
@@ -55,7 +59,8 @@ def parse(artifacts: Artifacts) -> Parsed:
             documents[file.name] = parse_object(file.data)
         except Unparsable as error:
             unparsable.append(f"{file.name}: {error}")
-    return Parsed(documents, tuple(unparsable))
+    has_escapes = any(b"\\u" in file.data for file in artifacts.files)
+    return Parsed(documents, tuple(unparsable), has_escapes)
 
 
 def digest_of(files: tuple[CoreFile, ...]) -> str:
@@ -153,6 +158,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
     recorded = dispatch.judge_recorded_input(manifest)
     config = member(manifest, "toolchain_config")
     tokens = member(proof, "metadata", "tokens_used")
+    shown = [summary, built, member(manifest, "issue")]
     run = Run(
         run_id=summary["run_id"],
         issue_id=summary.get("issue_id"),
@@ -173,7 +179,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         ends_in_event_log=dispatch.ends_in_event_log(proof, rollout),
         input_state=recorded.state,
         hash_state=recorded.hash_state,
-        encodable=recorded.encodable and is_encodable([summary, built, member(manifest, "issue")]),
+        encodable=recorded.encodable and (not parsed.has_escapes or is_encodable(shown)),
         summary=summary,
         builder_summary=built if built is None or is_writable_ms(built["started_ms"]) else None,
         label=_label(manifest),
