@@ -34,13 +34,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class _View:
-    """A table as both files can have it: its `keys` without row ids, then the columns held against."""
+    """A table as both files can have it: its `keys` without row ids, then the columns held against.
+
+    Of a cache only rows that both have are compared.
+    """
 
     table: str
     keys: Sequence[str]
     columns: Sequence[str]
     join: str = ""
     where: str = ""
+    is_cache: bool = False
 
     def query(self, schema: str) -> str:
         shown = ", ".join([*self.keys, *self.columns])
@@ -60,10 +64,11 @@ def _views() -> list[_View]:
         _View("quarantine", ("a.kind", "a.name"), ("t.reason", "t.detail"), _ARCHIVE),
         _View("issue_revisions", ("t.issue_id", "t.seen_ms", "t.digest"), ("t.record",)),
         _View("workcell_ends", ("t.workcell_id", "t.digest"), [f"t.{name}" for name in end]),
+        _View("kept_rows", ("hex(t.key)",), ("t.data",), is_cache=True),
         _of_revision("revision_files", (*_OF_REVISION, "t.name")),
         *(_of_revision(name, _OF_REVISION) for name in ("runs", "labels")),
     ]
-    done = {view.table for view in by_hand} | {"sources", "daemon", "kept_rows"}
+    done = {view.table for view in by_hand} | {"sources", "daemon"}
     others = [table for table in tables.metadata.sorted_tables if table.name not in done]
     return by_hand + [
         _View(t.name, [f"t.{c.name}" for c in t.primary_key], [f"t.{c.name}" for c in t.columns])
@@ -96,7 +101,7 @@ def _differences(connection: sqlite3.Connection, view: _View) -> Iterator[Differ
             pairs = zip(view.columns, olds[key], news[key], strict=True)
             differing = tuple(_column(name) for name, old, new in pairs if old != new)
             yield Difference(view.table, key, "both", differing)
-        else:
+        elif not view.is_cache:
             yield Difference(view.table, key, "old" if key in olds else "new")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DatabaseError
 
 from collectord.errors import IndexDamaged
@@ -13,7 +14,7 @@ from collectord.index.check import STATES
 from collectord.index.codec import CODEC, pack, unpack
 from collectord.index.salvage import Salvage
 from collectord.index.transplanted import MAX_ID, UNREADABLE, DbRow, Key, Target
-from collectord.model import ARCHIVE, WORLD, FileRecord, Reading
+from collectord.model import ARCHIVE, WORLD, FileRecord, Reading, Run
 
 # (kind, name, dir_mtime_ns, files, bytes of an artifact) → the reading they gave
 Derive = Callable[[str, str, int, Sequence[FileRecord], Callable[[str], bytes]], Reading]
@@ -146,9 +147,17 @@ class ArchiveTransplant:
                 self._connection.execute(
                     tables.labels.insert(), rows.label_row(revision_id, reading.run.label)
                 )
+            self._keep_row(reading.run)
         self._numbers.setdefault(archive_id, {})[reading.digest] = number
         self._done.count("revisions", taken=True)
         return number
+
+    def _keep_row(self, run: Run) -> None:
+        """Exports believe a kept row: the one derived now goes over one that is there."""
+        for row in rows.kept_rows([run.row] if run.row else []):
+            statement = upsert(tables.kept_rows).values(row)
+            newest = statement.on_conflict_do_update(index_elements=["key"], set_={"data": row["data"]})
+            self._connection.execute(newest)
 
     def _bytes(self, key: Key, sha256: str) -> bytes:
         """An artifact of the target, put there from the archive on disk where it is missing; or KeyError."""

@@ -16,6 +16,7 @@ from collectord.app.recovering import recover
 from collectord.app.storage import check
 from collectord.errors import CollectordError, LockHeld
 from collectord.fs import StateLock
+from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.index_state import dump
 from tests.support.snapshots import settings_of
@@ -85,6 +86,19 @@ def test_an_index_is_not_replaced_by_one_that_lacks_what_only_it_had(kept: Cli) 
     assert "revisions: 1 only in the old index: wc-e0" in done.stdout
     assert "db recover" in done.stderr
     assert dump(kept.index) == before
+
+
+def test_a_kept_row_that_no_artifact_gives_is_named_and_made_again(tmp_path: Path) -> None:
+    Maker(tmp_path).add(4)
+    settings = settings_of(tmp_path)
+    app.ingest(settings)
+    held = dump(settings.index_path)["kept_rows"]
+    assert held.total() == 4
+    change(settings.index_path, "UPDATE kept_rows SET data = x'00' WHERE rowid = 2")
+    change(settings.index_path, "DELETE FROM kept_rows WHERE rowid = 3")
+    found = rebuild(settings, replace=True)
+    assert [(one.table, one.columns) for one in found.differences] == [("kept_rows", ("data",))]
+    assert dump(settings.index_path)["kept_rows"] == held
 
 
 def test_a_file_that_is_damaged_is_left_to_the_recovery(kept: Cli) -> None:
