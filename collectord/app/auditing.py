@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import app
-from collectord.cyntra.jsonio import ascii_json
 from collectord.errors import UsageError
 from collectord.model import ARCHIVE
 
@@ -98,7 +97,9 @@ def _only_epoch(facts: Facts, epoch: int | None) -> Facts:
 def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
     from collectord.app.environment import survey_of
-    from collectord.audit.facts import Epoch
+    from collectord.audit.facts import Epoch, OpenAlert
+    from collectord.audit.words import capped
+    from collectord.environment.summaries import summary_of
     from collectord.index.alerts import alerts
 
     found = survey_of(settings, reader.connection).folded
@@ -110,19 +111,15 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     return {
         "epochs": epochs,
         "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
-        "alerts": tuple(_alert_words(one) for one in opened),
+        "alerts": tuple(
+            OpenAlert(one.event, one.opened_ms, capped(summary_of(one.event, one.fields))) for one in opened
+        ),
     }
 
 
 def _epoch_words(epoch: Any) -> str:
     ended = f", ended by {epoch.why}" if epoch.why else ""
     return f"{epoch.runs:,} runs, {epoch.origin} {epoch.fingerprint[:12]}{ended}"
-
-
-def _alert_words(alert: Any) -> str:
-    from collectord.audit.words import capped, day
-
-    return capped(f"{alert.event} since {day(alert.opened_ms)}: {ascii_json(alert.fields)}")
 
 
 def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
@@ -136,6 +133,13 @@ def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
         return None
     found = app.verify(settings, folder)
     return not found.findings, tuple(found.findings)
+
+
+def schema() -> str:
+    """The JSON Schema of the document, as it is shipped."""
+    from importlib.resources import files
+
+    return files("collectord.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")
 
 
 def require_page(target: Path) -> None:

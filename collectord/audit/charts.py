@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collectord.audit.backlog_records import RISKS, SIZES
+from collectord.audit.targets import DAY_MS
 from collectord.audit.words import week
 
 JsonObject = dict[str, Any]
@@ -83,10 +84,10 @@ def weekly_labels(document: JsonObject, width: int) -> Spec | None:
     if not weeks:
         return None
     values = [
-        {"week": one["week"], "lane": lane, "share": number / one["runs"]}
+        {"week": one["week"], "lane": lane, "share": share}
         for one in weeks
-        for lane, number in one["lanes"].items()
-        if number
+        for lane, share in one["shares"].items()
+        if share
     ]
     lane = {"field": "lane", "type": "nominal", "title": "lane", "scale": _lane_scale(tuple(COLOURS))}
     bars = {
@@ -195,7 +196,8 @@ def pass_rates(document: JsonObject, width: int) -> Spec | None:
         "x": _x_weeks(),
         "y": {"field": "success_share", "type": "quantitative", **_percent_axis("success")},
         "color": {"field": "lane", "type": "nominal", "scale": _lane_scale(tuple(COLOURS))},
-        "shape": {"field": "lane", "type": "nominal"},
+        # Of one domain with the colours, or there would be a legend for each.
+        "shape": {"field": "lane", "type": "nominal", "scale": {"domain": list(COLOURS)}},
     }
     mark = {"type": "line", "point": {"size": 60, "filled": True}, "strokeWidth": 2}
     return {**_base(values, width), "mark": mark, "encoding": encoding}
@@ -213,7 +215,12 @@ def conflicts(document: JsonObject, width: int) -> Spec | None:
     ]
     encoding = {
         "y": {"field": "cluster", "type": "nominal", "sort": None, "title": None},
-        "x": {"field": "rows", "type": "quantitative", "title": "rows"},
+        "x": {
+            "field": "rows",
+            "type": "quantitative",
+            "title": "rows",
+            "axis": {"tickMinStep": 1, "tickCount": 8, "format": ",d"},
+        },
         "color": {
             "field": "label",
             "type": "nominal",
@@ -246,9 +253,10 @@ def environments(document: JsonObject, width: int) -> Spec | None:
         {"epoch": str(e["number"]), "from": e["from_ms"], "to": e["to_ms"] or document["made_ms"]}
         for e in epochs
     ]
+    days = {"format": "%Y-%m-%d", "tickMinStep": DAY_MS, "tickCount": width // 120, "labelOverlap": True}
     encoding = {
         "y": {"field": "epoch", "type": "ordinal", "title": "epoch", "sort": None},
-        "x": {"field": "from", "type": "temporal", "title": None, "scale": {"type": "utc"}},
+        "x": {"field": "from", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": days},
         "x2": {"field": "to"},
     }
     mark = {"type": "bar", "color": COLOURS["A"], "height": {"band": 0.6}}

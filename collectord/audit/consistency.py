@@ -196,7 +196,7 @@ def _conflict(answer: KeyAnswer) -> Finding:
     top = answer.worst[0]
     labels = listing(f"{number} {label}" for label, number in top.labels.items())
     why = (
-        f"{percent(answer.conflicting)} of rows contradict others with equal {answer.words} ({answer.key}), "
+        f"{percent(answer.conflicting)} of rows contradict others that share {answer.words} ({answer.key}), "
         f"so every policy on it is wrong on {percent(answer.g3)}; the worst: {top.situation} "
         f"({labels}), such as {listing(top.runs, 2)}"
     )

@@ -167,6 +167,15 @@ class SnapshotFact:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that nobody has acknowledged and whose cause stands; `words` say what it is about."""
+
+    event: str
+    opened_ms: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How the collection itself is; `unseen` are workcells that ended in the log without an archive."""
 
@@ -174,7 +183,7 @@ class Health:
     reasons: tuple[tuple[str, str, str], ...] = ()
     unseen: tuple[str, ...] = ()
     last_ingest_ms: int | None = None
-    alerts: tuple[str, ...] = ()
+    alerts: tuple[OpenAlert, ...] = ()
     snapshot: SnapshotFact | None = None
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collectord.audit.backlog_records import backlog_of
-from collectord.audit.facts import Agreement, AuditRun, Epoch, Facts, Health, SnapshotFact, Told
+from collectord.audit.facts import Agreement, AuditRun, Epoch, Facts, Health, OpenAlert, SnapshotFact, Told
 from collectord.audit.keeping import keep, kept
 from collectord.audit.telling import action_of, tell
 from collectord.cyntra.jsonio import JsonObject, Unparsable, parse_object
@@ -29,7 +29,7 @@ class Beside:
 
     epochs: tuple[Epoch, ...] = ()
     epoch_of: Mapping[str, int] = field(default_factory=dict)
-    alerts: tuple[str, ...] = ()
+    alerts: tuple[OpenAlert, ...] = ()
     agreement: tuple[Agreement, ...] = ()
     rebuilt: tuple[bool, tuple[str, ...]] | None = None
     concurrent: int | None = None

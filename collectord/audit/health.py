@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from collectord.audit.facts import AuditRun, Epoch, Facts, SnapshotFact
+from collectord.audit.facts import AuditRun, Epoch, Facts, OpenAlert, SnapshotFact
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.targets import TREND_WEEKS, WEEK_MS
-from collectord.audit.words import count, listing, week
+from collectord.audit.words import count, day, listing, week
 
 _SHOWN = 20
 _SLOW_S = 3600.0
@@ -26,8 +26,13 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class HealthAnswer:
-    """The answer; `attention` are archives that are partial or in quarantine."""
+    """The answer; `attention` are archives that are partial or in quarantine.
 
+    `seen` archives were ever there; those that are `gone` are counted under their state too. `unseen` are
+    workcells that failed in the event log and whose archive never was.
+    """
+
+    seen: int
     archives: dict[str, int]
     attention: tuple[dict[str, str], ...]
     unseen: int
@@ -36,7 +41,7 @@ class HealthAnswer:
     by_week: dict[str, int]
     last_ingest_ms: int | None
     epochs: tuple[Epoch, ...]
-    alerts: tuple[str, ...]
+    alerts: tuple[OpenAlert, ...]
     snapshot: SnapshotFact | None
     findings: tuple[Finding, ...]
 
@@ -51,6 +56,7 @@ def health(facts: Facts) -> HealthAnswer:
             counts[name] += 1
     lag = _lag(facts.recent)
     return HealthAnswer(
+        seen=sum(number for state, number in found.archives.items() if state != "gone"),
         archives=dict(found.archives),
         attention=tuple({"name": n, "state": s, "reason": r} for n, s, r in found.reasons[:_SHOWN]),
         unseen=len(found.unseen),
@@ -90,9 +96,19 @@ def _findings(facts: Facts, lag: Lag) -> Iterator[Finding]:
         do = "run `collectord ingest` more often, or the daemon: what is pruned before it is read is lost"
         why = f"half of the archives of {facts.window_words} came more than {lag.median_s / 3600:.1f} h late"
         yield Finding(Kind.COLLECTION, "health", do, why)
-    for alert in found.alerts:
-        yield Finding(Kind.COLLECTION, "health", "see to the open alert: `collectord environment`", alert)
+    yield from _alerts(found.alerts)
     yield from _snapshot(found.snapshot)
+
+
+def _alerts(alerts: Sequence[OpenAlert]) -> Iterator[Finding]:
+    """One finding an event, however many alerts it has."""
+    for event in dict.fromkeys(alert.event for alert in alerts):
+        of_it = [alert for alert in alerts if alert.event == event]
+        kind = Kind.CONFLICT if event.startswith("labels.") else Kind.COLLECTION
+        do = f"see to {count(len(of_it), 'open alert')} {event}: `collectord drift list`"
+        more = f" and {len(of_it) - 1:,} more" if len(of_it) > 1 else ""
+        since = min(alert.opened_ms for alert in of_it)
+        yield Finding(kind, "health", do, f"since {day(since)}: {of_it[0].words}{more}")
 
 
 def _snapshot(snapshot: SnapshotFact | None) -> Iterator[Finding]:

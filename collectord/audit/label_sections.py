@@ -50,9 +50,10 @@ def _verdict(answer: JsonObject) -> str:
 
 
 def _week(week: JsonObject) -> list[str]:
-    total = week["runs"]
-    shares = [percent(n / total) if total else NOTHING for n in week["lanes"].values()]
-    return [week["week"], f"{total:,}", *shares]
+    shares = week["shares"]
+    return [week["week"], f"{week['runs']:,}"] + [
+        percent(shares[lane]) if shares else NOTHING for lane in week["lanes"]
+    ]
 
 
 # Coverage

@@ -67,11 +67,12 @@ class MinutesAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """Labelled runs of one ISO week by lane."""
+    """Labelled runs of one ISO week by lane; `shares` are None where there are none."""
 
     week: str
     runs: int
     lanes: dict[str, int]
+    shares: dict[str, float] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,12 @@ def trend(facts: Facts) -> tuple[Week, ...]:
         if run.lane and run.started_ms > facts.now_ms - (TREND_WEEKS + 1) * WEEK_MS:
             counts.get(week(run.started_ms), Counter())[run.lane] += 1
     keys = [lane.key for lane in LANES] + [OTHER_LANE]
-    return tuple(Week(w, sum(c.values()), {key: c[key] for key in keys}) for w, c in counts.items())
+    return tuple(_week(name, {key: found[key] for key in keys}) for name, found in counts.items())
+
+
+def _week(name: str, found: dict[str, int]) -> Week:
+    runs = sum(found.values())
+    return Week(name, runs, found, {key: number / runs for key, number in found.items()} if runs else None)
 
 
 def _findings(answers: Sequence[LaneAnswer], runs: int, window: str) -> list[Finding]:

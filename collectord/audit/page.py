@@ -103,12 +103,15 @@ def _figure(chart: Chart, mark: str, document: JsonObject) -> Iterator[str]:
 
 
 def _table(table: Table, mark: str) -> Iterator[str]:
-    heads = "".join(f'<th scope="col">{_text(name)}</th>' for name in table.columns)
+    classes = [' class="number"' if table.is_number(place) else "" for place in range(len(table.columns))]
+    heads = "".join(
+        f'<th scope="col"{of}>{_text(name)}</th>' for name, of in zip(table.columns, classes, strict=True)
+    )
     yield f'<div class="scroll" role="region" tabindex="0" aria-labelledby="t-{mark}">'
     yield f'<table><caption id="t-{mark}">{_text(table.caption)}</caption>'
     yield f"<thead><tr>{heads}</tr></thead><tbody>"
     for row in table.rows:
         first, *rest = row
-        cells = "".join(f"<td>{_text(cell)}</td>" for cell in rest)
+        cells = "".join(f"<td{of}>{_text(cell)}</td>" for cell, of in zip(rest, classes[1:], strict=True))
         yield f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>'
     yield "</tbody></table></div>"

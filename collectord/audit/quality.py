@@ -84,7 +84,7 @@ def _findings(rules: Sequence[Rule], issues: int) -> list[Finding]:
     for rule in rules:
         if rule.broken:
             many = rule.broken >= _MANY or rule.broken * 5 >= issues
-            why = f"{count(rule.broken, 'issue')} of {issues} ({percent(rule.broken / issues)}) "
+            why = f"{count(rule.broken, 'issue')} of {issues:,} ({percent(rule.broken / issues)}) "
             why += f"with {_article(rule.rule)}: {listing(rule.issues)}"
             found.append(Finding(Kind.QUALITY if many else Kind.NOTE, "quality", rule.advice, why))
     return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collectord.audit.shapes import JsonObject, Table, share_words
 from collectord.audit.words import count, day, percent
 
+_MOST_ALERTS = 20
+
 
 def agreement_lines(document: JsonObject) -> list[str]:
     """Agreement: what is said of it."""
@@ -144,7 +146,10 @@ def health_lines(document: JsonObject) -> list[str]:
     found = document["health"]
     archives = ", ".join(f"{number:,} {state}" for state, number in found["archives"].items())
     lag, snapshot = found["lag"], found["snapshot"]
-    said = [f"archives: {archives or 'none'}; {found['unseen']:,} workcells failed without one"]
+    said = [f"archives: {found['seen']:,} seen: {archives or 'none'}"]
+    said.append(f"pruned unseen, or never archived: {found['unseen']:,} failed workcells of the event log")
+    if found["last_ingest_ms"] is not None:
+        said.append(f"last ingest: {day(found['last_ingest_ms'])}")
     if lag["median_s"] is not None:
         said.append(
             f"from end to complete archive: median {lag['median_s']:.0f} s, 95 % within {lag['p95_s']:.0f} s"
@@ -163,9 +168,10 @@ def health_tables(document: JsonObject) -> list[Table]:
         [str(e["number"]), day(e["from_ms"]), day(e["to_ms"]) if e["to_ms"] else "now", e["words"]]
         for e in found["epochs"]
     ]
+    alerts = [[a["event"], day(a["opened_ms"]), a["words"]] for a in found["alerts"][:_MOST_ALERTS]]
     attention = [[a["name"], a["state"], a["reason"]] for a in found["attention"]]
     return [
         Table("Environments", ("epoch", "from", "to", "what"), epochs),
         Table("Archives that are not whole", ("archive", "state", "reason"), attention),
-        Table("Open alerts", ("alert",), [[alert] for alert in found["alerts"]]),
+        Table("Open alerts", ("alert", "since", "what"), alerts),
     ]

@@ -20,6 +20,14 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
+    def is_number(self, place: int) -> bool:
+        """Whether a column holds numbers alone; the first one names the rows."""
+        return place > 0 and all(_is_number(row[place]) for row in self.rows)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(",", "").replace(".", "").replace(" %", "").strip("–-").isdigit() or cell in ("", "–")
+
 
 @dataclass(frozen=True, slots=True)
 class Section:

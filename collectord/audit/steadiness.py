@@ -14,6 +14,7 @@ from collectord.audit.targets import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_G
 from collectord.audit.words import count, day, percent
 
 _LEAST_RUNS = 10
+_DAYS_FROM_HOURS = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,10 @@ def _gaps(facts: Facts, recent: Sequence[AuditRun]) -> Iterator[Gap]:
             yield Gap(before, after)
 
 
+def _length(hours: float) -> str:
+    return f"{hours:.0f} h" if hours < _DAYS_FROM_HOURS else f"{hours / 24:.0f} days"
+
+
 def _findings(found: Steadiness) -> Iterator[Finding]:
     if found.runs >= _LEAST_RUNS and found.busiest_day_share > BUSIEST_DAY and found.days > 1:
         do = "spread the runs over the week: a hero day makes a poor sample"
@@ -101,5 +106,5 @@ def _findings(found: Steadiness) -> Iterator[Finding]:
         longest = max(found.gaps, key=lambda gap: gap.hours)
         do = "keep the queue filled"
         why = f"{count(len(found.gaps), 'gap')} of more than a day without a dispatch, "
-        why += f"the longest {longest.hours:.0f} h from {day(longest.from_ms)}"
+        why += f"the longest {_length(longest.hours)} from {day(longest.from_ms)}"
         yield Finding(Kind.UNSTEADY, "steadiness", do, why)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from collectord.audit.sections import SECTIONS
-from collectord.audit.shapes import Section
+from collectord.audit.shapes import Section, Table
 from collectord.audit.words import day
 from collectord.names import printable
 
@@ -62,12 +62,12 @@ def _to_do(console: Console, findings: Sequence[JsonObject]) -> None:
 
 
 def _finding(console: Console, mark: str, finding: JsonObject) -> None:
-    from rich.table import Table
+    from rich.table import Table as Drawn
     from rich.text import Text
 
     text = Text(printable(finding["do"]), "bold" if mark[0].isdigit() else "")
     text.append(f"  [{finding['kind']}]", "cyan")
-    row = Table.grid(padding=0)
+    row = Drawn.grid(padding=0)
     row.add_column(width=len(mark))
     row.add_column(overflow="fold")
     row.add_row(Text(mark), text)
@@ -81,23 +81,18 @@ def _section(console: Console, section: Section, document: JsonObject) -> None:
         _line(console, line)
     for table in section.tables(document):
         if table.rows:
-            _table(console, table.caption, table.columns, table.rows)
+            _table(console, table)
     console.print()
 
 
-def _table(console: Console, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
+def _table(console: Console, shown: Table) -> None:
+    from rich.table import Table as Drawn
     from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, name in enumerate(columns):
-        number = place > 0 and all(_is_number(row[place]) for row in rows)
-        drawn.add_column(name, justify="right" if number else "left", overflow="fold")
-    for row in rows:
+    drawn = Drawn(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, name in enumerate(shown.columns):
+        drawn.add_column(name, justify="right" if shown.is_number(place) else "left", overflow="fold")
+    for row in shown.rows:
         drawn.add_row(*[Text(printable(cell)) for cell in row])
-    _line(console, caption, "italic")
+    _line(console, shown.caption, "italic")
     console.print(drawn)
-
-
-def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").replace(" %", "").strip("–-").isdigit() or cell in ("", "–")

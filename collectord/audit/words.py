@@ -38,7 +38,7 @@ def count(number: int, what: str) -> str:
 def listing(items: Iterable[object], most: int = 5) -> str:
     """The first few, and how many more."""
     found = [str(item) for item in items]
-    more = f" and {len(found) - most} more" if len(found) > most else ""
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more
 
 

@@ -50,6 +50,7 @@ def _kinds(text: str | None) -> frozenset[str]:
 )
 @click.option("--fail-on", help="Exit 3 if there are findings of these kinds, such as out,conflict.")
 @click.option("--rebuild", is_flag=True, help="Also make the newest dataset again and compare.")
+@click.option("--schema", is_flag=True, help="Only print the JSON Schema of what --json prints.")
 @json_option
 @click.pass_obj
 def audit(
@@ -59,12 +60,16 @@ def audit(
     html: Path | None,
     fail_on: str | None,
     rebuild: bool,
+    schema: bool,
     as_json: bool,
 ) -> None:
     """Say whether the dataset is worth training on, and what the backlog should hold next.
 
     First what to do, then why. Works beside a running daemon.
     """
+    if schema:
+        click.echo(auditing.schema(), nl=False)
+        return
     settings, wanted = invocation.settings(), _kinds(fail_on)
     window_ms = age_ms(since, "--since") if since else None
     if html is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import click
 
@@ -11,9 +10,9 @@ from collectord.cli.environments import print_changes
 from collectord.cli.invocation import Invocation
 from collectord.cli.listing import age_start_ms
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
+from collectord.environment.summaries import summary_of
 from collectord.errors import UsageError
 
-MAX_LABELS = 3
 _TOLD_APART = frozenset({"changes", "more_changes"})
 
 
@@ -41,27 +40,6 @@ def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None
     table(("id", "since", "alert", "state", "what"), rows)
     if not rows:
         complain("there are no alerts")
-
-
-def summary_of(event: str, fields: dict[str, Any]) -> str:
-    """One line of what an alert is about."""
-    match event:
-        case "environment.drift":
-            words = fields["affected"] or [c["words"] for c in fields["changes"]]
-            return f"{', '.join(fields['components'])}: {words[0] if words else 'no label moves'}"
-        case "environment.stale_kernel":
-            return f"{fields['runs']} runs, last {fields['last']}: {fields['advice']}"
-        case "environment.unexplained":
-            shown = fields["shown"][0] if fields["shown"] else "nothing"
-            return f"{fields['runs']} runs, first {fields['first']}: {shown}"
-        case "environment.unreadable":
-            return f"{fields['path']}: {fields['reason']}"
-        case "labels.contradiction":
-            labels = " | ".join([*fields["labels"]][:MAX_LABELS])
-            issue = " ".join(fields[key] or "?" for key in ("job_type", "risk", "size"))
-            return f"epoch {fields['epoch']}, {issue} issues, {len(fields['labels'])} labels: {labels}"
-    ended = f", ended by {fields['why']}" if fields.get("why") else ""
-    return f"epoch {fields['epoch']}, {fields['runs']} runs{ended}"
 
 
 @drift.command("show")

@@ -17,7 +17,7 @@ import pytest
 from collectord.audit.answers import answer
 from collectord.audit.charts import CHARTS
 from collectord.audit.document import document
-from collectord.audit.facts import Agreement, Epoch, Facts, Health
+from collectord.audit.facts import Agreement, Epoch, Facts, Health, OpenAlert
 from collectord.audit.page import page
 from collectord.audit.targets import DAY_MS
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
@@ -69,6 +69,7 @@ def hostile_facts() -> Facts:
     ]
     odd = [replace(one, epoch=2) if one.started_ms > NOW_MS - 7 * DAY_MS else one for one in odd]
     middle = NOW_MS - 20 * DAY_MS
+    alerts = (OpenAlert(HOSTILE, NOW_MS, HOSTILE),)
     return facts(
         [*weeks, *odd],
         [issue(1, title=HOSTILE, issue_id=HOSTILE, tags=(HOSTILE,), description="")],
@@ -78,7 +79,7 @@ def hostile_facts() -> Facts:
             Epoch(2, middle, None, "cd", HOSTILE),
         ),
         agreement=(Agreement(HOSTILE, "verified", False, (HOSTILE,), (), (HOSTILE,)),),
-        health=Health({"indexed": 300}, ((HOSTILE, "partial", HOSTILE),), (HOSTILE,), alerts=(HOSTILE,)),
+        health=Health({"indexed": 300}, ((HOSTILE, "partial", HOSTILE),), (HOSTILE,), alerts=alerts),
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from collectord.index.reader import IndexReader
@@ -47,6 +48,14 @@ def test_json_has_a_versioned_schema_and_every_answer(kernel: Cli) -> None:
     assert [lane["runs"] for lane in found["lanes"]["lanes"]] == [47, 12, 7]
     assert found["verdicts"]["drift"] == "insufficient"
     assert found["consistency"]["requested"]["equal"] == 62
+
+
+def test_real_audits_are_as_the_schema_that_is_shipped_says(kernel: Cli) -> None:
+    kernel.ok("export")
+    judge = jsonschema.Draft202012Validator(json.loads(kernel.ok("audit", "--schema")))
+    for arguments in (("--since", "5000w", "--rebuild"), ("--since", "60m"), ("--epoch", "1")):
+        found = json.loads(kernel.ok("audit", *arguments, "--json"))
+        assert [error.message for error in judge.iter_errors(found)] == []
 
 
 def test_an_audit_from_what_was_kept_says_the_same(kernel: Cli) -> None:

@@ -9,12 +9,13 @@ import pytest
 from collectord.audit.agreement import agreement
 from collectord.audit.causes import cause_of
 from collectord.audit.consistency import consistency
-from collectord.audit.facts import Action, Agreement, Health, SnapshotFact
+from collectord.audit.facts import Action, Agreement, Health, OpenAlert, SnapshotFact
 from collectord.audit.health import health
 from collectord.audit.outcomes import outcomes
 from collectord.audit.phase import entropy, phase
 from collectord.audit.quality import is_vague, quality
 from collectord.audit.steadiness import steadiness
+from collectord.audit.targets import DAY_MS
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, said
 
 SHORT = Action("serial_handoff", 1, 45)
@@ -37,7 +38,7 @@ def test_contradictions_from_the_critical_path_are_found_and_explained() -> None
         "conflict: take away the cause of contradictions: the critical path: an issue of "
         "this risk speculates "
         "only while it lies on it, and no input says whether it does "
-        "(10 % of rows contradict others with equal the input without id, history, attempts and times (K1), "
+        "(10 % of rows contradict others that share the input without id, history, attempts and times (K1), "
         "so every policy on it is wrong on 4 %; the worst: code, high/M, no hint, area:cache "
         "(6 speculate_vote×2, 60 min, 4 serial_handoff×1, 60 min), such as wc-500, wc-501 and 4 more)"
     ]
@@ -350,7 +351,11 @@ def test_what_is_wrong_with_the_collection_is_said() -> None:
         {"indexed": 9, "quarantined": 1},
         (("wc-bad", "quarantined", "manifest.json: too large"),),
         ("wc-lost",),
-        alerts=("policy unreadable since 2026-11-20",),
+        alerts=(
+            OpenAlert("environment.unreadable", NOW_MS - 4 * DAY_MS, "config.yaml: not valid YAML"),
+            OpenAlert("labels.contradiction", NOW_MS, "code high M issues, 2 labels"),
+            OpenAlert("labels.contradiction", NOW_MS - DAY_MS, "code low M issues, 2 labels"),
+        ),
         snapshot=snapshot,
     )
     text = said(health(facts(late, health=given)))
@@ -363,7 +368,10 @@ def test_what_is_wrong_with_the_collection_is_said() -> None:
         "collection: run `collectord ingest` more often, or the daemon: what is pruned "
         "before it is read is lost "
         "(half of the archives of the last 7 days came more than 3.0 h late)",
-        "collection: see to the open alert: `collectord environment` (policy unreadable since 2026-11-20)",
+        "collection: see to 1 open alert environment.unreadable: `collectord drift list` "
+        "(since 2026-11-20: config.yaml: not valid YAML)",
+        "conflict: see to 2 open alerts labels.contradiction: `collectord drift list` "
+        "(since 2026-11-23: code high M issues, 2 labels and 1 more)",
         "collection: find out why /d cannot be made again before training on it (row 3 differs)",
     ]
 
