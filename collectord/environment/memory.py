@@ -30,7 +30,7 @@ class Memory:
         self._runs: dict[RunKey, ShownRun] = {}
         self._dispatched: dict[RunKey, DispatchedRun] = {}
         self._is_read = False
-        self._texts: dict[str, str] = {}
+        self._shared: dict[Hashable, Any] = {}
         self._issues: dict[str, Situation] = {}
         self._explaining = Explaining((), {})
         self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
@@ -45,16 +45,18 @@ class Memory:
         for run in shown_runs(connection, changed if self._is_read else None):
             self._take(run)
         self._is_read = True
-        if len(self._issues) + len(self._texts) > 3 * len(self._runs) + SPARE_TEXTS:
-            self._issues, self._texts = {}, {}
+        if len(self._issues) + len(self._shared) > 3 * len(self._runs) + SPARE_TEXTS:
+            self._issues, self._shared = {}, {}
 
     def _take(self, run: ShownRun) -> None:
-        key, texts = (run.kind, run.name), self._texts
-        # Most runs show what others show: one copy of such a text is enough.
-        evidence = texts.setdefault(run.evidence, run.evidence)
-        situation = run.situation and texts.setdefault(run.situation, run.situation)
-        self._runs[key] = replace(run, evidence=evidence, situation=situation)
+        key = run.kind, run.name
+        # Most runs show and plan what others do: one copy of each is enough.
+        evidence, situation, plan = map(self._one_copy, (run.evidence, run.situation, run.plan))
+        self._runs[key] = replace(run, evidence=evidence, situation=situation, plan=plan)
         self._dispatched[key] = DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, evidence)
+
+    def _one_copy(self, value: Any) -> Any:
+        return self._shared.setdefault(value, value)
 
     @property
     def runs(self) -> Mapping[RunKey, ShownRun]:

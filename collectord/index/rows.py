@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -108,11 +109,11 @@ def label_row(revision_id: int, label: Label) -> DbRow:
 
 
 def known_from(row: Any) -> Known:
-    """What the index knows of a directory, from a joined row."""
+    """What the index knows of a directory, from a joined row; of words that recur there is one copy."""
     return Known(
-        row.kind,
+        sys.intern(row.kind),
         row.name,
-        row.state,
+        sys.intern(row.state),
         row.reason,
         row.signature,
         row.revision,

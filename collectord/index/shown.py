@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,24 +35,23 @@ class ShownRun:
     plan: Plan | None
 
 
-def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None = None) -> list[ShownRun]:
-    """The runs of current revisions, by kind and name; evidence that an older index lacks is derived.
+def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None = None) -> Iterator[ShownRun]:
+    """The runs of current revisions, one at a time; evidence that an older index lacks is derived.
 
     `keys` are (kind, name) of those wanted, None for all.
     """
     if keys is None:
-        return _found(connection, true())
-    listed = sorted(keys)
-    a, found = tables.archives, []
+        yield from _found(connection, true())
+        return
+    a, listed = tables.archives, sorted(keys)
     for start in range(0, len(listed), _BATCH):
         batch = listed[start : start + _BATCH]
         for kind in sorted({kind for kind, _ in batch}):
             names = [name for of, name in batch if of == kind]
-            found += _found(connection, (a.c.kind == kind) & a.c.name.in_(names))
-    return found
+            yield from _found(connection, (a.c.kind == kind) & a.c.name.in_(names))
 
 
-def _found(connection: Connection, wanted: ColumnElement[bool]) -> list[ShownRun]:
+def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[ShownRun]:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
     joined = a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
     columns = (a.c.kind, a.c.name, r.c.id, r.c.digest, run.c.run_id, run.c.started_ms, run.c.domain)
@@ -59,16 +59,16 @@ def _found(connection: Connection, wanted: ColumnElement[bool]) -> list[ShownRun
     query = select(*columns, run.c.evidence, run.c.situation, *plan, label.c.max_iterations)
     joined = joined.join(run, run.c.revision_id == r.c.id).outerjoin(label, label.c.revision_id == r.c.id)
     query = query.select_from(joined).where(wanted).order_by(a.c.kind, a.c.name)
-    rows = connection.execute(query).all()
-    derived = _derived(connection, [(row.id, row.domain) for row in rows if row.evidence is None])
-    return [_shown_run(row, derived) for row in rows]
+    for row in connection.execute(query):
+        shown = row.evidence, row.situation
+        yield _shown_run(row, _derived(connection, row) if row.evidence is None else shown)
 
 
-def _shown_run(row: Any, derived: Mapping[int, tuple[str, str | None]]) -> ShownRun:
-    evidence, situation = derived[row.id] if row.evidence is None else (row.evidence, row.situation)
+def _shown_run(row: Any, shown: tuple[str, str | None]) -> ShownRun:
+    evidence, situation = shown
     label = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
     return ShownRun(
-        row.kind,
+        sys.intern(row.kind),
         row.name,
         row.run_id,
         row.started_ms,
@@ -79,13 +79,10 @@ def _shown_run(row: Any, derived: Mapping[int, tuple[str, str | None]]) -> Shown
     )
 
 
-def _derived(connection: Connection, wanted: Sequence[tuple[int, str]]) -> dict[int, tuple[str, str | None]]:
-    """(evidence, situation) from the stored manifests."""
-    return {revision: _shown(_manifest(connection, revision), domain) for revision, domain in wanted}
-
-
-def _shown(manifest: dict[str, Any], domain: str) -> tuple[str, str | None]:
-    evidence = evidence_json(evidence_of(manifest, domain))
+def _derived(connection: Connection, row: Any) -> tuple[str, str | None]:
+    """(evidence, situation) from the stored manifest."""
+    manifest = _manifest(connection, row.id)
+    evidence = evidence_json(evidence_of(manifest, row.domain))
     return evidence, situation_json(situation_of(manifest)) if manifest else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -127,9 +128,11 @@ def _next_id(connection: Connection, table: Table) -> int:
 
 
 def _load_known(connection: Connection) -> tuple[dict[KnownKey, int], dict[KnownKey, Known]]:
-    found = connection.execute(known_query()).all()
-    ids = {(row.kind, row.name): row.id for row in found}
-    return ids, {(row.kind, row.name): rows.known_from(row) for row in found}
+    ids, known = {}, {}
+    for row in connection.execute(known_query()):
+        key = (sys.intern(row.kind), row.name)
+        ids[key], known[key] = row.id, rows.known_from(row)
+    return ids, known
 
 
 def known_query() -> Any:
