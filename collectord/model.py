@@ -257,7 +257,8 @@ class IssueRevision:
 class IndexedRun:
     """A run of a current revision as the export reads it back.
 
-    `summary` is JSON text, of the builder's summary or of ours, whichever was asked for; `digest` is
+    `summary` is JSON text, of the builder's summary or of ours, whichever was asked for, `status` the outcome
+    in it; `digest` is
     the revision's, `artifacts` are name → sha256; `complete_ms` is when the archive was first seen complete.
     """
 
@@ -275,6 +276,7 @@ class IndexedRun:
     ends_in_event_log: bool
     job_type: str
     domain: str
+    status: str
     summary: str
     label: Label | None
     artifacts: dict[str, str]

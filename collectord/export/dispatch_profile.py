@@ -97,7 +97,8 @@ def _with_end(run: IndexedRun, timeouts: Mapping[str, WorkcellEnd]) -> IndexedRu
         return run
     summary = with_workcell_end(json.loads(run.summary), timed_out=True, duration_ms=end.duration_ms)
     finished = finished_ms({}, run.started_ms, end.duration_ms)
-    return replace(run, summary=ascii_json(summary), finished_ms=finished, duration_ms=end.duration_ms)
+    status, text = summary["outcome"]["status"], ascii_json(summary)
+    return replace(run, summary=text, status=status, finished_ms=finished, duration_ms=end.duration_ms)
 
 
 def knowledge_at(revisions: Sequence[IssueRevision], at_ms: int) -> JsonObject | None:
@@ -120,8 +121,9 @@ class _Rows:
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
         self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
-        self.kept.expect([_key(run) for run in self.selected if is_verbatim(run, self.options)])
-        rebuilding = any(not is_verbatim(run, self.options) for run in self.selected)
+        keys = {(r.kind, r.name): _key(r) for r in self.selected if is_verbatim(r, self.options)}
+        self.kept.expect(list(keys.values()))
+        rebuilding = len(keys) < len(self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
         histories = Histories(
@@ -130,13 +132,10 @@ class _Rows:
         places = {(run.kind, run.name): place for place, run in enumerate(shown)}
         context = universe_digest(self.universe)
         for run in self.selected:
-            if is_verbatim(run, self.options):
-                yield self._verbatim(run)
+            if key := keys.get((run.kind, run.name)):
+                yield LazyRow(key, partial(_make_verbatim, run, self.manifests), self.kept.get)
             else:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
-
-    def _verbatim(self, run: IndexedRun) -> LazyRow:
-        return LazyRow(_key(run), partial(_make_verbatim, run, self.manifests), self.kept.get)
 
     def _rebuilt(self, run: IndexedRun, histories: Histories, place: int, context: str) -> LazyRow:
         manifest = self.manifests.get(run.artifacts["manifest.json"])

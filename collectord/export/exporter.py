@@ -17,7 +17,7 @@ from collectord.export.gather import plan_dataset, read_repo
 from collectord.export.leftovers import remove_leftovers
 from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
-from collectord.export.planned import PlannedDataset, RunKeys, runs_digest
+from collectord.export.planned import PlannedDataset, RunKeys
 from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
     Place,
@@ -172,7 +172,7 @@ class _Export:
 
     def find_published(self) -> Exported | None:
         """A published snapshot with the same content; it is looked for only where the runs are the same."""
-        digest, options = runs_digest(self.planned.runs), self.options.as_json()
+        digest, options = self.planned.runs_digest, self.options.as_json()
         found = [read_snapshot(folder) or {} for folder in candidates(self.target.place)]
         if not any((s.get("runs_digest"), s.get("options")) == (digest, options) for s in found):
             return None

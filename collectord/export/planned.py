@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 
 from collectord.cyntra.jsonio import canonical
@@ -49,6 +50,12 @@ class PlannedDataset:
     rows: Callable[[], Iterator[LazyRow]]
     input_hashes: Counter[str] = field(default_factory=Counter)
 
+    @cached_property
+    def runs_digest(self) -> str:
+        """Digest over the sorted (run_id, artifact sha256s) of the runs in the dataset."""
+        lines = sorted(canonical([run.run_id, sorted(run.artifacts.items())]) for run in self.runs)
+        return sha256("\n".join(lines).encode("utf-8")).hexdigest()
+
     @property
     def left_out(self) -> dict[str, int]:
         """How many runs could have been rows and are not, by reason."""
@@ -69,12 +76,6 @@ def judge(
     """Why a run is no row, or None; what the options do not ask for goes before what is wrong with it."""
     reason = reason_left_out(run)
     return OTHER_EPOCH if reason != FAB_WORLD and (run.kind, run.name) in other_epoch else reason
-
-
-def runs_digest(runs: list[IndexedRun]) -> str:
-    """Digest over the sorted (run_id, artifact sha256s) of the runs in a dataset."""
-    lines = sorted(canonical([run.run_id, sorted(run.artifacts.items())]) for run in runs)
-    return sha256("\n".join(lines).encode("utf-8")).hexdigest()
 
 
 def universe_digest(universe: Universe) -> str:

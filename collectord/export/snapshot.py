@@ -15,7 +15,7 @@ from typing import Any
 from collectord.export.columns import split_file
 from collectord.export.dataset import Written
 from collectord.export.options import ExportOptions
-from collectord.export.planned import PlannedDataset, runs_digest
+from collectord.export.planned import PlannedDataset
 from collectord.export.provenance import Provenance
 from collectord.export.tallies import Tally
 from collectord.model import IndexedRun
@@ -60,7 +60,7 @@ def snapshot_document(
         "left_out": planned.left_out,
         "not_selected": planned.not_selected,
         "input_hashes": dict(sorted(planned.input_hashes.items())),
-        "runs_digest": runs_digest(planned.runs),
+        "runs_digest": planned.runs_digest,
         "epoch": json.loads(json.dumps(epoch)),  # as it reads back: it is compared with published ones
         "environment": environment and {key: environment.get(key) for key in ("fingerprint", "digests")},
         "cut": epoch and epoch.get("cut"),

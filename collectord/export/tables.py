@@ -6,13 +6,11 @@ and it makes no difference whether the rows were computed, cached or copied.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectord.cyntra.jsonio import JsonObject
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, split_file
 from collectord.export.flatten import outcome_columns, row_values, run_values
 from collectord.export.lines import published_row, row_head
@@ -22,7 +20,6 @@ from collectord.export.snapshot import DATASET_FILE, RUNS_TABLE, listed_runs
 from collectord.export.tallies import Tally
 from collectord.index.facts import facts_of
 from collectord.index.reader import IndexReader
-from collectord.model import IndexedRun
 
 if TYPE_CHECKING:
     from collectord.export.parquet import ParquetFile
@@ -33,7 +30,7 @@ def count_rows(folder: Path, planned: PlannedDataset) -> Tally:
     tally = Tally()
     for line, run in zip(_lines(folder), planned.runs, strict=True):
         head = row_head(line)
-        tally.add(head.split, head.label, _status(run))
+        tally.add(head.split, head.label, run.status)
     return tally
 
 
@@ -75,8 +72,3 @@ def _write_runs(path: Path, planned: PlannedDataset, reader: IndexReader) -> Non
 def _lines(folder: Path) -> Iterator[str]:
     with (folder / DATASET_FILE).open(encoding="utf-8", newline="\n") as file:
         yield from file
-
-
-def _status(run: IndexedRun) -> str:
-    summary: JsonObject = json.loads(run.summary)
-    return str(summary["outcome"]["status"])

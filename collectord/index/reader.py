@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from collectord.index.writer import info, known_query
 from collectord.model import IndexedRun, Known
 
 Revisions = Mapping[tuple[str, str], str]
+_BATCH = 512
 
 
 class IndexReader:
@@ -61,7 +63,8 @@ class IndexReader:
         shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
         with readable_errors(self.path):
             artifacts = self._artifacts_by_revision()
-            for row in self.connection.execute(_runs_query(shown, current=only is None)):
+            found = self.connection.execute(_runs_query(shown, current=only is None))
+            for row in chain.from_iterable(found.partitions(_BATCH)):
                 if only is None or only.get((row.kind, row.name)) == row.digest:
                     yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
 

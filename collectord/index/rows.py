@@ -141,6 +141,7 @@ def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
         ends_in_event_log=bool(row.ends_in_event_log),
         job_type=summary["job_type"],
         domain=summary["domain"],
+        status=summary["outcome"]["status"],
         summary=row.shown,
         label=_label_from(row),
         artifacts=artifacts,

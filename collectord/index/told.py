@@ -43,7 +43,14 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
     a, run, label = tables.archives, tables.runs, tables.labels
     columns = [a.c.kind, a.c.name, tables.revisions.c.digest, run.c.run_id, run.c.started_ms]
     columns += [run.c.finished_ms, a.c.complete_ms, run.c.duration_ms, run.c.input_state, run.c.hash_state]
-    columns += [run.c.encodable, run.c.ends_in_event_log, run.c.job_type, run.c.domain, run.c.summary]
+    columns += [
+        run.c.encodable,
+        run.c.ends_in_event_log,
+        run.c.job_type,
+        run.c.domain,
+        run.c.status,
+        run.c.summary,
+    ]
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     query = select(*columns, _file(MANIFEST), *plan, label.c.max_iterations, label.c.recorded_swarms)
     query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE).order_by(a.c.name)
@@ -54,7 +61,7 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
 def _plain_run(row: Sequence[Any]) -> IndexedRun:
     # By place: to take so many values out of a row by name costs more than to fetch it.
     kind, name, digest, run_id, started_ms, finished_ms, complete_ms, duration_ms = row[:8]
-    input_state, hash_state, encodable, in_event_log, job_type, domain, summary, manifest = row[8:16]
+    input_state, hash_state, encodable, in_event_log, job_type, domain, status, summary, manifest = row[8:17]
     artifacts = {} if manifest is None else {MANIFEST: manifest}
     return IndexedRun(
         kind,
@@ -71,8 +78,9 @@ def _plain_run(row: Sequence[Any]) -> IndexedRun:
         bool(in_event_log),
         job_type,
         domain,
+        status,
         summary,
-        _label(row[16:]),
+        _label(row[17:]),
         artifacts,
     )
 

@@ -21,7 +21,7 @@ from collectord.export.gather import plan_dataset
 from collectord.export.lines import row_head
 from collectord.export.options import BUILDER, ExportOptions, options_from_json
 from collectord.export.parquet import pyarrow_version, read_parquet
-from collectord.export.planned import OTHER_EPOCH, PlannedDataset, RunKeys, runs_digest
+from collectord.export.planned import OTHER_EPOCH, PlannedDataset, RunKeys
 from collectord.export.provenance import Provenance
 from collectord.export.tables import count_rows
 from collectord.index.facts import facts_of
@@ -105,7 +105,7 @@ def _compare_document(document: JsonObject, planned: PlannedDataset, findings: F
         "left_out": planned.left_out,
         "not_selected": planned.not_selected,
         "input_hashes": dict(planned.input_hashes),
-        "runs_digest": runs_digest(planned.runs),
+        "runs_digest": planned.runs_digest,
     }
     for key, value in wanted.items():
         if document.get(key) != value:
