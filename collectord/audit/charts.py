@@ -152,7 +152,13 @@ def coverage_map(document: JsonObject, width: int) -> Spec | None:
         "encoding": {
             "x": x,
             "y": y,
-            "color": {"field": "state", "type": "nominal", "title": None, "scale": states},
+            "color": {
+                "field": "state",
+                "type": "nominal",
+                "title": None,
+                "scale": states,
+                "legend": {"columns": len(_STATES) if wide else 2},
+            },
         },
     }
     inks = {"domain": list(_TEXT), "range": list(_TEXT.values())}

@@ -147,7 +147,9 @@ def health_lines(document: JsonObject) -> list[str]:
     archives = ", ".join(f"{number:,} {state}" for state, number in found["archives"].items())
     lag, snapshot = found["lag"], found["snapshot"]
     said = [f"archives: {found['seen']:,} seen: {archives or 'none'}"]
-    said.append(f"pruned unseen, or never archived: {found['unseen']:,} failed workcells of the event log")
+    said.append(
+        f"pruned unseen, or never archived: {count(found['unseen'], 'failed workcell')} of the event log"
+    )
     if found["last_ingest_ms"] is not None:
         said.append(f"last ingest: {day(found['last_ingest_ms'])}")
     if lag["median_s"] is not None:

@@ -55,11 +55,13 @@ def steadiness(facts: Facts) -> Steadiness:
     issues = Counter(run.issue_id for run in recent if run.issue_id)
     (top_day, day_runs), (top_issue, issue_runs) = _top(counts), _top(issues)
     total = len(recent) or 1
+    # A window that begins within a day touches one more of them.
+    by_day = {name: counts[name] for name in dict.fromkeys([*sorted(set(counts) - set(names)), *names])}
     answer = Steadiness(
         runs=len(recent),
-        days=len(names),
+        days=len(by_day),
         active_days=len(counts),
-        by_day={name: counts[name] for name in dict.fromkeys([*sorted(set(counts) - set(names)), *names])},
+        by_day=by_day,
         busiest_day=top_day,
         busiest_day_share=day_runs / total,
         busiest_issue=top_issue,

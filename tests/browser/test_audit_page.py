@@ -165,6 +165,21 @@ def test_every_chart_has_marks_and_fits(browser: Any, made: Path, width: int) ->
         assert one["right"] <= width, one
 
 
+@pytest.mark.parametrize("width", [360, 1440])
+def test_no_label_of_a_chart_is_cut_off(browser: Any, made: Path, width: int) -> None:
+    opened(browser, made, width=width)
+    cut = browser.execute_script(
+        """return [...document.querySelectorAll('figure svg')].flatMap(svg => {
+            const box = svg.getBoundingClientRect()
+            return [...svg.querySelectorAll('text')].filter(text => {
+                const own = text.getBoundingClientRect()
+                return own.width && (own.left < box.left - 1 || own.right > box.right + 1
+                    || own.top < box.top - 1 || own.bottom > box.bottom + 1)
+            }).map(text => text.textContent)})"""
+    )
+    assert cut == []
+
+
 def _in_page_order() -> list[Any]:
     from collectord.audit.sections import SECTIONS
 
