@@ -117,13 +117,16 @@ def restore(
             listed = stored_archives(reader.connection, name, None, revision)
             found = [one for one in listed if one.kind in folders]
             if not found and name is not None:
-                which = "no revision" if revision is None else f"no revision {revision}"
-                raise CollectordError(
-                    f"{name}: the index has {which} of it; `collectord explain {name}` says what it has"
-                )
+                raise CollectordError(_no_revision(name, revision))
             for stored in found:
                 _restore_one(reader, stored, folders[stored.kind], done)
     return done
+
+
+def _no_revision(name: str, revision: int | None) -> str:
+    if revision is None:
+        return f"{name}: the index has no revision of it; `collectord runs` lists what it has"
+    return f"{name}: the index has no revision {revision} of it; `collectord explain {name}` lists them"
 
 
 def _restore_one(reader: IndexReader, stored: StoredArchive, folder: Path, done: Restored) -> None:

@@ -60,13 +60,20 @@ def backup(settings: Settings, target: Path | None) -> Backup:
     """Copy the index to a file, or among the dated backups; beside a writer at any time."""
     from dataclasses import replace
 
-    from collectord.index.backups import FOLDER, free_place, make_backup, remove_expired
+    from collectord.index.backups import (
+        FOLDER,
+        free_place,
+        make_backup,
+        remove_expired,
+        remove_unfinished,
+    )
 
     folder = settings.state_dir / FOLDER
     if target is not None:
         _refuse_in_archives(settings, target)
         return make_backup(settings.index_path, target)
     ensure_private_dir(folder)
+    remove_unfinished(folder, now_ms())
     made = make_backup(settings.index_path, free_place(folder, now_ms()))
     return replace(made, removed=remove_expired(folder, settings.config.backup.keep))
 

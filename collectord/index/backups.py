@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,6 +18,9 @@ from collectord.index.reader import IndexReader
 
 FOLDER = "backups"
 _NAME = re.compile(r"index-\d{8}T\d{6}Z\.sqlite3")
+_UNFINISHED = re.compile(r"\.{1,2}index-\d{8}T\d{6}Z\.sqlite3\..+")
+# No backup takes so long: what is older was left by one that was killed.
+_UNFINISHED_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,15 @@ def make_backup(index: Path, target: Path) -> Backup:
         for part in ("", "-wal", "-shm"):
             unchecked.with_name(f"{unchecked.name}{part}").unlink(missing_ok=True)
     return Backup(target, target.stat().st_size, artifacts, ())
+
+
+def remove_unfinished(folder: Path, now_ms: int) -> None:
+    """Remove what backups that were killed left, once it is a day old."""
+    for path in folder.glob(".*"):
+        if _UNFINISHED.fullmatch(path.name):
+            with suppress(FileNotFoundError):  # another one removes it too
+                if now_ms - path.lstat().st_mtime_ns // 1_000_000 > _UNFINISHED_MS:
+                    path.unlink()
 
 
 def remove_expired(folder: Path, keep: int) -> tuple[Path, ...]:

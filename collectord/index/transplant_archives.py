@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from sqlalchemy import Connection, Table, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from collectord.errors import IndexDamaged
 from collectord.index import rows, tables
@@ -109,8 +109,9 @@ class ArchiveTransplant:
             values |= {"signature": None}
             self._done.arrivals[key] = (row["first_seen_ms"], row["complete_ms"])
         try:
-            with self._connection.begin_nested():
-                self._connection.execute(update(tables.archives).filter_by(id=archive_id).values(values))
+            self._connection.execute(update(tables.archives).filter_by(id=archive_id).values(values))
+        except OperationalError:
+            raise
         except (DatabaseError, OverflowError):
             self._done.count("archives", taken=False)
 

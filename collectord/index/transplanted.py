@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 DbRow = dict[str, Any]
 Key = tuple[str, str]
@@ -47,16 +47,21 @@ class Target:
     done: Transplanted
 
     def insert(self, table: Table, row: DbRow) -> bool:
-        """Insert a row unless its key is there; whether the target now has such a row."""
+        """Insert a row unless its key is there; whether the target now has such a row.
+
+        A row that the table cannot hold is refused, which undoes nothing but its own statement. Raises
+        OperationalError where the target cannot be written at all (a full disk).
+        """
+        statement = upsert(table)
+        if table.name in _MUTABLE:
+            keys = [column.name for column in table.primary_key]
+            newest = statement.on_conflict_do_update(index_elements=keys, set_=row)
+        else:
+            newest = statement.on_conflict_do_nothing()
         try:
-            with self.connection.begin_nested():
-                statement = upsert(table)
-                if table.name in _MUTABLE:
-                    keys = [column.name for column in table.primary_key]
-                    newest = statement.on_conflict_do_update(index_elements=keys, set_=row)
-                else:
-                    newest = statement.on_conflict_do_nothing()
-                done = self.connection.execute(newest, row)
+            done = self.connection.execute(newest, row)
+        except OperationalError:
+            raise
         except (DatabaseError, TypeError, ValueError, OverflowError):
             self.done.count(table.name, taken=False)
             return False

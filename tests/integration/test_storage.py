@@ -17,10 +17,16 @@ import pytest
 from collectord import app
 from collectord.app.recovering import recover
 from collectord.app.storage import backup
+from collectord.errors import IndexFull
 from collectord.fs import StateLock
 from collectord.index.aside import finish_exchange, ready_path
 from collectord.index.backups import backup_name, backups_in, expired, free_place
+from collectord.index.engine import open_engine, readable_errors
+from collectord.index.salvage import Salvage
+from collectord.index.schema import upgrade
+from collectord.index.transplant import transplant
 from collectord.recovery.recover import start_from_backup
+from collectord.recovery.rederive import derive
 from tests.conftest import unpack
 from tests.support.cli import Cli
 from tests.support.snapshots import settings_of
@@ -236,6 +242,31 @@ def test_backups_are_checked_dated_and_the_oldest_removed(ingested: Cli) -> None
     assert (folder / "index-mine.sqlite3").exists()
     assert Path(made["path"]).stat().st_mode & 0o777 == 0o600
     assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
+
+
+def test_what_a_killed_backup_left_is_removed_once_it_is_old(ingested: Cli) -> None:
+    folder = ingested.index.parent / "backups"
+    folder.mkdir()
+    name = backup_name(1_600_000_000_000)
+    old = [folder / f".{name}.unchecked", folder / f"..{name}.unchecked.partial-77", folder / ".mine"]
+    young = folder / f".{name}.unchecked-wal"
+    for path in (*old, young):
+        path.touch()
+    for path in old:
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    backup(settings_of(ingested.repo), None)
+    assert {path.name for path in folder.glob(".*")} == {".mine", young.name}
+
+
+def test_a_disk_that_is_full_is_not_taken_for_rows_that_are_refused(ingested: Cli, tmp_path: Path) -> None:
+    upgrade(tmp_path / "new")
+    engine = open_engine(tmp_path / "new", read_only=False)
+    with engine.connect() as connection, Salvage(ingested.index, ingested.home) as source:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(IndexFull), readable_errors(tmp_path / "new"):
+            transplant(source, connection, derive, lambda _kind, _name, _digest: None)
+    engine.dispose()
 
 
 def test_the_newest_backup_is_never_removed() -> None:
