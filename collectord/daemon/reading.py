@@ -17,6 +17,8 @@ from collectord.names import readable_name
 from collectord.settle import Kind, Pending, after_failure, after_read, look
 
 MAX_HELD_BYTES = 32 * 2**20
+# While more wait, each is looked at in its turn: events would hurry few, and each costs a watch and a thread.
+CROWD = 128
 # The scan sorts these out as strays: they are no failing archives.
 _STRAYS = (archive.NotADirectory, archive.IsSymlink)
 
@@ -78,8 +80,7 @@ class Reader:
         """
         if readable_name(name) != name:
             return self._undecodable(name)
-        if self._intake.known(name) is None or self._intake.pending.get(name) is not None:
-            self._place.events.enter(name)  # first, so that nothing happens unheard after the look
+        self._listen(name)
         try:
             return self._look(root, name, mono)
         except archive.Vanished:
@@ -95,6 +96,12 @@ class Reader:
         except Exception as error:
             return self.failed(name, error, mono)
         return None
+
+    def _listen(self, name: str) -> None:
+        """Ask for events from inside; before the look, so that nothing happens unheard after it."""
+        is_new = self._intake.known(name) is None or self._intake.pending.get(name) is not None
+        if is_new and len(self._intake.pending) <= CROWD:
+            self._place.events.enter(name)
 
     def frame(self, root: ArchiveRoot, held: Held, mono: float) -> Held | None:
         """The look after the read, right before the transaction; None if the bytes are not to be taken.

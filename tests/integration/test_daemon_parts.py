@@ -18,7 +18,7 @@ from collectord.daemon.applying import Applier
 from collectord.daemon.folder import Folder
 from collectord.daemon.intake import Intake, Verified
 from collectord.daemon.places import NoEvents, Place, rules_of
-from collectord.daemon.reading import Held, Reader
+from collectord.daemon.reading import CROWD, Held, Reader
 from collectord.daemon.telling import Telling
 from collectord.errors import IndexFull
 from collectord.index.writer import Change, IndexWriter
@@ -216,3 +216,29 @@ def test_what_cannot_be_put_into_quarantine_for_lack_of_room_is_looked_at_again(
     with pytest.raises(IndexFull):
         folder.work(0.0, lambda: False)
     assert folder.next_due() is not None
+
+
+class Asked(NoEvents):
+    """Remembers from inside which archives events were asked for."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def enter(self, name: str) -> bool:
+        self.names.append(name)
+        return False
+
+
+def test_events_are_asked_for_where_few_archives_wait_and_not_from_a_crowd(room: Room) -> None:
+    names = Maker(room.settings.repo).add(3)
+    events = Asked()
+    place = Place(ARCHIVE, room.settings.archives_dir, frozenset(), events, lambda _: 1)
+    log = configure(level="error", form="json", stream=io.StringIO(), environ={})
+    reader = Reader(place, rules_of(room.settings), room.intake, Telling(log, lambda: 0.0))
+    room.intake.note([f"other-{n}" for n in range(CROWD + 1)], 0.0)
+    reader.look(room.root, names[0], 0.0)
+    assert events.names == []
+    room.intake.pending.drop("other-0")
+    room.intake.pending.drop("other-1")
+    reader.look(room.root, names[1], 0.0)
+    assert events.names == [names[1]]
