@@ -14,11 +14,11 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 5.0, 60.0
 class DiskGuard:
     """Owned by the loop's thread; `mono` is seconds, monotonic."""
 
-    def __init__(self, folder: Path, rules: DiskRules) -> None:
-        self._folder, self._rules = folder, rules
+    def __init__(self, folder: Path, rules: DiskRules, first_wait_s: float = FIRST_WAIT_S) -> None:
+        self._folder, self._rules, self._first_wait_s = folder, rules, first_wait_s
         self._low = False
         self._free = 0
-        self._wait = FIRST_WAIT_S
+        self._wait = first_wait_s
         self._hit_at = float("-inf")
         # After a write that found no room only another write proves that there is some again.
         self.is_proven = True
@@ -38,7 +38,7 @@ class DiskGuard:
     def hit(self, mono: float) -> None:
         """A write found no room, whatever the figures of the disk say (a quota, a reserve)."""
         soon_again = mono - self._hit_at < 2 * LONGEST_WAIT_S
-        self._wait = min(2 * self._wait, LONGEST_WAIT_S) if soon_again else FIRST_WAIT_S
+        self._wait = min(2 * self._wait, LONGEST_WAIT_S) if soon_again else self._first_wait_s
         self._hit_at = mono
         self.is_proven = False
 

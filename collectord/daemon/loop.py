@@ -19,7 +19,6 @@ from collectord.daemon.telling import Telling
 from collectord.errors import IndexBusy, IndexFull
 from collectord.watch import Dirty, Watcher
 
-CHECK_EVERY_S = 1.0
 BUSY_WAIT_S = 1.0
 
 
@@ -28,7 +27,7 @@ class Parts:
     """Everything that a turn uses.
 
     The first of `folders` is the one that the watcher watches. `demand_lock` raises if the state folder is
-    no longer the one that was locked.
+    no longer the one that was locked. Every `check_s` it is looked whether watch and disk are as they were.
     """
 
     clocks: Clocks
@@ -44,6 +43,7 @@ class Parts:
     jobs: Jobs
     heart: Heart
     heartbeat_s: float
+    check_s: float
     demand_lock: Callable[[], None]
 
 
@@ -118,9 +118,9 @@ class Loop:
         )
 
     def _check(self, mono: float) -> None:
-        """What is looked after once a second."""
+        """What is looked after again and again."""
         parts = self._parts
-        self._next_check = mono + CHECK_EVERY_S
+        self._next_check = mono + parts.check_s
         parts.demand_lock()
         parts.disk.check()
         parts.telling.watch_notes(parts.watcher.check())

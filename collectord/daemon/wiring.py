@@ -12,7 +12,7 @@ from collectord.daemon.applying import Applier
 from collectord.daemon.beside import FILES, Beside
 from collectord.daemon.chores import Chore, Chores
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.disk import DiskGuard
+from collectord.daemon.disk import FIRST_WAIT_S, DiskGuard
 from collectord.daemon.environment import EnvironmentChore
 from collectord.daemon.folder import Folder
 from collectord.daemon.heart import Heart
@@ -31,6 +31,8 @@ from collectord.index.reader import IndexReader
 from collectord.index.writer import IndexWriter
 from collectord.model import ARCHIVE, WORLD
 from collectord.watch import Watcher
+
+CHECK_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,12 @@ def wire(settings: Settings, lasting: Lasting) -> Parts:
         ),
         applier=lasting.applier,
         tally=lasting.tally,
-        disk=DiskGuard(settings.state_dir, _disk_rules(settings)),
+        disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
         chores=Chores(chores_of(settings, lasting, watcher), lasting.telling.chore_failed),
         jobs=lasting.jobs,
         heart=lasting.heart,
         heartbeat_s=settings.config.daemon.heartbeat_interval,
+        check_s=_quick(settings, CHECK_EVERY_S, 1),
         demand_lock=lambda: _demand_lock(settings, lasting.lock),
     )
 
@@ -150,6 +153,11 @@ def _folders(settings: Settings, lasting: Lasting, watcher: Watcher) -> list[Fol
 def _identity(root: ArchiveRoot) -> tuple[int, int] | None:
     """The identity of a folder that nobody watches: it counts while its path leads to it."""
     return (root.device, root.inode) if root.is_current() else None
+
+
+def _quick(settings: Settings, usual_s: float, scans: int) -> float:
+    """Who scans every few hundred milliseconds also wants to know as soon that there is room again."""
+    return min(usual_s, scans * settings.config.watch.poll_interval)
 
 
 def _disk_rules(settings: Settings) -> DiskRules:
