@@ -51,8 +51,9 @@ def audit(
     from collectord.overview.serving import compare_inputs
 
     surface, unknown = policy_of(settings.repo)
-    window = window_ms or int(settings.config.audit.window * 1000)
     now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
+    # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
+    window = min(now, window_ms or int(settings.config.audit.window * 1000))
     with app.reader_for(settings) as reader:
         beside = Beside(
             **_environment(settings, reader),

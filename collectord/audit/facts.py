@@ -177,7 +177,10 @@ class OpenAlert:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the collection itself is; `unseen` are workcells that ended in the log without an archive."""
+    """How the collection itself is; `unseen` are workcells that ended in the log without an archive.
+
+    `not_kept` is why what the artifacts told could not be kept for the next audit.
+    """
 
     archives: Mapping[str, int]
     reasons: tuple[tuple[str, str, str], ...] = ()
@@ -185,6 +188,7 @@ class Health:
     last_ingest_ms: int | None = None
     alerts: tuple[OpenAlert, ...] = ()
     snapshot: SnapshotFact | None = None
+    not_kept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,5 +222,5 @@ class Facts:
         """`the last 7 days`."""
         for unit, ms in (("days", DAY_MS), ("hours", DAY_MS // 24)):
             if self.window_ms >= 2 * ms:
-                return f"the last {self.window_ms // ms} {unit}"
-        return f"the last {self.window_ms // 60_000} minutes"
+                return f"the last {self.window_ms // ms:,} {unit}"
+        return f"the last {self.window_ms // 60_000:,} minutes"

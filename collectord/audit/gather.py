@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def gather(
 ) -> Facts:
     """Everything the audit looks at; `cache` is a folder where what artifacts told is kept."""
     rows = told_runs(reader)
-    told = _told(reader, rows, cache)
+    told, not_kept = _told(reader, rows, cache)
     runs = tuple(
         _run(row, told[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
     )
@@ -53,21 +53,23 @@ def gather(
         backlog=backlog_of(read_beads(repo) or {}, read_deps(repo)),
         epochs=beside.epochs,
         agreement=beside.agreement,
-        health=_health(reader, beside),
+        health=replace(_health(reader, beside), not_kept=not_kept),
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
     )
 
 
-def _told(reader: IndexReader, rows: Sequence[DbRow], cache: Path | None) -> dict[str, Told]:
+def _told(
+    reader: IndexReader, rows: Sequence[DbRow], cache: Path | None
+) -> tuple[dict[str, Told], str | None]:
+    """(what the artifacts of each revision tell, why it could not be kept)."""
     before = kept(cache) if cache else {}
     wanted = [row for row in rows if row["digest"] not in before]
     found = {row["digest"]: before[row["digest"]] for row in rows if row["digest"] in before}
     for row, manifest, proof in _documents(reader, wanted):
         found[row["digest"]] = tell(manifest, proof)
-    if cache and (wanted or len(found) != len(before)):
-        keep(cache, found)
-    return found
+    changed = bool(wanted) or len(found) != len(before)
+    return found, keep(cache, found) if cache and changed else None
 
 
 def _documents(reader: IndexReader, rows: Sequence[DbRow]) -> Iterator[tuple[DbRow, JsonObject, JsonObject]]:

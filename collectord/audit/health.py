@@ -96,6 +96,9 @@ def _findings(facts: Facts, lag: Lag) -> Iterator[Finding]:
         do = "run `collectord ingest` more often, or the daemon: what is pruned before it is read is lost"
         why = f"half of the archives of {facts.window_words} came more than {lag.median_s / 3600:.1f} h late"
         yield Finding(Kind.COLLECTION, "health", do, why)
+    if found.not_kept:
+        do = "let the audit keep what artifacts told: the next one reads every one of them again"
+        yield Finding(Kind.NOTE, "health", do, found.not_kept)
     yield from _alerts(found.alerts)
     yield from _snapshot(found.snapshot)
 

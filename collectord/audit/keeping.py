@@ -28,11 +28,16 @@ def kept(folder: Path) -> dict[str, Told]:
         return {}
 
 
-def keep(folder: Path, told: Mapping[str, Told]) -> None:
-    """Keep it for the next audit, in place of what was there."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+def keep(folder: Path, told: Mapping[str, Told]) -> str | None:
+    """Keep it for the next audit, in place of what was there; why it could not, which costs time alone."""
     document = {"telling": TELLING, "told": {digest: _values(t) for digest, t in told.items()}}
-    atomic_write(folder / FILE, zlib.compress(ascii_json(document).encode("ascii"), 1))
+    data = zlib.compress(ascii_json(document).encode("ascii"), 1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        atomic_write(folder / FILE, data)
+    except OSError as error:
+        return f"{folder}: {error.strerror or error}"
+    return None
 
 
 def _values(told: Told) -> list[Any]:

@@ -72,6 +72,8 @@ def audit(
         return
     settings, wanted = invocation.settings(), _kinds(fail_on)
     window_ms = age_ms(since, "--since") if since else None
+    if window_ms == 0:
+        raise UsageError(f"--since {since}: a window must have a length, such as 7d")
     if html is not None:
         auditing.require_page(html)
     found = auditing.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)

@@ -94,6 +94,21 @@ def test_a_window_without_runs_and_a_bad_age_are_sentences(kernel: Cli) -> None:
     bad = kernel("audit", "--since", "soon")
     assert bad.returncode == 2
     assert "--since: 'soon' is not an age" in bad.stderr
+    empty = kernel("audit", "--since", "0d")
+    assert (empty.returncode, empty.stderr) == (
+        2,
+        "collectord: --since 0d: a window must have a length, such as 7d\n",
+    )
+    assert "(1970-01-01 to " in kernel.ok("audit", "--since", "999999999999w")
+
+
+def test_an_audit_that_can_keep_nothing_says_so_and_is_whole(kernel: Cli) -> None:
+    cache = kernel.repo / ".cyntra/state/collectord/cache"
+    cache.write_text("in the way")
+    found = json.loads(kernel.ok("audit", "--since", "5000w", "--json"))
+    [said] = [one for one in found["findings"] if one["do"].startswith("let the audit keep")]
+    assert (said["kind"], said["why"]) == ("note", f"{cache}: File exists")
+    assert found["agreement"]["hashes"]["verified"] == 66
 
 
 def test_a_policy_that_cannot_be_read_is_said_and_the_rest_still_told(kernel: Cli) -> None:
