@@ -63,6 +63,26 @@ MUTATIONS = (
         "OPEN_DIRECTORY: Final = _OPEN_ROOT",
         ("tests/fault/test_hostile_archives.py",),
     ),
+    Mutation(
+        "a folder is known by its path",
+        "collectord/archive/root.py",
+        "own = os.fstat(self.fd)",
+        "own = os.stat(path)",
+        (
+            "tests/fault/test_hostile_archives.py::"
+            "test_a_folder_replaced_while_it_is_opened_is_the_one_that_was_opened",
+        ),
+    ),
+    Mutation(
+        "core files are not compared with the last look",
+        "collectord/daemon/reading.py",
+        "archive.glance(root, name, self._files) == before.files",
+        "archive.glance(root, name, self._files) is not None",
+        (
+            "tests/integration/test_daemon_parts.py::"
+            "test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes",
+        ),
+    ),
 )
 
 
