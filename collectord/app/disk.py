@@ -20,13 +20,16 @@ def measure(settings: Settings) -> dict[str, Any]:
     from collectord.index.wal import log_path
     from collectord.overview.usage import usage_of
 
+    index, state = settings.index_path, settings.state_dir
     parts = {
-        "workcells": settings.repo / ".workcells",
-        "index": settings.index_path,
-        "index log": log_path(settings.index_path),
-        "backups": settings.state_dir / FOLDER,
-        "row cache": settings.state_dir / "cache",
-        "snapshots": settings.benches_dir,
+        "world runs": [settings.repo / ".cyntra/runs"],
+        "workcells": [settings.repo / ".workcells"],
+        "index": [index, log_path(index)],
+        # What recoveries, rebuilds and upgrades kept of the index as it was.
+        "index set aside": sorted(index.parent.glob(f"{index.name}.*")),
+        "backups": [state / FOLDER],
+        "row cache": [state / "cache"],
+        "snapshots": [settings.benches_dir],
     }
     return {"measured_ms": now_ms(), "bytes": usage_of(settings.archives_dir, parts)}
 

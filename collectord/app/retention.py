@@ -31,8 +31,8 @@ def prune(
 ) -> tuple[PrunePlan, Pruned | None]:
     """Plan, ask, and remove; without agreement nothing is removed, and a dry run moves nothing at all.
 
-    Beside a daemon the index is only read: the daemon sees by itself what changed, and that it is nothing.
-    Raises LockHeld beside another prune.
+    Beside a daemon the index is only read: the daemon sees by itself that what is left did not change, and
+    takes the names of those that are gone from a note. Raises LockHeld beside another prune.
     """
     with ExitStack() as held:
         reader = held.enter_context(reader_for(settings))
@@ -68,8 +68,9 @@ def _prune(
 
 
 def _note(settings: Settings, done: Pruned) -> None:
-    """Tell the index that what is left is unchanged and what was removed is gone, if nobody else writes."""
+    """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
     from collectord.index.writer import Gone, Seen
+    from collectord.retention.notes import leave_note
 
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():
@@ -81,7 +82,8 @@ def _note(settings: Settings, done: Pruned) -> None:
             now = now_ms()
             writer.apply(changes, now_ms=now, first_ingest_ms=writer.first_ingest_ms(now))
     except LockHeld:
-        return
+        if done.gone:
+            leave_note(settings.state_dir, done.gone, now_ms())
 
 
 @dataclass

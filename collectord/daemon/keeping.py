@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,20 +15,23 @@ from collectord.config import Settings
 from collectord.config.units import OFF
 from collectord.cyntra.jsonio import ascii_json
 from collectord.daemon.applying import Applier
+from collectord.daemon.chores import Chore
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.nightly import Nightly, minute_of
 from collectord.daemon.telling import Telling
 from collectord.errors import LockHeld
-from collectord.fs import StateLock
+from collectord.fs import StateLock, holder
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
 from collectord.model import ARCHIVE, Outcome
+from collectord.retention.notes import notes_left
 from collectord.retention.prune import put_back_unchecked
 
 BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
 # Before the others, which change what is measured; minutes after midnight, UTC.
 _USAGE_MINUTE = 150
+_NOTES_EVERY_S = 5.0
 # Some of what was planned could stay, with a reason; the document says what went.
 _PRUNED = frozenset({0, 1})
 
@@ -43,9 +47,10 @@ class Hands:
     telling: Telling
 
 
-def storage_chores(settings: Settings, hands: Hands) -> Iterator[Nightly]:
+def storage_chores(settings: Settings, hands: Hands) -> Iterator[Chore]:
     """The chores that the configuration asks for."""
     config = settings.config
+    yield PruneNotes(settings, hands)
     made = partial(
         Nightly,
         jobs=hands.jobs,
@@ -63,6 +68,40 @@ def storage_chores(settings: Settings, hands: Hands) -> Iterator[Nightly]:
     if config.retention.at != OFF and ages:
         arguments = ("prune", *ages, "--yes", "--json")
         yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, partial(_note_pruned, hands))
+
+
+def is_pruning(settings: Settings, jobs: Jobs) -> bool:
+    """Whether archives go away by our own hand right now, or did and are not noted yet."""
+    if jobs.running == PRUNE or any(notes_left(settings.state_dir)):
+        return True
+    try:
+        return holder(prune_lock(settings)) is not None
+    except OSError:
+        return False
+
+
+class PruneNotes:
+    """What somebody pruned beside the daemon, noted within seconds instead of weighed as an absence."""
+
+    name = "prune notes"
+
+    def __init__(self, settings: Settings, hands: Hands) -> None:
+        self._settings, self._hands = settings, hands
+        self._every_s = min(_NOTES_EVERY_S, settings.config.watch.poll_interval)
+        self._next = float("-inf")
+
+    def due_at(self) -> float:
+        """The next look."""
+        return self._next
+
+    def run(self, mono: float) -> None:
+        """Take in every note; one that is interrupted is taken in again."""
+        self._next = mono + self._every_s
+        archives = self._settings.archives_dir
+        for path, names in notes_left(self._settings.state_dir):
+            # A note can be old: what was restored since is not gone.
+            _note_gone(self._hands, [name for name in names if not os.path.lexists(archives / name)])
+            path.unlink(missing_ok=True)
 
 
 def prune_options(settings: Settings) -> tuple[str, ...]:
@@ -109,15 +148,19 @@ def _tell_backup(telling: Telling, document: dict[str, Any]) -> None:
 
 
 def _note_pruned(hands: Hands, document: dict[str, Any]) -> None:
+    _note_gone(hands, document["gone"])
+    counts = {name: len(document[name]) for name in ("gone", "touched", "kept")}
+    hands.telling.log.info("prune.done", bytes=document["bytes"], **counts)
+
+
+def _note_gone(hands: Hands, names: Iterable[str]) -> None:
     """Believe at once that what was removed is gone: scans would weigh it, and many at once are an alarm."""
-    changes = list(_gone(hands.writer, document["gone"]))
+    changes = list(_gone(hands.writer, names))
     for position, result in hands.applier.apply(changes):
         if isinstance(result, Outcome):
             hands.telling.closing(ARCHIVE, result, None)
         else:
             hands.telling.failed(changes[position].name, result)
-    counts = {name: len(document[name]) for name in ("gone", "touched", "kept")}
-    hands.telling.log.info("prune.done", bytes=document["bytes"], **counts)
 
 
 def _gone(writer: IndexWriter, names: Iterable[str]) -> Iterator[Gone]:

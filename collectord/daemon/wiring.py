@@ -17,7 +17,7 @@ from collectord.daemon.environment import EnvironmentChore
 from collectord.daemon.folder import Folder
 from collectord.daemon.heart import Heart
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.keeping import PRUNE, Hands, storage_chores
+from collectord.daemon.keeping import Hands, is_pruning, storage_chores
 from collectord.daemon.loop import Parts
 from collectord.daemon.places import WORLDS, NoEvents, Place, rules_of
 from collectord.daemon.pressure import SMALL_DISK_SHARE, DiskRules
@@ -146,7 +146,7 @@ def _folders(settings: Settings, lasting: Lasting, watcher: Watcher) -> list[Fol
         )
         for place in places
     ]
-    folders[0].absences.held = lambda: lasting.jobs.running == PRUNE
+    folders[0].absences.held = lambda: is_pruning(settings, lasting.jobs)
     return folders
 
 

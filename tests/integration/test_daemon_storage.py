@@ -67,6 +67,18 @@ def test_a_missed_night_is_made_up_once_and_what_was_pruned_is_gone_without_an_a
     assert len(backups_in(bare.index.parent / "backups")) == 1
 
 
+def test_a_prune_by_hand_beside_it_is_noted_without_an_alarm(bare: Cli, old: list[str]) -> None:
+    configure(bare, CALM + "backup: {at: off}\n")
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.indexed")
+        bare.ok("prune", "--archives-older-than", "12h", "--yes")
+        daemon.wait_for("archive.gone", len(old))
+        assert daemon.stop() == 0
+        assert daemon.events("absence.alarm") == []
+    assert index_state.gone(bare.index) == set(old)
+    assert list((bare.index.parent / "pruned").iterdir()) == []
+
+
 def test_nothing_is_pruned_and_no_backup_made_where_both_are_off(bare: Cli, old: list[str]) -> None:
     configure(bare, CALM + "backup: {at: off}\n")
     with Daemon(bare) as daemon:

@@ -33,6 +33,44 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "an index is moved apart from its log",
+        "collectord/app/rebuilding.py",
+        "            IndexWriter(settings.index_path).close()",
+        "            pass",
+        ("tests/fault/test_rebuild_killed.py",),
+    ),
+    Mutation(
+        "a backup is a plain copy",
+        "collectord/index/backup.py",
+        "        old.backup(new)",
+        "        partial.write_bytes(source.read_bytes())",
+        ("tests/fault/test_backup_beside_writer.py",),
+    ),
+    Mutation(
+        "an index goes although only it has something",
+        "collectord/app/rebuilding.py",
+        "if replace and done.differences and not done.lost:",
+        "if replace and done.differences:",
+        (
+            "tests/integration/test_rebuild.py::"
+            "test_an_index_is_not_replaced_by_one_that_lacks_what_only_it_had",
+        ),
+    ),
+    Mutation(
+        "nightly work is due for ever",
+        "collectord/daemon/nightly.py",
+        "    return done_ms is None or done_ms < slot or done_ms > now_ms + DAY_MS",
+        "    return True",
+        ("tests/unit/test_nightly.py::test_it_runs_once_a_night_and_rests_between",),
+    ),
+    Mutation(
+        "absences are weighed while a prune runs",
+        "collectord/daemon/wiring.py",
+        "    folders[0].absences.held = lambda: is_pruning(settings, lasting.jobs)\n",
+        "",
+        ("tests/integration/test_daemon_storage.py",),
+    ),
+    Mutation(
         "no rescan",
         "collectord/watch/watcher.py",
         "        return Dirty(dirty.names, due, dirty.files)",
