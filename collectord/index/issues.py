@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sqlalchemy import Connection, func, select
 
 from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.index import tables
 from collectord.index.keys import text_digest
+from collectord.index.values import db_text
 from collectord.model import IssueRevision
 
 
@@ -42,11 +43,15 @@ def _latest_digests(connection: Connection) -> dict[str, str]:
     return {row.issue_id: row.digest for row in connection.execute(query)}
 
 
-def issue_history(connection: Connection) -> dict[str, list[IssueRevision]]:
-    """Issue id → its revisions in the order in which they were seen."""
+def issue_history(
+    connection: Connection, only: Collection[str] | None = None
+) -> dict[str, list[IssueRevision]]:
+    """Issue id → its revisions in the order in which they were seen; with `only` of a few hundred issues."""
     table = tables.issue_revisions
     found: dict[str, list[IssueRevision]] = {}
     query = select(table.c.issue_id, table.c.seen_ms, table.c.record).order_by(table.c.id)
+    if only is not None:
+        query = query.where(table.c.issue_id.in_([db_text(issue_id) for issue_id in sorted(only)]))
     for issue_id, seen_ms, record in connection.execute(query):
         found.setdefault(issue_id, []).append(IssueRevision(issue_id, seen_ms, json.loads(record)))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from collectord.audit.facts import Agreement
 from collectord.cyntra.dispatch import InputState
 from collectord.cyntra.jsonio import JsonObject, compact
 from collectord.cyntra.planner_input import issue_input, recorded_input, recorded_issue_id, row_tags
+from collectord.cyntra.summary import manifest_issue_id
 from collectord.cyntra.values import as_object, member
 from collectord.export.dispatch_profile import knowledge_at, plan_dispatch
 from collectord.export.manifests import Manifests
@@ -34,22 +35,33 @@ def compare_inputs(reader: IndexReader, repo: Path, since_ms: int) -> tuple[Agre
     """
     # Worlds stand in no history of an export without them.
     found = plain_runs(reader)
-    chosen = {run.name for run in _newest(found, since_ms)}
+    newest = _newest(found, since_ms)
+    chosen = {run.name for run in newest}
+    manifests = _manifests(reader, newest)
     # An input that counts as absent is rebuilt; that of the others is not even looked at.
     given = [replace(run, input_state=InputState.ABSENT) if run.name in chosen else run for run in found]
-    issues, ends = issue_history(reader.connection), timeouts(reader.connection)
+    ids = {issue_id for run in newest for issue_id in _issue_ids(run, manifests[run.name])}
+    issues, ends = issue_history(reader.connection, ids), timeouts(reader.connection)
     universe = load_universe(repo, None)
     # Left out as rows, all others still stand in the histories.
     others = frozenset((run.kind, run.name) for run in found if run.name not in chosen)
     planned = plan_dispatch(given, ExportOptions(), universe, issues, ends, Manifests(reader), others)
     rows = zip(planned.runs, planned.rows(), strict=True)
     rebuilt = [(run, json.loads(compact(row.make().with_split("")))) for run, row in rows]
-    manifests = Manifests(reader)
-    manifests.expect([run.artifacts["manifest.json"] for run, _ in rebuilt])
-    return tuple(
-        _compared(run, recorded_input(manifests.get(run.artifacts["manifest.json"])), made, issues)
-        for run, made in rebuilt
-    )
+    return tuple(_compared(run, recorded_input(manifests[run.name]), made, issues) for run, made in rebuilt)
+
+
+def _issue_ids(run: IndexedRun, manifest: JsonObject) -> Iterator[str]:
+    """Under which a rebuilt input and the recorded one look for their issue."""
+    yield manifest_issue_id(manifest) or run.run_id
+    yield recorded_issue_id(recorded_input(manifest)) or ""
+
+
+def _manifests(reader: IndexReader, runs: Sequence[IndexedRun]) -> dict[str, JsonObject]:
+    """The manifest of each run, by the run's directory."""
+    found = Manifests(reader)
+    found.expect([run.artifacts["manifest.json"] for run in runs])
+    return {run.name: found.get(run.artifacts["manifest.json"]) for run in runs}
 
 
 def _newest(found: Sequence[IndexedRun], since_ms: int) -> list[IndexedRun]:

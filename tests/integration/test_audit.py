@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader
 from collectord.index.told import plain_runs
 from collectord.model import ARCHIVE
@@ -197,12 +198,21 @@ def test_recorded_inputs_are_compared_with_rebuilt_ones(kernel: Cli) -> None:
 
 
 def test_runs_read_from_columns_alone_are_those_that_an_export_reads(kernel: Cli) -> None:
-    with IndexReader(kernel.repo / ".cyntra/state/collectord/index.sqlite3") as reader:
+    with IndexReader(kernel.index) as reader:
         whole = [run for run in reader.runs() if run.kind == ARCHIVE]
         plain = plain_runs(reader)
     manifests = [{"manifest.json": run.artifacts["manifest.json"]} for run in whole]
     assert len(plain) == 66
     assert plain == [replace(run, artifacts=m) for run, m in zip(whole, manifests, strict=True)]
+
+
+def test_the_records_of_some_issues_are_those_among_all(kernel: Cli) -> None:
+    with IndexReader(kernel.index) as reader:
+        every = issue_history(reader.connection)
+        some = issue_history(reader.connection, {"100", "155", "none such", "\udc80", "a\0b"})
+        assert issue_history(reader.connection, set()) == {}
+    assert len(every) == 60
+    assert some == {issue_id: every[issue_id] for issue_id in ("100", "155")}
 
 
 def test_an_epoch_that_is_not_there_is_said(kernel: Cli) -> None:
