@@ -9,6 +9,11 @@ from urllib.parse import quote_from_bytes
 OWN_PREFIX = ".collectord-"
 
 
+def is_own(name: str) -> bool:
+    """Whether a directory in the archives folder is ours: nobody looks at it, and no index has it."""
+    return name.startswith(OWN_PREFIX)
+
+
 def readable_name(name: str) -> str:
     """The name itself if it is UTF-8, else its bytes percent-encoded behind a mark."""
     try:

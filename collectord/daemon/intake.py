@@ -12,7 +12,7 @@ from collectord.daemon.places import Place
 from collectord.index.writer import KnownKey
 from collectord.ingest.collect import is_stray
 from collectord.model import Known
-from collectord.names import readable_name
+from collectord.names import is_own, readable_name
 from collectord.settle import PendingSet
 
 # How many verified directories each scan doubts again. An edit in place moves no time of the directory
@@ -63,7 +63,7 @@ class Intake:
     def note(self, names: Iterable[str], mono: float) -> None:
         """Events came from these."""
         for name in names:
-            if name not in self._place.ignore:
+            if name not in self._place.ignore and not is_own(name):
                 self.pending.touch(name, mono)
 
     def take_scan(self, entries: Entries, mono: float) -> Scan:
@@ -72,6 +72,8 @@ class Intake:
         strays: list[tuple[str, str]] = []
         verified = self._verified
         for name, kind, stat in entries:
+            if is_own(name):
+                continue
             present.add(name)
             if stat is not None and (before := verified.get(name)) is not None and before.stat == stat:
                 continue

@@ -16,7 +16,7 @@ from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray
 from collectord.ingest.sources import ingest_beads, ingest_events
 from collectord.model import ARCHIVE, WORLD, Known, Observation, Outcome, OutcomeKind
-from collectord.names import readable_name
+from collectord.names import is_own, readable_name
 
 Report = Callable[[Outcome], None]
 # Many vanishing at once looks like an unmounted disk more than like a clean-up (DESIGN: Deletion).
@@ -117,7 +117,7 @@ class _Pass:
                 raise
             return
         with root:
-            entries = sorted(archive.names(root))
+            entries = sorted(entry for entry in archive.names(root) if not is_own(entry[0]))
             self._take(self._strays(entries))
             directories = [name for name, kind in entries if not is_stray(name, kind, self._place.ignore)]
             wanted = [name for name in directories if self._is_wanted(name)]

@@ -10,7 +10,7 @@ from collectord.archive import ArchiveRoot
 from collectord.index.writer import Change, Seen
 from collectord.ingest.interpret import CORE_FILES, interpret, refused
 from collectord.model import ARCHIVE, Known, Observation, Outcome, OutcomeKind
-from collectord.names import OWN_PREFIX, readable_name
+from collectord.names import readable_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,6 @@ def is_stray(name: str, kind: str, ignore: frozenset[str]) -> str | None:
     """Why an entry of the archives folder is no archive, or None for one that may be."""
     if kind != archive.DIRECTORY:
         return f"a {kind}, not a directory"
-    if name.startswith(OWN_PREFIX):
-        return "collectord's own, for an archive that is being removed or put back"
     return "not an archive (watch.ignore)" if name in ignore else None
 
 

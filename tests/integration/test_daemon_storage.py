@@ -13,6 +13,7 @@ import pytest
 
 from collectord import app
 from collectord.index.backups import backups_in
+from collectord.names import OWN_PREFIX
 from collectord.retention.prune import CHECKING
 from tests.support import index_state
 from tests.support.archives import Maker
@@ -73,9 +74,13 @@ def test_a_prune_by_hand_beside_it_is_noted_without_an_alarm(bare: Cli, old: lis
         daemon.wait_for("archive.indexed")
         bare.ok("prune", "--archives-older-than", "12h", "--yes")
         daemon.wait_for("archive.gone", len(old))
+        bare.ok("restore", *old[:3])
+        daemon.wait_for("archive.unchanged", 3)
         assert daemon.stop() == 0
         assert daemon.events("absence.alarm") == []
-    assert index_state.gone(bare.index) == set(old)
+        assert daemon.events("archive.vanished") == [], "what is out of the way was no archive"
+    assert index_state.gone(bare.index) == set(old[3:])
+    assert not [name for name in index_state.states(bare.index) if name.startswith(OWN_PREFIX)]
     assert list((bare.index.parent / "pruned").iterdir()) == []
 
 
