@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import app
 from collectord.errors import UsageError
+from collectord.garbage import rare_collections
 from collectord.model import ARCHIVE
 
 if TYPE_CHECKING:
@@ -22,19 +21,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Hold the cyclic collector off: it would go through a hundred thousand values, none of them garbage."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
-
-
-@_no_collector()
+@rare_collections()
 def audit(
     settings: Settings,
     *,
