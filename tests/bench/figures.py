@@ -14,11 +14,15 @@ GROWTH_SIZES = (5_000, 20_000)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run of a step in a process of its own; `imports` are the part of `seconds` that went to imports."""
+    """One run of a step in a process of its own; `imports` are the part of `seconds` that went to imports.
+
+    `cpu` is the processor time of the same span, user and system, of the process and its children.
+    """
 
     seconds: float
     peak_mib: float = 0.0
     imports: float = 0.0
+    cpu: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,16 @@ class Figure:
     def seconds(self) -> float:
         """The median."""
         return statistics.median(s.seconds for s in self.ours)
+
+    @property
+    def cpu(self) -> float:
+        """The median of the processor time."""
+        return statistics.median(s.cpu for s in self.ours)
+
+    @property
+    def floor_cpu(self) -> float:
+        """The median of the floor's processor time; 0 without a floor."""
+        return statistics.median(s.cpu for s in self.floor) if self.floor else 0.0
 
     @property
     def least(self) -> float:

@@ -50,7 +50,7 @@ def _run(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.C
 
 def sample(found: Found) -> Sample:
     """What a task measured of itself."""
-    return Sample(found["seconds"], found["peak_mib"], found.get("imports", 0.0))
+    return Sample(found["seconds"], found["peak_mib"], found.get("imports", 0.0), found["cpu"])
 
 
 def alternate(
