@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectord.app import now_ms
+from collectord.app import Progress, now_ms
 from collectord.fs import StateLock, ensure_private_dir, holder
 
 if TYPE_CHECKING:
@@ -47,7 +47,9 @@ class Rebuilt:
         return [one for one in self.differences if one.side == "old" and one.table in WITNESSED]
 
 
-def rebuild(settings: Settings, *, replace: bool = False) -> Rebuilt:
+def rebuild(
+    settings: Settings, *, replace: bool = False, progress: Progress = lambda _done, _total: None
+) -> Rebuilt:
     """Derive everything again into a new index and compare; with `replace` put it in place if it differs.
 
     Without `replace` nothing of the old index changes, and whoever writes it goes on. Raises LockHeld, and
@@ -68,10 +70,10 @@ def rebuild(settings: Settings, *, replace: bool = False) -> Rebuilt:
         # A lock of its own: the scratch folder of one that runs is not to be taken for a leftover.
         held.enter_context(StateLock.acquire(settings.state_dir / "rebuild.lock", "collectord rebuild"))
         beside = not replace and holder(settings.lock_path) is not None
-        return _rebuild(settings, Rebuilt(beside=beside), replace)
+        return _rebuild(settings, Rebuilt(beside=beside), replace, progress)
 
 
-def _rebuild(settings: Settings, done: Rebuilt, replace: bool) -> Rebuilt:
+def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
     from collectord.index.aside import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
@@ -80,7 +82,7 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool) -> Rebuilt:
     with scratch_folder(settings.state_dir, ".rebuilding-") as scratch:
         old, new = scratch / "old.sqlite3", scratch / "new.sqlite3"
         backup_file(settings.index_path, old)
-        taken = _fill(settings, old, new)
+        taken = _fill(settings, old, new, progress)
         done.from_disk = taken.from_disk
         if not done.beside:
             from collectord.app.recovering import ingest_into
@@ -95,7 +97,7 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool) -> Rebuilt:
     return done
 
 
-def _fill(settings: Settings, old: Path, new: Path) -> Transplanted:
+def _fill(settings: Settings, old: Path, new: Path, progress: Progress) -> Transplanted:
     """A new index with all that the old one witnessed, and everything derived anew."""
     from collectord.app.recovering import archives_on_disk
     from collectord.index.salvage import Salvage
@@ -106,4 +108,4 @@ def _fill(settings: Settings, old: Path, new: Path) -> Transplanted:
     copies = old.parent / "copies"
     copies.mkdir()
     with Salvage(old, copies) as source, archives_on_disk(settings) as disk:
-        return fill_from(source, new, disk)
+        return fill_from(source, new, disk, progress)

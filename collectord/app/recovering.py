@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from collectord.app import ingest_options, now_ms
+from collectord.app import Progress, ingest_options, now_ms
 from collectord.app.storage import check
 from collectord.fs import StateLock, ensure_private_dir
 from collectord.model import ARCHIVE, WORLD
@@ -42,7 +42,9 @@ class Recovered:
     unknown: list[str] = field(default_factory=list)
 
 
-def recover(settings: Settings, *, force: bool = False) -> Recovered:
+def recover(
+    settings: Settings, *, force: bool = False, progress: Progress = lambda _done, _total: None
+) -> Recovered:
     """Set a damaged index aside and put a new one in its place, from whatever is left of it.
 
     Sources: the newest good backup, the damaged file, the archives. With `force` also where nothing is wrong.
@@ -56,7 +58,7 @@ def recover(settings: Settings, *, force: bool = False) -> Recovered:
         damage = _damage(settings, force)
         if not damage:
             return Recovered([])
-        done = _build(settings, Recovered(damage))
+        done = _build(settings, Recovered(damage), progress)
         done.aside = finish_exchange(settings.index_path)
         return done
 
@@ -68,7 +70,7 @@ def _damage(settings: Settings, force: bool) -> list[str]:
     return ["not looked for (--force)"] if force else check(settings).findings
 
 
-def _build(settings: Settings, done: Recovered) -> Recovered:
+def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered:
     from collectord.index.aside import RECOVERED, put_ready, stamp_of_ms
     from collectord.index.backups import FOLDER, backups_in
     from collectord.index.salvage import Salvage
@@ -84,7 +86,7 @@ def _build(settings: Settings, done: Recovered) -> Recovered:
             Salvage(settings.index_path, _made(scratch / "old")) as source,
             archives_on_disk(settings) as disk,
         ):
-            taken = fill_from(source, target, disk)
+            taken = fill_from(source, target, disk, progress)
             names = source.names()
             done.unknown = what_is_unknown(source, taken, log)
             done.unreadable = dict(source.unreadable)

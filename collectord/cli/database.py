@@ -131,7 +131,8 @@ def db_recover(invocation: Invocation, force: bool, as_json: bool) -> None:
     from collectord.app.recovering import recover
 
     settings = invocation.settings()
-    done = recover(settings, force=force)
+    with progress_bar("deriving archives again") as progress:
+        done = recover(settings, force=force, progress=progress)
     if as_json:
         emit_json(_document(done))
     elif not done.damage:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line
+from collectord.cli.output import emit_json, json_option, line, progress_bar
 from collectord.errors import CollectordError, VerificationFailed
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MAX_NAMES = 5
 _COUNTED = ("archives", "revisions", "artifacts", "runs")
+_WORDS = {"gone_ms": "whether they are there", "revision": "which revision is the current one"}
 _SIDES = {"old": "only in the old index", "new": "only in the new one", "both": "differ in"}
 
 
@@ -33,7 +34,8 @@ def rebuild(invocation: Invocation, replace: bool, as_json: bool) -> None:
     from collectord.app.rebuilding import rebuild as rebuild_index
 
     settings = invocation.settings()
-    done = rebuild_index(settings, replace=replace)
+    with progress_bar("deriving archives again") as progress:
+        done = rebuild_index(settings, replace=replace, progress=progress)
     if as_json:
         emit_json(_document(done))
     else:
@@ -84,7 +86,8 @@ def _sentence(table: str, side: str, columns: tuple[str, ...], names: list[str])
     shown = list(dict.fromkeys(names))
     more = len(shown) - _MAX_NAMES
     listed = ", ".join(shown[:_MAX_NAMES]) + (f" and {more} more (--json lists all)" if more > 0 else "")
-    what = f"{_SIDES[side]} {', '.join(columns)}" if columns else _SIDES[side]
+    told = ", ".join(_WORDS.get(column, column) for column in columns)
+    what = f"{_SIDES[side]} {told}" if columns else _SIDES[side]
     return f"{table.replace('_', ' ')}: {len(names)} {what}: {listed}"
 
 

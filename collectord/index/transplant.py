@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Table, select
 from collectord.index import tables
 from collectord.index.check import is_end_whole, is_environment_whole, is_issue_whole
 from collectord.index.salvage import Salvage
-from collectord.index.transplant_archives import ArchiveTransplant, Derive, OnDisk
+from collectord.index.transplant_archives import ArchiveTransplant, Derive, OnDisk, Progress
 from collectord.index.transplanted import DbRow, Target, Transplanted
 from collectord.model import OutcomeKind
 
@@ -34,7 +34,13 @@ _PROOF: dict[str, Callable[[DbRow], bool]] = {
 }
 
 
-def transplant(source: Salvage, target: Connection, derive: Derive, on_disk: OnDisk) -> Transplanted:
+def transplant(
+    source: Salvage,
+    target: Connection,
+    derive: Derive,
+    on_disk: OnDisk,
+    progress: Progress = lambda _done, _total: None,
+) -> Transplanted:
     """Add to an index of the newest schema what `source` has and it has not, in the caller's transaction.
 
     Artifacts must have their digests, revisions all their artifacts (from the source, the target or an
@@ -43,7 +49,7 @@ def transplant(source: Salvage, target: Connection, derive: Derive, on_disk: OnD
     into = Target(target, Transplanted())
     archives = ArchiveTransplant(source, into, derive, on_disk)
     archives.artifacts()
-    archives.archives()
+    archives.archives(progress)
     _quarantine(source, into, archives.moved)
     _issues(source, into)
     for table in tables.metadata.sorted_tables:

@@ -20,6 +20,7 @@ from collectord.model import ARCHIVE, WORLD, FileRecord, Reading, Run
 Derive = Callable[[str, str, int, Sequence[FileRecord], Callable[[str], bytes]], Reading]
 # Bytes of an artifact that an archive on disk still has: (kind, name, sha256) → bytes or None
 OnDisk = Callable[[str, str, str], bytes | None]
+Progress = Callable[[int, int], None]  # (archives done, 0: how many there are is not known)
 
 
 class ArchiveTransplant:
@@ -55,12 +56,13 @@ class ArchiveTransplant:
                 continue
             self._target.insert(tables.artifacts, {**row, "size": len(raw)})
 
-    def archives(self) -> None:
+    def archives(self, progress: Progress) -> None:
         """Archives with their revisions; one whose current revision is lost is read again from disk."""
         revisions = _grouped(filter(self._is_sound, self._source.rows("revisions")), "archive_id")
         self._runs = {row["revision_id"]: row for row in self._source.rows("runs")}
         files = _grouped(self._source.rows("revision_files"), "revision_id")
-        for row in self._source.rows("archives"):
+        for done, row in enumerate(self._source.rows("archives"), 1):
+            progress(done, 0)
             if row["kind"] not in (ARCHIVE, WORLD) or row["state"] not in STATES:
                 self._done.count("archives", taken=False)
                 continue

@@ -21,7 +21,7 @@ from collectord.index.transplant import transplant
 from collectord.index.transplanted import Transplanted
 from collectord.index.wal import LogState
 from collectord.recovery.disk import ArchivesOnDisk
-from collectord.recovery.rederive import derive
+from collectord.recovery.rederive import Progress, derive
 
 # What is missing of these shows archive by archive.
 NAMED = frozenset({"revisions", "revision_files", "artifacts", "runs"})
@@ -86,12 +86,12 @@ def _why_not(copy: Path) -> str | None:
     return findings[0] if findings else None
 
 
-def fill_from(source: Salvage, target: Path, disk: ArchivesOnDisk) -> Transplanted:
+def fill_from(source: Salvage, target: Path, disk: ArchivesOnDisk, progress: Progress) -> Transplanted:
     """Take what proves itself from the damaged file into the index at `target`, in one transaction."""
     engine = open_engine(target, read_only=False)
     try:
         with readable_errors(target), engine.begin() as connection:
-            return transplant(source, connection, derive, disk.bytes_of)
+            return transplant(source, connection, derive, disk.bytes_of, progress)
     finally:
         engine.dispose()
 
