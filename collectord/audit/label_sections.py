@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from collectord.audit.shapes import NOTHING, JsonObject, Table, share_words
 from collectord.audit.words import count, percent, span
 
@@ -67,14 +69,27 @@ def coverage_lines(document: JsonObject) -> list[str]:
         f"{len(cover['cells'])} cells of action × risk × size: {states} "
         f"(thin: under {cover['thin_below']} rows)"
     ]
-    reasons: dict[str, list[str]] = {}
-    for row in cover["grid"]:
-        if row["state"] == "unreachable":
-            reasons.setdefault(row["why"], []).append(row["action"]["words"])
-    said += [f"unreachable: {'; '.join(actions)}: {why}" for why, actions in reasons.items()]
+    said += _unreachable(cover["grid"])
     if cover["outside"]:
         said.append(f"{count(cover['outside'], 'row')} with an action outside of the grid")
     return said
+
+
+def _unreachable(grid: Sequence[JsonObject]) -> Iterator[str]:
+    """A line for each reason: `unreachable: serial_handoff×1 with 15, 30 or 120 min: …`."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for row in grid:
+        if row["state"] == "unreachable":
+            action = row["action"]
+            kind = f"{action['swarm']}×{action['candidates']}"
+            reasons.setdefault(row["why"], {}).setdefault(kind, []).append(str(action["minutes"]))
+    for why, kinds in reasons.items():
+        actions = "; ".join(f"{kind} with {_either(minutes)} min" for kind, minutes in kinds.items())
+        yield f"unreachable: {actions}: {why}"
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def coverage_tables(document: JsonObject) -> list[Table]:

@@ -38,6 +38,7 @@ def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
     assert "60 successes (100 %) with an empty diff" in text
     assert "serial_handoff×1, 60 min  15   25      ×     ×         enough" in text
     assert "66 verified, 0 mismatch, 0 absent" in text
+    assert "unreachable: serial_handoff×1 with 15, 30 or 120 min; speculate_vote×2 with 15" in text
     assert "\x1b" not in text
 
 
