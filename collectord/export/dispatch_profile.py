@@ -139,8 +139,8 @@ class _Rows:
 
     def _rebuilt(self, run: IndexedRun, histories: Histories, place: int, context: str) -> LazyRow:
         manifest = self.manifests.get(run.artifacts["manifest.json"])
-        parts, record = self._parts(run, manifest)
         summary = json.loads(run.summary)
+        parts, record = self._parts(run, manifest, summary.get("tags", []))
         found = histories.similar(row_tags(parts), run.started_ms, pool_key(summary), place)
         history = [histories.encoded(other) for other in found]
         digests = [digest for _, digest in history]
@@ -149,11 +149,13 @@ class _Rows:
         encoded = [run_ for run_, _ in history]
         return LazyRow(row, partial(_make_rebuilt, run, parts, encoded, summary["action_executed"]))
 
-    def _parts(self, run: IndexedRun, manifest: JsonObject) -> tuple[JsonObject, JsonObject | None]:
+    def _parts(
+        self, run: IndexedRun, manifest: JsonObject, tags: list[str]
+    ) -> tuple[JsonObject, JsonObject | None]:
         issue_id = manifest_issue_id(manifest) or run.run_id
         known = knowledge_at(self.issues.get(issue_id, ()), run.started_ms)
         record = drop_non_finite(known) if known is not None else manifest_issue_record(manifest)
-        issue = issue_input(issue_id, record, json.loads(run.summary).get("tags", []))
+        issue = issue_input(issue_id, record, tags)
         job_type = str(manifest.get("job_type") or "code")
         started = format_ms(run.started_ms)
         return rebuilt_parts(recorded_input(manifest), self.universe, issue, started, job_type), known

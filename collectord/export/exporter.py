@@ -37,7 +37,10 @@ from collectord.index.reader import IndexReader
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What an export did; `path` is None for a dry run, `is_new` False where the content was there."""
+    """What an export did; `path` is None for a dry run, `is_new` False where the content was there.
+
+    `rows_reused` were in the last export of the kind; the others were computed now, or when they were read.
+    """
 
     path: Path | None
     is_new: bool
