@@ -90,8 +90,9 @@ def _owner(repo: Path) -> str:
 
 
 def _written_folders(settings: Settings) -> list[Path]:
-    """The state folder first: it must exist before the service starts."""
-    return [settings.state_dir, settings.benches_dir, settings.repo / ".cyntra/reports"]
+    """The state folder first: it must exist before the start. Archives only where the daemon prunes."""
+    archives = [settings.archives_dir] if settings.config.retention.removes_anything else []
+    return [settings.state_dir, settings.benches_dir, settings.repo / ".cyntra/reports", *archives]
 
 
 def _named_file(settings: Settings) -> Path | None:

@@ -141,6 +141,12 @@ class Retention(_Section):
     renders_older_than: Age = units.OFF
     archives_older_than: Age = units.OFF
 
+    @property
+    def removes_anything(self) -> bool:
+        """Whether any age is given, at a time at which it counts."""
+        ages = (self.logs_older_than, self.renders_older_than, self.archives_older_than)
+        return self.at != units.OFF and any(age != units.OFF for age in ages)
+
 
 class Log(_Section):
     """What is said on stderr, and how."""

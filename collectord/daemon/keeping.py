@@ -64,9 +64,8 @@ def storage_chores(settings: Settings, hands: Hands) -> Iterator[Chore]:
     if config.backup.at != OFF:
         told = partial(_tell_backup, hands.telling)
         yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
-    ages = prune_options(settings)
-    if config.retention.at != OFF and ages:
-        arguments = ("prune", *ages, "--yes", "--json")
+    if config.retention.removes_anything:
+        arguments = ("prune", *prune_options(settings), "--yes", "--json")
         yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, partial(_note_pruned, hands))
 
 

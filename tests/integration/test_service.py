@@ -90,3 +90,10 @@ def test_a_folder_that_cannot_be_written_is_told_without_a_traceback(bare: Cli, 
     assert done.returncode == 1
     assert done.stderr.startswith("collectord: cannot write ")
     assert os.listdir(tmp_path / "repo/.cyntra") == ["archives"]
+
+
+def test_a_system_service_may_write_to_archives_only_where_it_prunes(bare: Cli) -> None:
+    line = f"ReadWritePaths=-{bare.archives}\n"
+    assert line not in bare.ok("service", "print", "--system")
+    (bare.repo / ".cyntra/collectord.yaml").write_text("retention: {logs_older_than: 14d}\n")
+    assert line in bare.ok("service", "print", "--system")
