@@ -56,15 +56,19 @@ _STOP_WORDS = frozenset(
 
 def extract_keywords(title: Any, description: Any) -> list[str]:
     """The most frequent words, then alphabetically. The title is taken as text, even where it is null."""
-    return list(_keywords(f"{title}\n{description or ''}"))
+    text = f"{title}\n{description or ''}"
+    return list(_known_keywords(text) if len(text) <= _REMEMBERED else _keywords(text))
 
 
-@lru_cache(maxsize=1024)
 def _keywords(text: str) -> tuple[str, ...]:
-    """Most issues are tried more than once, each time with the same text."""
     words = (word.lower() for word in _WORD.findall(text))
     counts = Counter(word for word in words if word not in _STOP_WORDS)
     return tuple(sorted(counts, key=lambda word: (-counts[word], word))[:MAX_KEYWORDS])
+
+
+# Most issues are tried more than once, each time with the same text; a text can have megabytes.
+_REMEMBERED = 8192
+_known_keywords = lru_cache(maxsize=1024)(_keywords)
 
 
 def issue_keywords(issue: JsonObject) -> list[str]:
