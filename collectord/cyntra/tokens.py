@@ -19,15 +19,19 @@ _DURATION_LIMITS_MS = (1_000, 10_000, 30_000, 60_000, 300_000, 1_800_000)
 _DURATION_BINS = ("LT_1S", "1_10S", "10_30S", "30_60S", "1_5M", "5_30M", "GE_30M")
 
 
-@lru_cache(maxsize=65536)
 def _hash_token(prefix: str, salt: str, value: str) -> str:
     digest = hashlib.sha256(f"{salt}:{value}".encode("utf-8", "surrogatepass")).digest()
     return f"[{prefix}_HASH_{int.from_bytes(digest[:8], 'big') % 1024}]"
 
 
+# Rows repeat the same tags and codes. Texts of archives can have megabytes, and those are not kept.
+_SHORT = 256
+_known_token = lru_cache(maxsize=65536)(_hash_token)
+
+
 def hashed(prefix: str, salt: str, values: Iterable[str]) -> list[str]:
     """The sorted set of hash tokens of the values."""
-    return sorted({_hash_token(prefix, salt, value) for value in values})
+    return sorted({(_known_token if len(v) <= _SHORT else _hash_token)(prefix, salt, v) for v in values})
 
 
 def _triple(key: str, namespace: str, value: object) -> list[str]:
@@ -47,16 +51,14 @@ def run_block(run: JsonObject) -> list[str]:
     """The tokens of one similar run after its `[RUN_i]`, not yet cut."""
     outcome = as_object(run.get("outcome"))
     duration = as_object(run.get("runtime")).get("duration_ms")
-    return _block(
-        _text(outcome.get("status")),
-        _text(as_object(run.get("action_executed")).get("swarm_id")),
-        _duration_bin(duration) if is_int(duration) and duration >= 0 else None,
-        tuple(texts(outcome.get("fail_codes"))[:8]),
-        tuple(_failed_gates(outcome)[:8]),
-    )
+    status = _text(outcome.get("status"))
+    swarm = _text(as_object(run.get("action_executed")).get("swarm_id"))
+    duration_bin = _duration_bin(duration) if is_int(duration) and duration >= 0 else None
+    codes, gates = tuple(texts(outcome.get("fail_codes"))[:8]), tuple(_failed_gates(outcome)[:8])
+    is_short = max(map(len, (status, swarm, *codes, *gates))) <= _SHORT
+    return (_known_block if is_short else _block)(status, swarm, duration_bin, codes, gates)
 
 
-@lru_cache(maxsize=4096)
 def _block(
     status: str,
     swarm: str,
@@ -71,6 +73,9 @@ def _block(
         block += _triple("DURATION_BIN", "DURATION_BIN", duration_bin)
     block += _set("FAIL_CODES", hashed("FAIL", "fail", fail_codes))
     return block + _set("FAIL_GATES", hashed("GATE", "gate", fail_gates))
+
+
+_known_block = lru_cache(maxsize=4096)(_block)
 
 
 def _duration_bin(duration_ms: int) -> str:

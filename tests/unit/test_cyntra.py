@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -201,6 +202,19 @@ def test_a_run_shows_eight_codes_and_eight_gates_at_the_most() -> None:
     assert sum(t.startswith("[FAIL_HASH") for t in block) == 8
     assert sum(t.startswith("[GATE_HASH") for t in block) == 8
     assert "[VAL:DURATION_BIN:GE_30M]" in block
+
+
+def test_texts_of_megabytes_leave_nothing_in_memory() -> None:
+    run = {**_run_block(3), "outcome": {"status": "x" * 2**20, "fail_codes": ["y" * 2**20]}}
+    tracemalloc.start()
+    try:
+        tokens.run_block(run)
+        tokens.hashed("TAG", "tag", ["z" * 2**20 + "z"])
+        keywords.extract_keywords("w" * 2**20 + "w", "v")
+        left = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert left < 2**16
 
 
 def test_a_block_is_cut_at_64_and_the_sequence_at_1024() -> None:
