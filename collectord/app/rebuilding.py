@@ -74,6 +74,7 @@ def rebuild(
 
 
 def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
+    from collectord.app.recovering import forget_derived
     from collectord.index.aside import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
@@ -91,6 +92,7 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progres
         done.differences = list(compare_indexes(old, new))
         done.counts = count_rows(new)
         if replace and done.differences and not done.lost:
+            forget_derived(settings)
             put_ready(new, settings.index_path, stamp_of_ms(now_ms()), REBUILT)
             done.aside = finish_exchange(settings.index_path)
             done.replaced = True

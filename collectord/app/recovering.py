@@ -94,6 +94,7 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
         done.taken, done.refused, done.from_disk = taken.taken, taken.refused, taken.from_disk
         done.ingested = dict(result.outcomes)
         _account(done, target, taken, names)
+        forget_derived(settings)
         put_ready(target, settings.index_path, stamp_of_ms(now_ms()), RECOVERED)
     return done
 
@@ -104,6 +105,13 @@ def archives_on_disk(settings: Settings) -> ArchivesOnDisk:
 
     folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
     return ArchivesOnDisk(folders, ingest_options(settings).limits)
+
+
+def forget_derived(settings: Settings) -> None:
+    """Remove what exports and audits kept beside an index that another one is to replace."""
+    cache = settings.state_dir / "cache"
+    for path in [path for path in cache.glob("*") if path.is_file()]:
+        path.unlink(missing_ok=True)
 
 
 def _made(folder: Path) -> Path:

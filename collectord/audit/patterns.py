@@ -38,8 +38,8 @@ class LimitedSearch:
     _armed: bool = False
 
     def __call__(self, pattern: str, text: str) -> bool:
-        """Whether the pattern is found in the text; False once it is given up."""
-        if pattern in self.given_up:
+        """Whether the pattern is found; False once it is given up, and in a text of more than MAX_TEXT."""
+        if pattern in self.given_up or len(text) > MAX_TEXT:
             return False
         begun = time.process_time()
         try:
@@ -54,7 +54,7 @@ class LimitedSearch:
         left = min(
             self.pattern_limit_s - self._spent.get(pattern, 0.0), self.all_limit_s - sum(self._spent.values())
         )
-        if left <= 0 or len(text) > MAX_TEXT:
+        if left <= 0:
             raise _TooSlow
         self._armed = True
         signal.setitimer(signal.ITIMER_VIRTUAL, left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from collectord.cyntra.jsonio import JsonObject, parse_object
+from collectord.errors import IndexDamaged
 from collectord.index.reader import IndexReader
 
 _WINDOW = 128
@@ -25,10 +26,12 @@ class Manifests:
         self._place = {digest: place for place, digest in enumerate(digests)}
 
     def get(self, digest: str) -> JsonObject:
-        """The parsed manifest; it parsed when it was ingested."""
+        """The parsed manifest; it parsed when it was ingested. Raises IndexDamaged where it is lost."""
         if digest not in self._window:
             place = self._place[digest]
             self._window = self.reader.artifacts(self._order[place : place + _WINDOW])
+        if digest not in self._window:
+            raise IndexDamaged(f"artifact {digest}: is not in the index; run `collectord db recover`")
         return parse_object(self._window[digest])
 
 

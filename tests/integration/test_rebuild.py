@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import pytest
 
 from collectord import app
 from collectord.app.rebuilding import Rebuilt, rebuild
-from collectord.app.recovering import recover
+from collectord.app.recovering import forget_derived, recover
 from collectord.app.storage import check
+from collectord.config import Settings
 from collectord.errors import CollectordError, LockHeld
+from collectord.export.options import ExportOptions
 from collectord.fs import StateLock
 from tests.support.archives import Maker
 from tests.support.cli import Cli
@@ -99,6 +102,21 @@ def test_a_kept_row_that_no_artifact_gives_is_named_and_made_again(tmp_path: Pat
     found = rebuild(settings, replace=True)
     assert [(one.table, one.columns) for one in found.differences] == [("kept_rows", ("data",))]
     assert dump(settings.index_path)["kept_rows"] == held
+
+
+@pytest.mark.parametrize("mend", [lambda settings: rebuild(settings, replace=True), recover])
+def test_an_export_after_it_takes_no_row_that_the_index_before_it_gave(
+    tmp_path: Path, mend: Callable[[Settings], object]
+) -> None:
+    Maker(tmp_path).add(4)
+    settings = settings_of(tmp_path)
+    app.ingest(settings)
+    right = app.export(settings, ExportOptions(), dry_run=True).meta
+    forget_derived(settings)
+    change(settings.index_path, "UPDATE kept_rows SET data = (SELECT data FROM kept_rows LIMIT 1)")
+    assert app.export(settings, ExportOptions()).meta != right
+    mend(settings)
+    assert app.export(settings, ExportOptions()).meta == right
 
 
 def test_a_file_that_is_damaged_is_left_to_the_recovery(kept: Cli) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from collectord import app
 from collectord.config import Settings
+from collectord.errors import IndexDamaged
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from collectord.index.reader import IndexReader
 from collectord.recovery.rederive import differences
@@ -153,3 +154,12 @@ def test_a_check_of_the_index_tells_a_kept_row_that_its_manifest_does_not_give(
     with IndexReader(settings.index_path) as reader:
         [found] = differences(reader)
     assert found.endswith("its artifacts give another row")
+
+
+def test_an_artifact_that_is_lost_is_told_with_what_to_do(golden_repo: Any, settings_for: Any) -> None:
+    settings = settings_for(golden_repo("kernel-run"))
+    app.ingest(settings)
+    lost = "(SELECT sha256 FROM revision_files WHERE name = 'manifest.json' AND sha256 IS NOT NULL LIMIT 1)"
+    assert _change(settings, f"DELETE FROM artifacts WHERE sha256 = {lost}") == 1
+    with pytest.raises(IndexDamaged, match="is not in the index; run `collectord db recover`"):
+        app.export(settings, ExportOptions(n_similar=3), dry_run=True)
