@@ -18,15 +18,22 @@ from collectord.settle import PendingSet
 # How many verified directories each scan doubts again. An edit in place moves no time of the directory
 # itself, so that only a look inside shows it; 20,000 come round in ten minutes of the default scans.
 DOUBTED_PER_SCAN = 1024
+# After so many glances at its core files a directory's turn is a whole look, which also shows an edit outside
+# of them: prune leaves alone what does not look as the index has it.
+GLANCES_PER_LOOK = 7
 
 Entries = Iterable[tuple[str, str, DirStat | None]]
 
 
 class Verified(NamedTuple):
-    """A directory's times, and its core files (`archive.glance`) where a look saw them; made by thousands."""
+    """A directory's times, and its core files (`archive.glance`) where a look saw them; made by thousands.
+
+    `glances` is how many came since that look.
+    """
 
     stat: DirStat
     files: int | None
+    glances: int = 0
 
 
 @dataclass(frozen=True, slots=True)

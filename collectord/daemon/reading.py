@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
-from collectord.daemon.intake import Intake, Verified
+from collectord.daemon.intake import GLANCES_PER_LOOK, Intake, Verified
 from collectord.daemon.places import Place, Rules
 from collectord.daemon.telling import Telling
 from collectord.index.writer import Change, Seen
@@ -49,8 +49,10 @@ class Reader:
     def verify(self, root: ArchiveRoot, name: str, doubted: Verified, mono: float) -> None:
         """One look at a directory that the index knows: verified as it is, or pending from now on."""
         known = self._intake.known(name)
-        if readable_name(name) != name or self._is_as_it_was(root, name, doubted):
+        if readable_name(name) != name:
             return self._intake.verify(name, doubted)
+        if doubted.glances < GLANCES_PER_LOOK and self._is_as_it_was(root, name, doubted):
+            return self._intake.verify(name, Verified(doubted.stat, doubted.files, doubted.glances + 1))
         try:
             seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         except archive.Vanished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import resource
@@ -16,14 +17,17 @@ from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
 from collectord.config import Settings, load
 from collectord.daemon.applying import Applier
 from collectord.daemon.folder import Folder
-from collectord.daemon.intake import Intake, Verified
+from collectord.daemon.intake import GLANCES_PER_LOOK, Intake, Verified
 from collectord.daemon.places import NoEvents, Place, rules_of
 from collectord.daemon.reading import CROWD, Held, Reader
 from collectord.daemon.telling import Telling
 from collectord.errors import IndexFull
+from collectord.index.reader import IndexReader
 from collectord.index.writer import Change, IndexWriter
 from collectord.log import configure
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
+from collectord.retention.plan import Ages
+from collectord.retention.prune import Pruner
 from collectord.settle import PendingSet
 from tests.support.archives import Maker
 
@@ -186,8 +190,46 @@ def test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes(room: Room
     with proof.open("r+b") as file:
         file.write(b"[")
     os.utime(proof, ns=(own.st_atime_ns, own.st_mtime_ns))
-    assert _take_turns(room) == [before], "the directory shows nothing of it"
+    assert _take_turns(room) == [before._replace(glances=1)], "the directory shows nothing of it"
     assert list(room.intake.pending) == [archive.name]
+
+
+def _kept_by_prune(room: Room, name: str) -> str | None:
+    """Why a prune of all logs, long from now, leaves this archive alone."""
+    with IndexReader(room.settings.index_path) as reader:
+        return Pruner(reader, room.root, Ages(logs_s=0)).plan(2**43).kept.get(name)
+
+
+def test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look(room: Room) -> None:
+    archive = _archive(room)
+    log = archive / "logs/run.log"
+    log.write_text("said\n")
+    [_] = room.applier.apply([room.settled(archive.name).change])
+    room.intake.pending.drop(archive.name)
+    _take_turns(room)
+    _take_turns(room)
+    assert _kept_by_prune(room, archive.name) is None
+    with gzip.open(log.with_suffix(".log.gz"), "wb") as packed:
+        packed.write(log.read_bytes())
+    log.unlink()
+    assert "it changed" in str(_kept_by_prune(room, archive.name))
+    for _ in range(GLANCES_PER_LOOK):
+        _take_turns(room)
+    assert list(room.intake.pending) == [archive.name]
+    [(_, outcome)] = room.applier.apply([room.settled(archive.name).change])
+    assert isinstance(outcome, Outcome)
+    assert outcome.kind is OutcomeKind.UNCHANGED
+    assert _kept_by_prune(room, archive.name) is None
+
+
+def test_an_archive_that_nobody_edits_is_looked_at_whole_again_only_after_some_glances(room: Room) -> None:
+    archive = _archive(room)
+    [_] = room.applier.apply([room.settled(archive.name).change])
+    room.intake.pending.drop(archive.name)
+    _take_turns(room)
+    turns = [_take_turns(room) for _ in range(GLANCES_PER_LOOK + 2)]
+    assert [one.glances for [one] in turns] == [*range(GLANCES_PER_LOOK + 1), 0]
+    assert len(room.intake.pending) == 0
 
 
 class FullAfterASpoiledChange(Applier):

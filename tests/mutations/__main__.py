@@ -121,6 +121,16 @@ MUTATIONS = (
             "test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes",
         ),
     ),
+    Mutation(
+        "an archive is only glanced at for ever",
+        "collectord/daemon/reading.py",
+        "doubted.glances < GLANCES_PER_LOOK and ",
+        "",
+        (
+            "tests/integration/test_daemon_parts.py::"
+            "test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look",
+        ),
+    ),
 )
 
 
