@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -73,6 +73,7 @@ class _Running:
     out: IO[bytes]
     err: IO[bytes]
     kill_at: float
+    is_wanted: bool = True
 
 
 class Jobs:
@@ -88,7 +89,7 @@ class Jobs:
     @property
     def failing(self) -> tuple[str, ...]:
         """A sentence for each job that failed when it ran last, also where that was its last try."""
-        again = {name: "and is tried again" if self.has(name) else "every time" for name in self._failed}
+        again = {n: "and is tried again" if self.has(n) else "when it ran last" for n in self._failed}
         return tuple(f"the job {name} failed {how}: the log says why" for name, how in again.items())
 
     @property
@@ -106,6 +107,20 @@ class Jobs:
             return False
         self._queue.append(_Waiting(job, 0, mono))
         return True
+
+    def keep_only(self, group: str, names: Container[str]) -> None:
+        """Of the jobs whose names begin with `group` nobody wants any other than these any more.
+
+        They leave the queue and what is failing. One that runs may end; it is not tried again.
+        """
+
+        def is_kept(name: str) -> bool:
+            return not name.startswith(group) or name in names
+
+        self._queue = deque(waiting for waiting in self._queue if is_kept(waiting.job.name))
+        self._failed = {name: None for name in self._failed if is_kept(name)}
+        if self._running is not None:
+            self._running.is_wanted &= is_kept(self._running.waiting.job.name)
 
     def poll(self, mono: float) -> None:
         """Reaps the job that ended, and starts the next one that is due."""
@@ -162,7 +177,10 @@ class Jobs:
         ended.out.close()
         ended.err.close()
         if result.exit_code not in job.good:
-            self._again(ended.waiting, result, mono)
+            if ended.is_wanted:
+                self._again(ended.waiting, result, mono)
+            else:
+                self._telling.log.info("job.unwanted", job=job.name, exit_code=result.exit_code)
             return
         self._failed.pop(job.name, None)
         self._telling.log.info("job.done", job=job.name, exit_code=result.exit_code)

@@ -19,6 +19,11 @@ from collectord.index.snapshots import SnapshotRecord, keep_snapshot, record_of
 from collectord.index.writer import IndexWriter
 from collectord.model import Epoch
 
+# What the name of every job begins with that publishes an epoch; its number follows.
+EXPORT_OF = "export of epoch "
+# An epoch by its key, its number and a digest of what it holds: what one export is asked for.
+Asked = tuple[str, int, str]
+
 
 class Publisher:
     """Belongs to the loop's thread; `quiet_s` is how long nothing may arrive before an export begins."""
@@ -26,8 +31,8 @@ class Publisher:
     def __init__(self, writer: IndexWriter, jobs: Jobs, telling: Telling, quiet_s: float) -> None:
         self._writer, self._jobs, self._telling, self._quiet_s = writer, jobs, telling, quiet_s
         self._settling: dict[str, Settling] = {}
-        self._given_up: set[tuple[str, str]] = set()
-        self._renumbered: set[tuple[str, str]] = set()
+        self._given_up: set[Asked] = set()
+        self._renumbered: set[Asked] = set()
 
     @property
     def waits(self) -> bool:
@@ -38,28 +43,27 @@ class Publisher:
         """Submit the export of each sealed epoch that has no snapshot of what it holds now."""
         sealed = {key for key, seal in seals(connection).items() if seal.sealed_ms is not None}
         published = {key: listed[-1].content for key, listed in epoch_snapshots(connection).items()}
-        wanted = {}
-        for epoch in found.folded.epochs:
-            if epoch.key in sealed:
-                content = found.content_of(epoch.number)
-                if published.get(epoch.key) != content and (epoch.key, content) not in self._given_up:
-                    wanted[epoch.key] = (epoch, content)
-        self._settling = {key: self._settling.get(key, Settling(self._quiet_s)) for key in wanted}
-        for epoch, content in wanted.values():
+        ended = [(e, found.content_of(e.number)) for e in found.folded.epochs if e.key in sealed]
+        lacking = [(epoch, content) for epoch, content in ended if published.get(epoch.key) != content]
+        # With those that were given up, which are failing still; what stood under a number of before is over.
+        self._jobs.keep_only(EXPORT_OF, {_job_name(epoch) for epoch, _ in lacking})
+        wanted = [one for one in lacking if _asked(*one) not in self._given_up]
+        self._settling = {e.key: self._settling.get(e.key, Settling(self._quiet_s)) for e, _ in wanted}
+        for epoch, content in wanted:
             if self._settling[epoch.key].is_settled(content, mono):
                 self._submit(epoch, content, mono)
 
     def _submit(self, epoch: Epoch, content: str, mono: float) -> None:
         done = partial(self._done, epoch, content)
         arguments = ("export", "--epoch", str(epoch.number), "--json")
-        self._jobs.submit(Job(f"export of epoch {epoch.number}", arguments, done), mono)
+        self._jobs.submit(Job(_job_name(epoch), arguments, done), mono)
 
     def _done(self, epoch: Epoch, content: str, result: JobResult) -> None:
         """Note the snapshot that a job published; the one before it is superseded."""
         path = Path(str((result.document or {}).get("path") or ""))
         document = read_snapshot(path)
         if result.exit_code != 0 or document is None:
-            # The job was tried several times; a run that arrives, or a restart, tries again.
+            # The job was tried several times; a run that arrives, another number, or a restart tries again.
             self._give_up(epoch, content, result.name, result.said)
         elif not _is_of(document, epoch):
             self._renumbered_meanwhile(epoch, content, result.name)
@@ -68,13 +72,13 @@ class Publisher:
 
     def _renumbered_meanwhile(self, epoch: Epoch, content: str, job: str) -> None:
         """An epoch found before this one gave its number to another: the next look asks by the new number."""
-        if (epoch.key, content) in self._renumbered:
+        if _asked(epoch, content) in self._renumbered:
             said = "it exported another epoch twice; was the configuration changed without a reload?"
             self._give_up(epoch, content, job, said)
-        self._renumbered.add((epoch.key, content))
+        self._renumbered.add(_asked(epoch, content))
 
     def _give_up(self, epoch: Epoch, content: str, job: str, said: str) -> None:
-        self._given_up.add((epoch.key, content))
+        self._given_up.add(_asked(epoch, content))
         self._telling.log.error("epoch.not_published", job=job, said=said)
 
     def _keep(self, key: str, content: str, record: SnapshotRecord) -> None:
@@ -83,6 +87,14 @@ class Publisher:
             keep_snapshot(connection, record)
             keep_epoch_snapshot(connection, snapshot)
         self._telling.log.info("epoch.published", path=record.path, rows=record.example_count)
+
+
+def _job_name(epoch: Epoch) -> str:
+    return f"{EXPORT_OF}{epoch.number}"
+
+
+def _asked(epoch: Epoch, content: str) -> Asked:
+    return epoch.key, epoch.number, content
 
 
 def _is_of(document: Mapping[str, Any], epoch: Epoch) -> bool:

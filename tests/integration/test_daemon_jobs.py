@@ -68,10 +68,38 @@ def test_a_job_that_fails_is_tried_again_later_and_at_last_handed_back(
     assert result.exit_code != 0
     assert "no-such-dataset" in result.said
     assert not jobs.has("check")
-    assert jobs.failing == ("the job check failed every time: the log says why",)
+    assert jobs.failing == ("the job check failed when it ran last: the log says why",)
     jobs.submit(Job("check", ("status", "--json"), results.append), 61.0)
     _run(jobs, results, 61.0)
     assert jobs.failing == ()
+
+
+def test_a_failed_job_that_nobody_wants_any_more_is_not_tried_again_and_not_failing(
+    jobs: Jobs, said: io.StringIO
+) -> None:
+    for name in ("export of 1", "export of 2", "backup"):
+        jobs.submit(Job(name, ("nonsense",), lambda _result: None), 0.0)
+    wait_until(lambda: jobs.poll(0.0) or said.getvalue().count("job.failed") == 3, "the failures")
+    jobs.keep_only("export of ", {"export of 2"})
+    assert [name for name in ("export of 1", "export of 2", "backup") if jobs.has(name)] == [
+        "export of 2",
+        "backup",
+    ]
+    assert [sentence.split(" failed")[0] for sentence in jobs.failing] == [
+        "the job export of 2",
+        "the job backup",
+    ]
+
+
+def test_a_job_that_nobody_wants_any_more_while_it_runs_is_not_failing_when_it_fails(
+    jobs: Jobs, said: io.StringIO
+) -> None:
+    jobs.submit(Job("export of 1", ("nonsense",), lambda _result: None), 0.0)
+    jobs.poll(0.0)
+    jobs.keep_only("export of ", ())
+    assert jobs.running == "export of 1"
+    wait_until(lambda: jobs.poll(0.0) or "job.unwanted" in said.getvalue(), "its end")
+    assert (jobs.has("export of 1"), jobs.failing) == (False, ())
 
 
 def test_an_exit_code_that_is_an_answer_is_no_failure(jobs: Jobs, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -126,6 +127,16 @@ def test_an_epoch_sealed_by_the_limit_that_goes_on_after_an_undo_is_one_epoch_wi
         assert set(seals(connection)) == set(epoch_snapshots(connection))
 
 
+def _renumber(room: Room) -> None:
+    """Of epochs 1, which is sealed, and 2 make 2 and 3."""
+    kernel = SmallKernel(room.cli.repo)
+    kernel.model = "m9"
+    for day in (1, 2, 3):  # of another model, from before anything is known: an epoch before the others
+        kernel.run(datetime(2025, 3, day, tzinfo=UTC))
+    room.cli.ok("ingest")
+    assert [e["number"] for e in room.epochs() if e["state"] == "sealed"] == [2]
+
+
 def test_an_export_that_took_another_epoch_for_its_number_is_not_filed_and_done_again(room: Room) -> None:
     room.run()
     room.edit(45)
@@ -133,14 +144,30 @@ def test_an_export_that_took_another_epoch_for_its_number_is_not_filed_and_done_
     room.follow_up()
     room.follow_up()
     room.submit()
-    kernel = SmallKernel(room.cli.repo)
-    kernel.model = "m9"
-    for day in (1, 2, 3):  # of another model, from before anything is known: an epoch before the others
-        kernel.run(datetime(2025, 3, day, tzinfo=UTC))
-    room.cli.ok("ingest")
-    assert [e["number"] for e in room.epochs() if e["state"] == "sealed"] == [2]
+    _renumber(room)
     room.wait()
     assert [e["snapshots"] for e in room.epochs()] == [[], [], []]
     room.publish()
     before, sealed, last = room.epochs()
     assert (before["snapshots"], [_rows(s) for s in sealed["snapshots"]], last["snapshots"]) == ([], [1], [])
+
+
+def test_an_export_that_was_given_up_is_failing_until_its_epoch_has_another_number_and_then_tried_anew(
+    room: Room,
+) -> None:
+    room.run()
+    room.edit(45)
+    room.run()
+    room.follow_up()
+    room.follow_up()
+    (room.cli.repo / ".cyntra/benches").write_text("in the way")
+    room.submit()
+    days = itertools.count(0.0, 86_400.0)  # no try waits for its turn, and none runs for long
+    wait_until(lambda: room.jobs.poll(next(days)) or "epoch.not_published" in room.said.getvalue(), "the end")
+    room.submit()
+    assert room.jobs.failing == ("the job export of epoch 1 failed when it ran last: the log says why",)
+    assert not room.publishing()
+    _renumber(room)
+    room.submit()
+    assert room.jobs.failing == ()
+    assert [room.jobs.has(f"export of epoch {number}") for number in (1, 2)] == [False, True]
