@@ -29,7 +29,7 @@ def _facts(settings: Settings) -> DoctorFacts:
 
     clock_ms, repo = now_ms(), settings.repo
     found, schema, error = _status(settings)
-    backups = backups_in(settings.state_dir / FOLDER)
+    backups = backups_in(settings.state_dir / FOLDER, clock_ms)
     return facts.DoctorFacts(
         archives=facts.folder_facts(settings.archives_dir),
         state=facts.folder_facts(settings.state_dir),

@@ -80,7 +80,7 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
     log = examine_log(log_path(settings.index_path))
     with scratch_folder(settings.state_dir) as scratch:
         target = scratch / "new.sqlite3"
-        base = start_from_backup(target, backups_in(settings.state_dir / FOLDER))
+        base = start_from_backup(target, backups_in(settings.state_dir / FOLDER, now_ms()))
         done.backup, done.rejected = base.backup, base.rejected
         with (
             Salvage(settings.index_path, _made(scratch / "old")) as source,

@@ -73,9 +73,10 @@ def backup(settings: Settings, target: Path | None) -> Backup:
         _refuse_in_archives(settings, target)
         return make_backup(settings.index_path, target)
     ensure_private_dir(folder)
-    remove_unfinished(folder, now_ms())
-    made = make_backup(settings.index_path, free_place(folder, now_ms()))
-    return replace(made, removed=remove_expired(folder, settings.config.backup.keep))
+    began_ms = now_ms()
+    remove_unfinished(folder, began_ms)
+    made = make_backup(settings.index_path, free_place(folder, began_ms))
+    return replace(made, removed=remove_expired(folder, settings.config.backup.keep, made.path, began_ms))
 
 
 def _refuse_in_archives(settings: Settings, target: Path) -> None:

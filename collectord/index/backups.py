@@ -21,6 +21,8 @@ _NAME = re.compile(r"index-\d{8}T\d{6}Z\.sqlite3")
 _UNFINISHED = re.compile(r"\.{1,2}index-\d{8}T\d{6}Z\.sqlite3\..+")
 # No backup takes so long: what is older was left by one that was killed.
 _UNFINISHED_MS = 86_400_000
+# Backups of one second are called after several, and clocks are set back by a little: that is no future.
+_CLOCK_SLACK_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,14 @@ def free_place(folder: Path, now_ms: int) -> Path:
     return next(place for place in places if not os.path.lexists(place))
 
 
-def backups_in(folder: Path) -> list[Path]:
-    """The dated backups of a folder, the newest first; what has another name is nobody's business here."""
-    return sorted((p for p in folder.glob("index-*.sqlite3") if _NAME.fullmatch(p.name)), reverse=True)
+def backups_in(folder: Path, now_ms: int) -> list[Path]:
+    """The dated backups of a folder, the newest first; what has another name is nobody's business here.
+
+    Names of the future were given by a clock that was wrong: they say nothing of age, and stand last.
+    """
+    future = backup_name(now_ms + _CLOCK_SLACK_MS)
+    found = (path for path in folder.glob("index-*.sqlite3") if _NAME.fullmatch(path.name))
+    return sorted(found, key=lambda path: (path.name <= future, path.name), reverse=True)
 
 
 def expired(backups: Sequence[Path], keep: int) -> list[Path]:
@@ -87,9 +94,10 @@ def remove_unfinished(folder: Path, now_ms: int) -> None:
                     path.unlink()
 
 
-def remove_expired(folder: Path, keep: int) -> tuple[Path, ...]:
-    """Remove the dated backups beyond the number to keep; returns them."""
-    found = expired(backups_in(folder), keep)
+def remove_expired(folder: Path, keep: int, made: Path, now_ms: int) -> tuple[Path, ...]:
+    """Remove the dated backups beyond the number to keep, never the one just made; returns them."""
+    others = [path for path in backups_in(folder, now_ms) if path != made]
+    found = expired([made, *others], keep)
     for path in found:
         path.unlink(missing_ok=True)
     return tuple(found)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from collectord import app
+from collectord.app.opening import now_ms
 from collectord.index.backups import backups_in
 from collectord.names import OWN_PREFIX
 from collectord.retention.prune import CHECKING
@@ -65,7 +66,7 @@ def test_a_missed_night_is_made_up_once_and_what_was_pruned_is_gone_without_an_a
         daemon.wait_for("archive.indexed", archive="wc-next")
         assert daemon.stop() == 0
         assert {line["job"] for line in daemon.events("job.started")} & {"backup", "prune", "usage"} == set()
-    assert len(backups_in(bare.index.parent / "backups")) == 1
+    assert len(backups_in(bare.index.parent / "backups", now_ms())) == 1
 
 
 def test_a_prune_by_hand_beside_it_is_noted_without_an_alarm(bare: Cli, old: list[str]) -> None:

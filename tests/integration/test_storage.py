@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from collectord import app
+from collectord.app.opening import now_ms
 from collectord.app.recovering import recover
 from collectord.app.storage import backup
 from collectord.errors import IndexFull
@@ -150,13 +151,14 @@ def test_a_damaged_backup_is_passed_over_for_an_older_one(ingested: Cli) -> None
 
 
 def test_a_backup_that_cannot_be_read_ends_no_recovery(ingested: Cli) -> None:
-    good = json.loads(ingested.ok("db", "backup", "--json"))["path"]
-    folder = Path(good).parent
-    is_folder, dangling = (folder / backup_name(ms) for ms in (4_000_000_000_000, 4_100_000_000_000))
+    made = json.loads(ingested.ok("db", "backup", "--json"))["path"]
+    folder = Path(made).parent
+    good = Path(made).rename(folder / backup_name(1_500_000_000_000))
+    is_folder, dangling = (folder / backup_name(ms) for ms in (1_600_000_000_000, 1_700_000_000_000))
     is_folder.mkdir()
     dangling.symlink_to("nowhere")
     found = recover(settings_of(ingested.repo), force=True)
-    assert found.backup == Path(good)
+    assert found.backup == good
     assert set(found.rejected) == {is_folder, dangling}
     assert all("cannot be read" in why for why in found.rejected.values())
 
@@ -238,7 +240,7 @@ def test_backups_are_checked_dated_and_the_oldest_removed(ingested: Cli) -> None
     made = json.loads(ingested.ok("db", "backup", "--json"))
     assert made["artifacts"] > 200
     assert [Path(path) for path in made["removed"]] == [old[1], old[0]]
-    assert len(backups_in(folder)) == 7
+    assert len(backups_in(folder, now_ms())) == 7
     assert (folder / "index-mine.sqlite3").exists()
     assert Path(made["path"]).stat().st_mode & 0o777 == 0o600
     assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
@@ -281,7 +283,21 @@ def test_two_backups_of_one_second_are_two_files(tmp_path: Path) -> None:
     second = free_place(tmp_path, 1_700_000_000_400)
     assert first != second
     second.touch()
-    assert backups_in(tmp_path) == [second, first]
+    assert backups_in(tmp_path, 1_700_000_000_400) == [second, first]
+
+
+def test_backups_of_a_clock_that_was_wrong_are_the_oldest_and_the_one_just_made_stays(ingested: Cli) -> None:
+    folder = ingested.index.parent / "backups"
+    folder.mkdir()
+    ahead = [folder / backup_name(now_ms() + day * 86_400_000) for day in range(1, 10)]
+    for path in ahead:
+        path.touch()
+    made = json.loads(ingested.ok("db", "backup", "--json"))
+    assert Path(made["path"]).exists()
+    assert [Path(path) for path in made["removed"]] == [ahead[2], ahead[1], ahead[0]]
+    assert backups_in(folder, now_ms())[0] == Path(made["path"])
+    recovered = json.loads(ingested("db", "recover", "--force", "--json").stdout)
+    assert (recovered["backup"], recovered["rejected_backups"]) == (made["path"], {})
 
 
 def test_a_damaged_index_gives_no_backup_and_costs_no_older_one(ingested: Cli) -> None:
