@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,14 +60,29 @@ def _prune(
         if not agree(plan):
             return plan, None
         done = Pruned(kept=plan.kept | stuck)
+        began_ms = _announce(settings, plan)
         try:
             pruner.carry_out(plan, done)
         finally:
-            _note(settings, done)
+            _note(settings, done, began_ms)
     return plan, done
 
 
-def _note(settings: Settings, done: Pruned) -> None:
+def _announce(settings: Settings, plan: PrunePlan) -> int:
+    """Leave the note first: whoever is killed cannot any more. Returns its time."""
+    from collectord.retention.notes import leave_note
+
+    began_ms = now_ms()
+    try:
+        leave_note(settings.state_dir, [one.name for one in plan.removals if one.due.whole], began_ms)
+    except OSError as error:
+        # A full disk is what a prune is called for; the note at its end then finds room.
+        if error.errno not in NO_ROOM:
+            raise
+    return began_ms
+
+
+def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
     """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
     from collectord.index.writer import Gone, Seen
     from collectord.retention.notes import leave_note
@@ -75,15 +90,13 @@ def _note(settings: Settings, done: Pruned) -> None:
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():
         changes.append(Seen(ARCHIVE, name, OutcomeKind.UNCHANGED, signature))
-    if not changes:
-        return
-    try:
-        with writer_for(settings, "collectord prune") as writer:
+    told_others = done.gone
+    if changes:
+        with suppress(LockHeld), writer_for(settings, "collectord prune") as writer:
             now = now_ms()
             writer.apply(changes, now_ms=now, first_ingest_ms=writer.first_ingest_ms(now))
-    except LockHeld:
-        if done.gone:
-            leave_note(settings.state_dir, done.gone, now_ms())
+            told_others = []
+    leave_note(settings.state_dir, told_others, began_ms)
 
 
 @dataclass

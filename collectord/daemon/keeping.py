@@ -71,8 +71,10 @@ def storage_chores(settings: Settings, hands: Hands) -> Iterator[Chore]:
 
 def is_pruning(settings: Settings, jobs: Jobs) -> bool:
     """Whether archives go away by our own hand right now, or did and are not noted yet."""
-    if jobs.running == PRUNE or any(notes_left(settings.state_dir)):
-        return True
+    return jobs.running == PRUNE or any(notes_left(settings.state_dir)) or _somebody_prunes(settings)
+
+
+def _somebody_prunes(settings: Settings) -> bool:
     try:
         return holder(prune_lock(settings)) is not None
     except OSError:
@@ -94,13 +96,30 @@ class PruneNotes:
         return self._next
 
     def run(self, mono: float) -> None:
-        """Take in every note; one that is interrupted is taken in again."""
+        """Take in every note; one that is interrupted is taken in again, and none while a prune runs."""
         self._next = mono + self._every_s
-        archives = self._settings.archives_dir
-        for path, names in notes_left(self._settings.state_dir):
-            # A note can be old: what was restored since is not gone.
-            _note_gone(self._hands, [name for name in names if not os.path.lexists(archives / name)])
+        notes = list(notes_left(self._settings.state_dir))
+        # Listed first: a prune leaves its note under its lock, and holds that until all of it is done.
+        if not notes or _somebody_prunes(self._settings):
+            return
+        put_back(self._settings, self._hands.telling)
+        try:
+            with ArchiveRoot(self._settings.archives_dir) as root:
+                notes = [(path, [name for name in names if _is_gone(root, name)]) for path, names in notes]
+        except (RootUnusable, OSError):
+            return  # nobody can say now what is gone
+        for path, names in notes:
+            _note_gone(self._hands, names)
             path.unlink(missing_ok=True)
+
+
+def _is_gone(root: ArchiveRoot, name: str) -> bool:
+    """A note can be old, or of a prune that was killed: what was restored since or never removed is there."""
+    try:
+        os.stat(name, dir_fd=root.fd, follow_symlinks=False)
+    except (FileNotFoundError, ValueError):
+        return True
+    return False
 
 
 def prune_options(settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What a prune beside another writer removed, left in the state folder for the daemon to note."""
+"""What a prune removes beside another writer, or before it is killed, left for the daemon to note."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ _MAX_BYTES = 64 * 2**20
 
 
 def leave_note(state_dir: Path, names: Sequence[str], now_ms: int) -> None:
-    """Leave the names of archives that are gone."""
-    ensure_private_dir(state_dir / FOLDER)
+    """Leave the names of archives that are gone or about to be, in place of this process's note of that time.
+
+    Without names there is no such note afterwards.
+    """
     path = state_dir / FOLDER / f"{now_ms}-{os.getpid()}.json"
+    if not names:
+        path.unlink(missing_ok=True)
+        return
+    ensure_private_dir(state_dir / FOLDER)
     atomic_write(path, ascii_json({"gone": list(names)}).encode("ascii"))
 
 

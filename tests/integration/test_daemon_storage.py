@@ -13,13 +13,18 @@ import pytest
 
 from collectord import app
 from collectord.app.opening import now_ms
+from collectord.app.retention import prune
+from collectord.fs import StateLock
 from collectord.index.backups import backups_in
 from collectord.names import OWN_PREFIX
+from collectord.retention.notes import leave_note
+from collectord.retention.plan import Ages
 from collectord.retention.prune import CHECKING
 from tests.support import index_state
 from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.daemon import QUICK, Daemon, configure, wait_until
+from tests.support.killing import attempt
 from tests.support.snapshots import settings_of
 
 DAY_S = 86_400
@@ -83,6 +88,40 @@ def test_a_prune_by_hand_beside_it_is_noted_without_an_alarm(bare: Cli, old: lis
     assert index_state.gone(bare.index) == set(old[3:])
     assert not [name for name in index_state.states(bare.index) if name.startswith(OWN_PREFIX)]
     assert list((bare.index.parent / "pruned").iterdir()) == []
+
+
+def test_what_a_killed_prune_removed_is_noted_without_an_alarm_and_what_it_left_stays(
+    bare: Cli, old: list[str]
+) -> None:
+    configure(bare, CALM + "backup: {at: off}\n")
+    settings = settings_of(bare.repo)
+    assert attempt(lambda: prune(settings, Ages(archives_s=DAY_S), lambda _plan: True), 60)
+    removed = set(old) - set(os.listdir(bare.archives))
+    assert 3 < len(removed) < len(old)
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.gone", len(removed) - 1)
+        daemon.wait_for("archive.indexed")
+        assert daemon.stop() == 0
+        assert daemon.events("absence.alarm") == daemon.events("archive.vanished") == []
+    assert index_state.gone(bare.index) == set(old) - set(os.listdir(bare.archives))
+    assert list((bare.index.parent / "pruned").iterdir()) == []
+
+
+def test_a_note_is_taken_in_once_its_prune_has_ended(bare: Cli, old: list[str]) -> None:
+    configure(bare, CALM + "backup: {at: off}\n")
+    state = bare.index.parent
+    with Daemon(bare) as daemon:
+        with StateLock.acquire(state / "prune.lock", "collectord prune"):
+            leave_note(state, old[:3], 1)
+            daemon.wait_for("archive.indexed")
+            assert len(list((state / "pruned").iterdir())) == 1
+            for name in old[:2]:
+                shutil.rmtree(bare.archives / name)
+        daemon.wait_for("archive.gone", 2)
+        wait_until(lambda: list((state / "pruned").iterdir()) == [], daemon.said)
+        assert daemon.stop() == 0
+        assert daemon.events("absence.alarm") == []
+    assert index_state.gone(bare.index) == set(old[:2])
 
 
 def test_nothing_is_pruned_and_no_backup_made_where_both_are_off(bare: Cli, old: list[str]) -> None:
