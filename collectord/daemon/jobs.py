@@ -45,15 +45,16 @@ class JobResult:
 class Job:
     """A command of ours without the options before it, such as ("export", "--json").
 
-    `good` are the exit codes that are an answer; any other is tried again, `tries` times in all, after
-    which the last result is handed to `done` all the same. One that runs longer than `limit_s` is killed,
-    which is a failed try.
+    `good` are the exit codes that are an answer, unless `is_answer` says otherwise of the result; any other
+    is tried again, `tries` times in all, after which the last result is handed to `done` all the same. One
+    that runs longer than `limit_s` is killed, which is a failed try.
     """
 
     name: str
     arguments: tuple[str, ...]
     done: Callable[[JobResult], None]
     good: frozenset[int] = frozenset({0})
+    is_answer: Callable[[JobResult], bool] = lambda _result: True
     tries: int = 5
     first_wait_s: float = 60.0
     limit_s: float = LONGEST_RUN_S
@@ -176,7 +177,7 @@ class Jobs:
         result = JobResult(job.name, ended.process.returncode, _document(ended.out), _tail(ended.err))
         ended.out.close()
         ended.err.close()
-        if result.exit_code not in job.good:
+        if result.exit_code not in job.good or not job.is_answer(result):
             if ended.is_wanted:
                 self._again(ended.waiting, result, mono)
             else:

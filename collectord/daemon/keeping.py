@@ -66,7 +66,8 @@ def storage_chores(settings: Settings, hands: Hands) -> Iterator[Chore]:
         yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
     if config.retention.removes_anything:
         arguments = ("prune", *prune_options(settings), "--yes", "--json")
-        yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, partial(_note_pruned, hands))
+        noted = partial(_note_pruned, hands)
+        yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, noted, fault=prune_fault)
 
 
 def is_pruning(settings: Settings, jobs: Jobs) -> bool:
@@ -131,6 +132,15 @@ def prune_options(settings: Settings) -> tuple[str, ...]:
         "--archives-older-than": retention.archives_older_than,
     }
     return tuple(part for option, age in ages.items() if age != OFF for part in (option, f"{age:.3f}s"))
+
+
+def prune_fault(document: dict[str, Any]) -> str | None:
+    """Why a prune removed nothing of what it had planned; None where it did some, or had no plans. Pure."""
+    kept = document["kept"]
+    failed = [one["name"] for one in document["planned"] if one["name"] in kept]
+    if not failed or len(failed) < len(document["planned"]):
+        return None
+    return f"nothing of what was planned could be removed; {failed[0]}: {kept[failed[0]]}"
 
 
 def put_back(settings: Settings, telling: Telling) -> None:

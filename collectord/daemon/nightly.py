@@ -51,7 +51,8 @@ class Nightly:
     """A chore of the loop's thread; when its work was done last stands in the index.
 
     `arguments` are a command of ours whose exit codes `good` come with a document, which `done` takes on the
-    loop's thread. `info` reads a number of index_info. What failed is due again at the next look.
+    loop's thread, unless `fault` says why it is of no work done. `info` reads a number of index_info. What
+    failed is due again at the next look.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Nightly:
     writer: IndexWriter
     telling: Telling
     info: Callable[[str], int | None]
+    fault: Callable[[dict[str, Any]], str | None] = lambda _document: None
     _next: float = field(default=float("-inf"), init=False)
 
     def due_at(self) -> float:
@@ -77,15 +79,25 @@ class Nightly:
         if self.jobs.has(self.name):
             return
         if is_due(self.info(done_key(self.name)), self.info("first_ingest_ms"), now_ms, self.minute):
-            self.jobs.submit(Job(self.name, self.arguments, self._ended, self.good, tries=1), mono)
+            job = Job(self.name, self.arguments, self._ended, self.good, self._is_done, tries=1)
+            self.jobs.submit(job, mono)
 
     def _ended(self, result: JobResult) -> None:
-        if result.exit_code not in self.good or result.document is None:
-            said = result.said[-300:]
-            self.telling.log.error("nightly.failed", job=self.name, exit_code=result.exit_code, said=said)
+        why = self._why_failed(result)
+        if why is not None or result.document is None:
+            self.telling.log.error("nightly.failed", job=self.name, exit_code=result.exit_code, said=why)
             return
         self.done(result.document)
         self.writer.set_info(done_key(self.name), str(self.clocks.wall_ms()))
+
+    def _is_done(self, result: JobResult) -> bool:
+        return self._why_failed(result) is None
+
+    def _why_failed(self, result: JobResult) -> str | None:
+        # An exit code that is good with a document is also that of ordinary errors, without one.
+        if result.exit_code not in self.good or result.document is None:
+            return result.said[-300:]
+        return self.fault(result.document)
 
 
 def done_key(name: str) -> str:

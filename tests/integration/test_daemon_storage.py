@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -131,6 +132,27 @@ def test_nothing_is_pruned_and_no_backup_made_where_both_are_off(bare: Cli, old:
         assert daemon.stop() == 0
         assert {line["job"] for line in daemon.events("job.started")} <= {"usage"}
     assert len(os.listdir(bare.archives)) == len(old) + 1
+
+
+@pytest.mark.parametrize("scene", ["no folder", "nothing can be moved"])
+def test_a_prune_that_removed_nothing_of_its_plan_is_told_and_does_not_count_as_done(
+    bare: Cli, old: list[str], scene: str
+) -> None:
+    configure(bare, PRUNING + "backup: {at: off}\n")
+    if scene == "no folder":
+        bare.archives.rename(bare.home / "elsewhere")
+    for name in old if scene != "no folder" else ():
+        (bare.archives / f"{CHECKING}{name}" / "in the way").mkdir(parents=True)
+    with Daemon(bare) as daemon:
+        [failed] = daemon.wait_for("nightly.failed", job="prune")
+        assert failed["exit_code"] == 1
+        assert ("nothing of what was planned" in failed["said"]) is (scene != "no folder")
+        wait_until(lambda: "the job prune failed" in json.dumps(daemon.status()), daemon.said)
+        assert daemon.stop() == 0
+        assert daemon.events("prune.done") == []
+    with closing(sqlite3.connect(bare.index)) as connection:
+        done = connection.execute("SELECT value FROM index_info WHERE key = 'prune_done_ms'").fetchall()
+    assert done == []
 
 
 def test_a_backup_that_fails_is_told_and_ends_nothing(bare: Cli, old: list[str]) -> None:

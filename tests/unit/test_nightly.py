@@ -12,6 +12,7 @@ import pytest
 from collectord.config.units import age, time_of_day
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.jobs import Job, JobResult
+from collectord.daemon.keeping import prune_fault
 from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s
 from collectord.daemon.telling import Telling
 from collectord.log import configure
@@ -159,6 +160,23 @@ def test_what_failed_is_told_and_tried_again_within_the_hour() -> None:
     assert nights(world) == ["24 05:00"]
     assert world.said.getvalue().count("nightly.failed") == 2
     assert "no room" in world.said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("planned", "kept", "fails"),
+    [
+        ([], {"a": "not complete"}, False),
+        (["a"], {}, False),
+        (["a", "b"], {"b": "Read-only file system"}, False),
+        (["a", "b"], {"a": "Read-only file system", "b": "Read-only file system", "c": "young"}, True),
+    ],
+)
+def test_a_prune_fails_where_all_that_was_planned_stays(
+    planned: list[str], kept: dict[str, str], fails: bool
+) -> None:
+    why = prune_fault({"planned": [{"name": name} for name in planned], "kept": kept})
+    assert (why is not None) is fails
+    assert not why or "a: Read-only" in why
 
 
 @pytest.mark.parametrize(
