@@ -51,6 +51,9 @@ def parse_yaml(data: bytes) -> Any:
     except UnicodeDecodeError:
         raise NotADocument("not UTF-8 text") from None
     except yaml.MarkedYAMLError as error:
+        if "nesting depth" in (error.problem or ""):
+            # libyaml from 0.2.6 on stops at a depth of its own, far beyond this one, and reads ahead of it.
+            raise NotADocument(f"nested deeper than {MAX_DEPTH}") from None
         mark = error.problem_mark or error.context_mark
         line = f" in line {mark.line + 1}" if mark else ""
         raise NotADocument(f"not valid YAML{line}: {error.problem or error.context}") from None
