@@ -67,7 +67,9 @@ def backup(settings: Settings, target: Path | None) -> Backup:
         remove_expired,
         remove_unfinished,
     )
+    from collectord.index.schema import require_exists
 
+    require_exists(settings.index_path)
     folder = settings.state_dir / FOLDER
     if target is not None:
         _refuse_in_archives(settings, target)

@@ -320,6 +320,13 @@ def test_a_backup_goes_where_it_is_told_and_never_over_a_file(ingested: Cli) -> 
     assert "archives folder" in inside.stderr
 
 
+def test_a_backup_without_an_index_says_so_and_makes_nothing(bare: Cli) -> None:
+    done = bare("db", "backup")
+    assert done.returncode == bare("db", "check").returncode != 0
+    assert "there is no index yet; run `collectord ingest` first" in done.stderr
+    assert not bare.index.parent.exists()
+
+
 def test_a_backup_works_beside_a_writer(tmp_path: Path, settings_for: Any) -> None:
     settings = settings_for(unpack("universe", tmp_path / "repo"))
     app.ingest(settings)
