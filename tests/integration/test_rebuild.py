@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,8 @@ from collectord.config import Settings
 from collectord.errors import CollectordError, LockHeld
 from collectord.export.options import ExportOptions
 from collectord.fs import StateLock
+from collectord.index.compare import Difference, compare_indexes
+from collectord.index.schema import upgrade
 from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.index_state import dump
@@ -117,6 +120,17 @@ def test_an_export_after_it_takes_no_row_that_the_index_before_it_gave(
     assert app.export(settings, ExportOptions()).meta != right
     mend(settings)
     assert app.export(settings, ExportOptions()).meta == right
+
+
+def test_kept_rows_that_another_zlib_packed_are_no_difference(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    rows = [(b"a", b"same"), (b"b", b"one"), (b"c", b"old alone")]
+    for index, level, held in ((old, 9, rows), (new, 0, [rows[0], (b"b", b"another")])):
+        upgrade(index)
+        with closing(sqlite3.connect(index)) as connection, connection:
+            packed = [(key, zlib.compress(data, level)) for key, data in held]
+            connection.executemany("INSERT INTO kept_rows (key, data) VALUES (?, ?)", packed)
+    assert list(compare_indexes(old, new)) == [Difference("kept_rows", (b"b".hex(),), "both", ("data",))]
 
 
 def test_a_file_that_is_damaged_is_left_to_the_recovery(kept: Cli) -> None:
