@@ -19,14 +19,15 @@ def measure(settings: Settings) -> dict[str, Any]:
     from collectord.index.backups import FOLDER
     from collectord.index.wal import log_path
     from collectord.overview.usage import usage_of
+    from collectord.recovery.scratch import scratch_folders
 
     index, state = settings.index_path, settings.state_dir
     parts = {
         "world runs": [settings.repo / ".cyntra/runs"],
         "workcells": [settings.repo / ".workcells"],
         "index": [index, log_path(index)],
-        # What recoveries, rebuilds and upgrades kept of the index as it was.
-        "index set aside": sorted(index.parent.glob(f"{index.name}.*")),
+        # What recoveries, rebuilds and upgrades kept of the index as it was, or were killed over.
+        "index set aside": [*sorted(index.parent.glob(f"{index.name}.*")), *scratch_folders(state)],
         "backups": [state / FOLDER],
         "row cache": [state / "cache"],
         "snapshots": [settings.benches_dir],

@@ -67,8 +67,6 @@ def rebuild(
             finish_exchange(settings.index_path)
             # Brings the log into the index: moved apart, they would be another index for a moment.
             IndexWriter(settings.index_path).close()
-        # A lock of its own: the scratch folder of one that runs is not to be taken for a leftover.
-        held.enter_context(StateLock.acquire(settings.state_dir / "rebuild.lock", "collectord rebuild"))
         beside = not replace and holder(settings.lock_path) is not None
         return _rebuild(settings, Rebuilt(beside=beside), replace, progress)
 
@@ -78,9 +76,9 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progres
     from collectord.index.aside import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
-    from collectord.recovery.recover import scratch_folder
+    from collectord.recovery.scratch import REBUILDING, scratch_folder
 
-    with scratch_folder(settings.state_dir, ".rebuilding-") as scratch:
+    with scratch_folder(settings.state_dir, REBUILDING, "collectord rebuild") as scratch:
         old, new = scratch / "old.sqlite3", scratch / "new.sqlite3"
         backup_file(settings.index_path, old)
         taken = _fill(settings, old, new, progress)

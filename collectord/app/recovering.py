@@ -75,10 +75,11 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
     from collectord.index.backups import FOLDER, backups_in
     from collectord.index.salvage import Salvage
     from collectord.index.wal import examine_log, log_path
-    from collectord.recovery.recover import fill_from, scratch_folder, start_from_backup, what_is_unknown
+    from collectord.recovery.recover import fill_from, start_from_backup, what_is_unknown
+    from collectord.recovery.scratch import RECOVERING, scratch_folder
 
     log = examine_log(log_path(settings.index_path))
-    with scratch_folder(settings.state_dir) as scratch:
+    with scratch_folder(settings.state_dir, RECOVERING, "collectord db recover") as scratch:
         target = scratch / "new.sqlite3"
         base = start_from_backup(target, backups_in(settings.state_dir / FOLDER, now_ms()))
         done.backup, done.rejected = base.backup, base.rejected

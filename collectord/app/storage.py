@@ -68,6 +68,7 @@ def backup(settings: Settings, target: Path | None) -> Backup:
         remove_unfinished,
     )
     from collectord.index.schema import require_exists
+    from collectord.recovery.scratch import remove_scratch
 
     require_exists(settings.index_path)
     folder = settings.state_dir / FOLDER
@@ -77,6 +78,7 @@ def backup(settings: Settings, target: Path | None) -> Backup:
     ensure_private_dir(folder)
     began_ms = now_ms()
     remove_unfinished(folder, began_ms)
+    remove_scratch(settings.state_dir, "collectord db backup")
     made = make_backup(settings.index_path, free_place(folder, began_ms))
     return replace(made, removed=remove_expired(folder, settings.config.backup.keep, made.path, began_ms))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,18 +31,6 @@ class Base:
 
     backup: Path | None = None
     rejected: dict[Path, str] = field(default_factory=dict)
-
-
-@contextmanager
-def scratch_folder(state_dir: Path, prefix: str = ".recovering-") -> Iterator[Path]:
-    """A folder beside the index for what is not finished; what killed ones of the name left goes with it."""
-    for left in state_dir.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=state_dir))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def start_from_backup(target: Path, backups: Sequence[Path]) -> Base:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from collectord import app
+from collectord.app.disk import measure
 from collectord.app.opening import now_ms
 from collectord.app.recovering import recover
 from collectord.app.storage import backup
@@ -258,6 +259,24 @@ def test_what_a_killed_backup_left_is_removed_once_it_is_old(ingested: Cli) -> N
         os.utime(path, (1_600_000_000, 1_600_000_000))
     backup(settings_of(ingested.repo), None)
     assert {path.name for path in folder.glob(".*")} == {".mine", young.name}
+
+
+def test_what_killed_recoveries_and_rebuilds_left_is_counted_and_removed_unless_one_runs(
+    ingested: Cli,
+) -> None:
+    state, settings = ingested.index.parent, settings_of(ingested.repo)
+    before = measure(settings)["bytes"]["index set aside"]
+    left = [state / ".recovering-left", state / ".rebuilding-left"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "old.sqlite3").write_bytes(os.urandom(2**20))
+    assert measure(settings)["bytes"]["index set aside"] - before >= 2**21
+    with StateLock.acquire(state / "rebuild.lock", "collectord rebuild"):
+        backup(settings, None)
+    assert [folder.exists() for folder in left] == [False, True]
+    with StateLock.acquire(state / "lock", "collectord run"):
+        backup(settings, None)
+    assert [folder.exists() for folder in left] == [False, False]
 
 
 def test_a_disk_that_is_full_is_not_taken_for_rows_that_are_refused(ingested: Cli, tmp_path: Path) -> None:
