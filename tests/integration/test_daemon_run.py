@@ -96,7 +96,7 @@ def test_the_archives_folder_may_appear_later(bare: Cli) -> None:
     bare.archives.rmdir()
     with Daemon(bare).started() as daemon:
         daemon.wait_for("watch.root_missing")
-        assert "cannot be used" in daemon.status()["daemon"]["degraded"][0]
+        wait_until(lambda: "cannot be used" in str(daemon.status()["daemon"].get("degraded")), "the reason")
         Maker(bare.repo).add(1)
         daemon.wait_for("archive.indexed")
         assert len(daemon.events("watch.root_missing")) == 1
