@@ -72,7 +72,7 @@ def rebuild(
 
 
 def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
-    from collectord.app.recovering import forget_derived
+    from collectord.app.recovering import forget_derived, ingest_into
     from collectord.index.aside import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
@@ -84,8 +84,6 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progres
         taken = _fill(settings, old, new, progress)
         done.from_disk = taken.from_disk
         if not done.beside:
-            from collectord.app.recovering import ingest_into
-
             done.ingested = dict(ingest_into(settings, new, taken).outcomes)
         done.differences = list(compare_indexes(old, new))
         done.counts = count_rows(new)

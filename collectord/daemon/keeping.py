@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +25,7 @@ from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
 from collectord.model import ARCHIVE, Outcome
 from collectord.retention.notes import notes_left
-from collectord.retention.prune import put_back_unchecked
+from collectord.retention.prune import is_there, put_back_unchecked
 
 BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
 # Before the others, which change what is measured; minutes after midnight, UTC.
@@ -106,21 +105,15 @@ class PruneNotes:
         put_back(self._settings, self._hands.telling)
         try:
             with ArchiveRoot(self._settings.archives_dir) as root:
-                notes = [(path, [name for name in names if _is_gone(root, name)]) for path, names in notes]
+                # A note can be old, or of a prune that was killed: some were restored, or never removed.
+                notes = [
+                    (path, [name for name in names if not is_there(root, name)]) for path, names in notes
+                ]
         except (RootUnusable, OSError):
             return  # nobody can say now what is gone
         for path, names in notes:
             _note_gone(self._hands, names)
             path.unlink(missing_ok=True)
-
-
-def _is_gone(root: ArchiveRoot, name: str) -> bool:
-    """A note can be old, or of a prune that was killed: what was restored since or never removed is there."""
-    try:
-        os.stat(name, dir_fd=root.fd, follow_symlinks=False)
-    except (FileNotFoundError, ValueError):
-        return True
-    return False
 
 
 def prune_options(settings: Settings) -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def put_back_unchecked(root: ArchiveRoot) -> tuple[list[str], dict[str, str]]:
 
 
 def _put_back(root: ArchiveRoot, hidden: str, name: str) -> None:
-    if _is_there(root, name):
+    if is_there(root, name):
         raise InTheWay(f"{hidden}: cannot go back to its name, which is taken; rename one of them by hand")
     _rename(root, hidden, name)
 
@@ -86,10 +86,11 @@ def _rename(root: ArchiveRoot, name: str, to: str) -> None:
     os.rename(name, to, src_dir_fd=root.fd, dst_dir_fd=root.fd)
 
 
-def _is_there(root: ArchiveRoot, name: str) -> bool:
+def is_there(root: ArchiveRoot, name: str) -> bool:
+    """Whether something has that name in the archives folder; no file can have one with a NUL in it."""
     try:
         os.stat(name, dir_fd=root.fd, follow_symlinks=False)
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return False
     return True
 
@@ -193,7 +194,7 @@ class Pruner:
             if self._is_restorable(checking, removal):
                 _rename(self._root, checking, doomed)
         finally:
-            if unfit := _is_there(self._root, checking):
+            if unfit := is_there(self._root, checking):
                 _put_back(self._root, checking, removal.name)
         if unfit:
             done.kept[removal.name] = "it changed meanwhile"
