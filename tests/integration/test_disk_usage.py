@@ -9,6 +9,7 @@ from pathlib import Path
 from collectord import app
 from collectord.app.disk import measure
 from tests.support.cli import Cli
+from tests.support.small_kernel import stale_workcell
 from tests.support.snapshots import settings_of
 
 MIB = 2**20
@@ -40,9 +41,7 @@ def test_parts_of_archives_are_told_apart_and_links_are_not_followed(kept: Cli, 
 
 
 def test_the_status_shows_the_last_measure_and_what_is_stale_without_a_walk(kept: Cli) -> None:
-    workcell = kept.repo / ".workcells/wc-stale"
-    workcell.mkdir(parents=True)
-    os.utime(workcell, (1_600_000_000, 1_600_000_000))
+    stale_workcell(kept.repo)
     text = kept.ok("status")
     assert "not measured yet" in text
     assert "1 in .workcells unchanged for a day: wc-stale" in text

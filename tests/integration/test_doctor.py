@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 
 from tests.support.cli import Cli
+from tests.support.small_kernel import stale_workcell
 
 
 def test_a_repo_before_its_first_ingest_is_no_error(bare: Cli) -> None:
@@ -15,9 +15,7 @@ def test_a_repo_before_its_first_ingest_is_no_error(bare: Cli) -> None:
 
 
 def test_findings_usage_and_stale_workcells_are_told(ingested: Cli) -> None:
-    workcell = ingested.repo / ".workcells/wc-stale"
-    workcell.mkdir(parents=True)
-    os.utime(workcell, (1_600_000_000, 1_600_000_000))
+    stale_workcell(ingested.repo)
     text = ingested.ok("doctor")
     assert "wc-stale" in text
     assert "backups: there is none" in text

@@ -94,3 +94,10 @@ class SmallKernel:
 def _proof(name: str, started: datetime) -> dict[str, Any]:
     times = {"started_at": started.isoformat(), "completed_at": started.isoformat(), "duration_ms": 1}
     return {"workcell_id": name, "status": "success", "metadata": times, "verification": {"all_passed": True}}
+
+
+def stale_workcell(repo: Path) -> None:
+    """`wc-stale`, a workcell in which nothing has changed for years."""
+    workcell = repo / ".workcells/wc-stale"
+    workcell.mkdir(parents=True)
+    os.utime(workcell, (1_600_000_000, 1_600_000_000))

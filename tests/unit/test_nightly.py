@@ -16,13 +16,10 @@ from collectord.daemon.keeping import prune_fault
 from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s
 from collectord.daemon.telling import Telling
 from collectord.log import configure
+from tests.support.times import at
 
 THREE = minute_of("03:00")
 OLD = 0
-
-
-def at(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,7 @@ import pytest
 from collectord.daemon.clocks import Clocks
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.weekly import REPORTS, WeeklyAudit, last_due, report_name
-
-
-def at(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+from tests.support.times import at
 
 
 @pytest.mark.parametrize(
