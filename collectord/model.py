@@ -298,11 +298,48 @@ class Environment:
 
 
 @dataclass(frozen=True, slots=True)
+class Launch:
+    """The options of `cyntra run` that change labels: with others the same files are another environment.
+
+    `config` is the configuration file, a path below the repo or, where it lies outside of it, from the root
+    on; None is `.cyntra/config.yaml`. Without `universe` the kernel runs in none.
+    """
+
+    config: str | None = None
+    universe: str | None = None
+    speculate: bool = False
+
+    @property
+    def command(self) -> str:
+        """As it would be typed."""
+        config = f" -c {self.config}" if self.config is not None else ""
+        universe = f" --universe {self.universe}" if self.universe is not None else ""
+        return f"cyntra{config} run{universe}{' --speculate' if self.speculate else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSession:
+    """One process of the kernel of this repo, from its start, which the system knows exactly, to its end.
+
+    It was seen from `first_seen_ms` to `last_seen_ms`, and not any more at `gone_ms` (None: it runs).
+    """
+
+    pid: int
+    started_ms: int
+    launch: Launch
+    max_concurrent: int | None
+    first_seen_ms: int
+    last_seen_ms: int
+    gone_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EnvironmentObservation:
     """One look at the repo that found another environment than the look before.
 
     `source` is daemon, start (the first look after nobody looked) or git. It stands since `since_ms` and was
-    seen at `seen_ms`; the look before was at `previous_ms` (None: there was none).
+    seen at `seen_ms`; the look before was at `previous_ms` (None: there was none). `launch` is the command of
+    the kernel that it is the environment of, None for one that was started without options.
     """
 
     fingerprint: str
@@ -311,6 +348,7 @@ class EnvironmentObservation:
     seen_ms: int
     previous_ms: int | None = None
     commit: str | None = None
+    launch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

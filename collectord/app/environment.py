@@ -38,15 +38,25 @@ def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
 def look(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """One look at the repo by hand: what it sees is noted, or that it could not be read."""
     from collectord.environment.evaluate import note_unreadable
-    from collectord.environment.look import note_look, take_look
+    from collectord.environment.look import launches_of_interest, note_look, take_look
     from collectord.environment.timeline import START
+    from collectord.index.kernels import kernel_sessions, note_kernels
+    from collectord.sources.kernels import KernelFinder
     from collectord.sources.policy import PolicyReader
     from collectord.sources.tree import WorkingTree
 
-    seen = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
+    running = KernelFinder(settings.repo).look(now_ms())
     with writer.transaction() as connection:
-        note_look(connection, seen, START)
-        return note_unreadable(connection, seen.unreadable, seen.at_ms)
+        note_kernels(connection, running.kernels, running.at_ms)
+        sessions = kernel_sessions(connection)
+    plain = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
+    launches = launches_of_interest(sessions, plain.has_universe)
+    others = [take_look(PolicyReader(WorkingTree(settings.repo), each), now_ms()) for each in launches]
+    with writer.transaction() as connection:
+        for seen in (plain, *others):
+            note_look(connection, seen, START)
+        unreadable = [seen.unreadable for seen in (plain, *others) if seen.unreadable is not None]
+        return note_unreadable(connection, unreadable, plain.at_ms)
 
 
 def evaluate(settings: Settings, writer: IndexWriter) -> list[Notice]:

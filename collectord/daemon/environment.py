@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from collectord.config import Settings
 from collectord.cyntra.jsonio import ascii_json
+from collectord.cyntra.policy import PolicyUnreadable
 from collectord.daemon.applying import Applier
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher
@@ -14,15 +16,18 @@ from collectord.daemon.settled import Settling
 from collectord.daemon.telling import Telling
 from collectord.environment import requests
 from collectord.environment.evaluate import evaluate, note_unreadable
-from collectord.environment.look import Look, note_look, take_look
+from collectord.environment.look import Look, launches_of_interest, note_look, take_look
 from collectord.environment.memory import Memory
 from collectord.environment.severity import overrides_from
 from collectord.environment.timeline import DAEMON, START
 from collectord.environment.told import Remembered
 from collectord.index.alerts import Notice
 from collectord.index.environments import known_fingerprint
+from collectord.index.kernels import kernel_sessions, note_kernels
 from collectord.index.seals import has_closing
 from collectord.index.writer import IndexWriter
+from collectord.model import KernelSession, Launch
+from collectord.sources.kernels import KernelFinder
 from collectord.sources.policy import PolicyReader
 from collectord.sources.tree import WorkingTree
 
@@ -32,6 +37,18 @@ NOTE_EVERY_S = 30.0
 # With many runs a follow-up takes a while: it may take at most a tenth of the time.
 SHARE = 10.0
 LONGEST_PAUSE_S = 30.0
+
+
+@dataclass
+class _Files:
+    """The files that a kernel reads which is started in one way, and how far the looks at them are."""
+
+    reader: PolicyReader
+    edit: Settling
+    source: str = START
+    noted_at: float = float("-inf")
+    unreadable: PolicyUnreadable | None = None
+    has_universe: bool = field(default=True)
 
 
 class EnvironmentChore:
@@ -56,12 +73,13 @@ class EnvironmentChore:
         self._every_s = min(LOOK_EVERY_S, settings.config.watch.poll_interval, max(0.1, section.debounce / 4))
         self._remembered: Remembered = {}
         self._memory = Memory()
-        self._reader = PolicyReader(WorkingTree(settings.repo))
-        self._edit = Settling(section.debounce)
+        self._finder = KernelFinder(settings.repo)
+        self._kernels_seen: list[tuple[int, Launch]] | None = None
+        self._kernels_noted_at = self._next_kernels = float("-inf")
+        self._debounce_s = section.debounce
+        self._files: dict[Launch | None, _Files] = {None: self._files_of(None)}
         self._publisher = Publisher(writer, jobs, telling, section.debounce)
-        self._source = START
-        self._next = self._noted_at = self._not_before = float("-inf")
-        self._was_unknown = False
+        self._next = self._not_before = float("-inf")
         self._applied: int | None = None
         self._closing = True
 
@@ -73,10 +91,37 @@ class EnvironmentChore:
         """Carry out requests, look, and follow up where something changed or waits."""
         self._next = mono + self._every_s
         changed = self._carry_out_requests()
-        changed = self._look(mono) or changed
+        changed = self._look_for_kernels(mono) or changed
+        for files in list(self._files.values()):
+            changed = self._look(files, mono) or changed
         waits = self._applied != self._applier.applied or self._closing or self._publisher.waits
         if changed or (waits and mono >= self._not_before):
             self._follow_up(mono)
+
+    def _files_of(self, launch: Launch | None) -> _Files:
+        reader = PolicyReader(WorkingTree(self._settings.repo), launch)
+        return _Files(reader, Settling(self._debounce_s))
+
+    def _look_for_kernels(self, mono: float) -> bool:
+        """With every rescan, and when an archive came: whether a kernel began or ended."""
+        if mono < self._next_kernels and self._applied == self._applier.applied:
+            return False
+        self._next_kernels = mono + self._settings.config.watch.poll_interval
+        seen = self._finder.look(self._wall_ms())
+        told = [(session.pid, session.launch) for session in seen.kernels]
+        if told == self._kernels_seen and mono < self._kernels_noted_at + NOTE_EVERY_S:
+            return False
+        with self._writer.transaction() as connection:
+            changed = note_kernels(connection, seen.kernels, seen.at_ms)
+            self._follow_launches(kernel_sessions(connection))
+        self._kernels_seen, self._kernels_noted_at = told, mono
+        return changed
+
+    def _follow_launches(self, sessions: list[KernelSession]) -> None:
+        """Look at the files of the kernels that there are, and of no others any more."""
+        wanted = launches_of_interest(sessions, self._files[None].has_universe)
+        launches: list[Launch | None] = [None, *wanted]
+        self._files = {launch: self._files.get(launch) or self._files_of(launch) for launch in launches}
 
     def _carry_out_requests(self) -> bool:
         done = False
@@ -90,25 +135,27 @@ class EnvironmentChore:
             done = True
         return done
 
-    def _look(self, mono: float) -> bool:
+    def _look(self, files: _Files, mono: float) -> bool:
         """One look; whether another environment stands now. An edit counts when it has settled."""
-        look = take_look(self._reader, self._wall_ms())
+        look = take_look(files.reader, self._wall_ms())
+        files.has_universe = look.has_universe
         with self._writer.transaction() as connection:
-            known = known_fingerprint(connection)
+            known = known_fingerprint(connection, look.launch)
         seen = look.environment.fingerprint if look.environment else None
         if seen is not None and known in (None, seen):
-            self._edit.clear()
-            is_due = self._was_unknown or mono >= self._noted_at + NOTE_EVERY_S
-            return is_due and self._note(look, mono)
+            files.edit.clear()
+            is_due = files.unreadable is not None or mono >= files.noted_at + NOTE_EVERY_S
+            return is_due and self._note(files, look, mono)
         what = (seen, str(look.unreadable), look.modified_ms)
-        return self._edit.is_settled(what, mono) and self._note(look, mono)
+        return files.edit.is_settled(what, mono) and self._note(files, look, mono)
 
-    def _note(self, look: Look, mono: float) -> bool:
+    def _note(self, files: _Files, look: Look, mono: float) -> bool:
+        files.unreadable = look.unreadable
+        unreadable = [found for each in self._files.values() if (found := each.unreadable) is not None]
         with self._writer.transaction() as connection:
-            changed = note_look(connection, look, self._source)
-            notices = note_unreadable(connection, look.unreadable, look.at_ms)
-        self._noted_at, self._source = mono, DAEMON
-        self._was_unknown = look.environment is None
+            changed = note_look(connection, look, files.source)
+            notices = note_unreadable(connection, unreadable, look.at_ms)
+        files.noted_at, files.source = mono, DAEMON
         self._tell(notices)
         return changed
 

@@ -1,54 +1,78 @@
-"""Which environment each run had. Pure: the same runs in any order of arrival give the same answer.
+"""Which environment each run had. Pure: the same runs, sessions and looks in any order give the same answer.
 
-The kernel reads its configuration when it starts. So a run had the newest environment at or before its
-dispatch that agrees with what its manifest shows; where a later run shows that the kernel had not started
-again yet, the runs before it that can have had the older one had it too. A run from before anything is
-known had the earliest known environment if that agrees. What nothing explains has an environment of its
-own, made of what the runs show.
+First the process: a run that was dispatched while one kernel ran has what that kernel had read. Then what
+the run shows: the newest environment that agrees with its manifest and with the action that was executed,
+else with the manifest alone. Where several agree it is the newest; a later run that still had an older one
+shows that the kernel had not been started again, so the runs before it that can have had that one had it
+too. A run from before anything is known had the earliest known environment if that agrees. What nothing
+explains has an environment of its own, made of what the runs show.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from collectord.cyntra.evidence import evidence_from
+from collectord.environment.actions import Actions
 from collectord.environment.facts import Facts, facts_shown
-from collectord.environment.timeline import Stretch, position_at
+from collectord.environment.sessions import Tenure
+from collectord.environment.standing import NOWHERE, Candidate, Standing
 from collectord.environment.unexplained import Gathering
+from collectord.model import KernelSession
 
-NOWHERE = -1
 RunKey = tuple[str, str]
+# The kernel looks up the genome at each dispatch, and an issue may name its own.
+_OF_DISPATCH = "genome"
+
+
+class KnownBy(StrEnum):
+    """What tells the environment of a run, the best first."""
+
+    PROCESS = "process"
+    EVIDENCE = "evidence"
+    MANIFEST = "manifest"
+    NOTHING = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchedRun:
-    """A run as far as its environment is concerned; `evidence` is the text that the index keeps."""
+    """A run as far as its environment is concerned; `evidence` and `executed` are the texts of the index.
+
+    `asks_to_speculate` is whether Beads has ever said so of its issue, None where Beads does not know it.
+    """
 
     kind: str
     name: str
     run_id: str
     started_ms: int
     evidence: str
+    executed: str | None = None
+    asks_to_speculate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """The environment that a run had.
+    """The environment that a run had, in effect since `since_ms`.
 
-    `position` is its stretch on the timeline, NOWHERE for an environment that only evidence shows; `newest`
-    is the stretch that stood at dispatch, NOWHERE before anything is known.
+    `position` is the stretch of its configuration (see `Standing`), NOWHERE for an environment that only
+    evidence shows; `newest` is the stretch of the repo that stood at dispatch, NOWHERE before anything is
+    known. `session` is the kernel that dispatched it, where one is known.
     """
 
     run: DispatchedRun
     fingerprint: str
     position: int
     newest: int
+    since_ms: int = NOWHERE
+    known_by: KnownBy = KnownBy.EVIDENCE
+    session: KernelSession | None = None
 
     @property
     def is_stale(self) -> bool:
-        """Whether the kernel still had an older configuration than the one in the repo."""
-        return NOWHERE < self.position < self.newest
+        """Whether the run shows that the kernel still had an older configuration than the repo's."""
+        return self.known_by is not KnownBy.PROCESS and NOWHERE < self.position < self.newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +83,33 @@ class Assigned:
     gathered: Mapping[str, Facts]
 
 
-class Explaining:
-    """What one timeline says of evidence. It remembers its answers, which stay the same with the timeline."""
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Where to look for the environment of a run: the launch, the newest configuration it can have had,
+    and the stretch whose prompts stood."""
 
-    def __init__(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> None:
-        self.stretches, self.facts_of = tuple(stretches), dict(facts_of)
+    launch: str | None
+    newest: int
+    live: int
+
+
+class Explaining:
+    """What one ground says of evidence. It remembers its answers, which stay the same with the ground."""
+
+    def __init__(self, standing: Standing, actions: Actions) -> None:
+        self.standing, self.actions = standing, actions
         self._explained: dict[RunKey, Assignment] = {}
         self._shown: dict[str, Facts] = {}
-        self._agreed: dict[tuple[str, int], bool] = {}
-        self._latest: dict[tuple[str, int], int] = {}
-
-    def is_of(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> bool:
-        """Whether it is for this timeline."""
-        return self.stretches == tuple(stretches) and self.facts_of == facts_of
+        self._agreed: dict[tuple[str, str], bool] = {}
+        self._agreed_at_start: dict[tuple[str, str], bool] = {}
+        self._found: dict[tuple[str, str | None, bool | None, Search], tuple[Candidate | None, KnownBy]] = {}
 
     def __len__(self) -> int:
         """Of how many pieces of evidence it remembers something."""
         return len(self._shown)
 
     def explain(self, ordered: Iterable[DispatchedRun]) -> list[Assignment]:
-        """For each run the newest environment at its dispatch that agrees with it, else none (NOWHERE)."""
+        """For each run its environment by the process or by evidence, else none (NOWHERE)."""
         before, self._explained = self._explained, {}
         found = []
         for run in ordered:
@@ -90,26 +121,81 @@ class Explaining:
         return found
 
     def _explained_anew(self, run: DispatchedRun) -> Assignment:
-        newest = position_at(self.stretches, run.started_ms)
-        position = self._latest_agreeing(run.evidence, newest)
-        known = newest if run.started_ms >= self.stretches[0].since_ms else NOWHERE
-        fingerprint = "" if position == NOWHERE else self.stretches[position].fingerprint
-        return Assignment(run, fingerprint, position, known)
+        running = self.standing.sessions.possible_at(run.started_ms)
+        session = running[0].session if len(running) == 1 else None
+        candidate, known_by = self._by_process(run, running)
+        if candidate is None:
+            candidate, known_by = self._by_evidence(run, self.search(run, running))
+        newest = self._newest(run)
+        if candidate is None:
+            return Assignment(run, "", NOWHERE, newest, NOWHERE, known_by, session)
+        return Assignment(
+            run, candidate.fingerprint, candidate.position, newest, candidate.since_ms, known_by, session
+        )
 
-    def _latest_agreeing(self, evidence: str, newest: int) -> int:
-        key = evidence, newest
-        if key not in self._latest:
-            found = (p for p in range(newest, -1, -1) if self.agrees(evidence, p))
-            self._latest[key] = next(found, NOWHERE)
-        return self._latest[key]
+    def _newest(self, run: DispatchedRun) -> int:
+        known = self.standing.is_known_at(None, run.started_ms)
+        return self.standing.position_at(None, run.started_ms) if known else NOWHERE
 
-    def agrees(self, evidence: str, position: int) -> bool:
-        """Whether a run that shows this can have had the environment of a stretch."""
-        key = evidence, position
+    def _by_process(self, run: DispatchedRun, running: Sequence[Tenure]) -> tuple[Candidate | None, KnownBy]:
+        """What the one kernel had read that ran, or of several the newest that the run agrees with."""
+        had = [self.standing.of_session(tenure, run.started_ms) for tenure in running]
+        if len(running) == 1 and had[0] is not None and self._is_not_contradicted(run, had[0].fingerprint):
+            return had[0], KnownBy.PROCESS
+        if len(running) > 1:
+            known = [candidate for candidate in had if candidate is not None]
+            fitting = (c for c in known if self.agrees(run, c.fingerprint))
+            return next(fitting, None), KnownBy.EVIDENCE
+        return None, KnownBy.NOTHING
+
+    def search(self, run: DispatchedRun, running: Sequence[Tenure]) -> Search:
+        """Where evidence may look: a kernel cannot have read what was written after its start."""
+        standing = self.standing
+        if len(running) == 1:
+            start_ms = running[0].session.started_ms
+            launch = standing.launch_of(running[0].session, start_ms)
+            if launch in standing.timelines:
+                newest = standing.position_at(launch, start_ms)
+                return Search(launch, newest, standing.position_at(launch, run.started_ms))
+        newest = standing.position_at(None, run.started_ms)
+        return Search(None, newest, newest)
+
+    def _by_evidence(self, run: DispatchedRun, where: Search) -> tuple[Candidate | None, KnownBy]:
+        key = run.evidence, self.actions.key(run.executed), run.asks_to_speculate, where
+        if key not in self._found:
+            self._found[key] = self._latest_agreeing(run, where)
+        return self._found[key]
+
+    def _latest_agreeing(self, run: DispatchedRun, where: Search) -> tuple[Candidate | None, KnownBy]:
+        listed = self.standing.candidates(where.launch, where.newest, where.live)
+        fitting = [c for c in listed if self.manifest_agrees(run, c.fingerprint)]
+        by_both = next((c for c in fitting if self._action_agrees(run, c.fingerprint)), None)
+        if by_both is not None:
+            return by_both, KnownBy.EVIDENCE
+        return (fitting[0], KnownBy.MANIFEST) if fitting else (None, KnownBy.NOTHING)
+
+    def agrees(self, run: DispatchedRun, fingerprint: str) -> bool:
+        """Whether the manifest and the action of a run can be of an environment."""
+        return self.manifest_agrees(run, fingerprint) and self._action_agrees(run, fingerprint)
+
+    def manifest_agrees(self, run: DispatchedRun, fingerprint: str) -> bool:
+        """Whether what its manifest shows can be of an environment."""
+        key = run.evidence, fingerprint
         if key not in self._agreed:
-            environment = self.facts_of[self.stretches[position].fingerprint]
-            self._agreed[key] = environment.agrees(self.facts(evidence))
+            self._agreed[key] = self.standing.facts(fingerprint).agrees(self.facts(run.evidence))
         return self._agreed[key]
+
+    def _is_not_contradicted(self, run: DispatchedRun, fingerprint: str) -> bool:
+        """Whether what a kernel reads at its start can be what the manifest shows of it."""
+        key = run.evidence, fingerprint
+        if key not in self._agreed_at_start:
+            against = self.standing.facts(fingerprint).contradicts(self.facts(run.evidence))
+            self._agreed_at_start[key] = all(fact[0] == _OF_DISPATCH for fact in against)
+        return self._agreed_at_start[key]
+
+    def _action_agrees(self, run: DispatchedRun, fingerprint: str) -> bool:
+        environment = self.standing.environment(fingerprint)
+        return environment is None or self.actions.agrees(run.executed, run.asks_to_speculate, environment)
 
     def facts(self, evidence: str) -> Facts:
         """What the text of a run's evidence says."""
@@ -119,13 +205,13 @@ class Explaining:
 
 
 def assign(runs: Sequence[DispatchedRun], explaining: Explaining) -> Assigned:
-    """The environment of each run, by the timeline that explains it.
+    """The environment of each run, by what the ground explains.
 
     Without any stretch there is one environment for all, with the empty fingerprint.
     """
     ordered = sorted(runs, key=lambda run: (run.started_ms, run.name, run.kind))
-    if not explaining.stretches:
-        return Assigned([Assignment(run, "", 0, 0) for run in ordered], {})
+    if not explaining.standing.stretches:
+        return Assigned([Assignment(run, "", 0, 0, 0, KnownBy.NOTHING) for run in ordered], {})
     return _Assigning(explaining).all(ordered)
 
 
@@ -151,30 +237,57 @@ class _Assigning:
         """From the last run to the first: what the next one had, if this one can have had it.
 
         Only an older stretch of the timeline pulls; before anything is known also an environment that only
-        evidence shows, but no run that shows something of the earliest known one.
+        evidence shows, but no run that shows something of the earliest known one. What a process tells is
+        not moved, and tells nothing of the kernels before it.
         """
         explained: Assignment | None = None
         following: Assignment | None = None
         for i in range(len(found) - 1, -1, -1):
             mine = found[i]
+            if mine.known_by is KnownBy.PROCESS:
+                explained = following = None
+                continue
             if mine.position != NOWHERE:
-                if explained and explained.position < mine.position and self._agrees_with(mine, explained):
-                    mine = self._moved(mine, explained)
+                if explained and (older := self._older(mine, explained)) is not None:
+                    mine = older
                 elif following and following.position == NOWHERE and self._is_weak(mine, following):
-                    mine = self._moved(mine, following)
+                    mine = self._of_evidence(mine, following)
             found[i] = following = mine
             explained = mine if mine.position != NOWHERE else explained
 
-    def _moved(self, mine: Assignment, to: Assignment) -> Assignment:
-        return replace(mine, fingerprint=to.fingerprint, position=to.position)
+    def _older(self, mine: Assignment, explained: Assignment) -> Assignment | None:
+        """The run with the older configuration of the next one, if it can have had that."""
+        standing = self._explaining.standing
+        if not explained.position < mine.position or self._started_between(mine, explained):
+            return None
+        before, after = (standing.stretches[a.position] for a in (explained, mine))
+        if before.launch != after.launch:
+            return None
+        live = standing.position_at(before.launch, mine.run.started_ms)
+        had = standing.joined(explained.position, live, before.since_ms)
+        if not self._explaining.agrees(mine.run, had.fingerprint):
+            return None
+        return replace(mine, fingerprint=had.fingerprint, position=had.position, since_ms=had.since_ms)
 
-    def _agrees_with(self, mine: Assignment, other: Assignment) -> bool:
-        return self._explaining.agrees(mine.run.evidence, other.position)
+    def _started_between(self, mine: Assignment, later: Assignment) -> bool:
+        """Whether a kernel is known to have started between two dispatches."""
+        sessions = self._explaining.standing.sessions
+        last = sessions.last_before(later.run.started_ms)
+        return last is not None and last.session.started_ms > mine.run.started_ms
+
+    def _of_evidence(self, mine: Assignment, to: Assignment) -> Assignment:
+        return replace(
+            mine,
+            fingerprint=to.fingerprint,
+            position=NOWHERE,
+            since_ms=NOWHERE,
+            known_by=KnownBy.NOTHING,
+        )
 
     def _is_weak(self, mine: Assignment, following: Assignment) -> bool:
         if mine.newest != NOWHERE:
             return False
         facts = self._explaining.facts(mine.run.evidence)
-        return not self._explaining.facts_of[mine.fingerprint].confirms(facts) and self._gathering.can_be_of(
-            following.fingerprint, facts
-        )
+        return not self._explaining.standing.facts(mine.fingerprint).confirms(
+            facts
+        ) and self._gathering.can_be_of(following.fingerprint, facts)

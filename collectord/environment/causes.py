@@ -7,12 +7,14 @@ from functools import partial
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_from, situation_json
-from collectord.environment.assign import NOWHERE, Assignment
+from collectord.environment.assign import Assignment
 from collectord.environment.contradictions import Contradiction, contradictions
 from collectord.environment.expected import facts_of
 from collectord.environment.facts import Facts, facts_shown
+from collectord.environment.kernels import KernelState, kernel_states_of
+from collectord.environment.standing import NOWHERE
 from collectord.environment.survey import Survey
-from collectord.environment.timeline import changes
+from collectord.environment.timeline import DAEMON, changes
 from collectord.index.alerts import Cause
 from collectord.index.keys import text_digest
 from collectord.index.shown import ShownRun
@@ -22,7 +24,8 @@ DRIFT = "environment.drift"
 STALE = "environment.stale_kernel"
 UNEXPLAINED = "environment.unexplained"
 CONTRADICTION = "labels.contradiction"
-LASTING = (DRIFT, STALE, UNEXPLAINED, CONTRADICTION)
+SEVERAL = "kernel.several"
+LASTING = (DRIFT, STALE, SEVERAL, UNEXPLAINED, CONTRADICTION)
 MAX_RUNS = 20
 
 Told = Callable[[EnvironmentChange], dict[str, Any]]
@@ -31,7 +34,9 @@ Told = Callable[[EnvironmentChange], dict[str, Any]]
 def causes(survey: Survey, told: Told) -> Iterator[Cause]:
     """Everything that is so now, with the fields to tell; `told` says what a change is and does."""
     yield from _drifts(survey, told)
+    yield from _kernels_with_older_files(survey, told)
     yield from _stale_kernels(survey)
+    yield from _several_kernels(survey)
     yield from _unexplained(survey)
     yield from _contradictions(survey)
 
@@ -46,8 +51,48 @@ def _drifts(survey: Survey, told: Told) -> Iterator[Cause]:
             yield Cause(DRIFT, key, told(change), is_over=undone)
 
 
+def _kernels_with_older_files(survey: Survey, told: Told) -> Iterator[Cause]:
+    """Each running kernel that has read something else than what the files say now."""
+    for state in kernel_states_of(survey):
+        if state.is_stale and state.has is not None and state.files is not None:
+            yield Cause(
+                STALE, f"process {state.session.pid}@{state.session.started_ms}", _stale(survey, state, told)
+            )
+
+
+def _stale(survey: Survey, state: KernelState, told: Told) -> dict[str, Any]:
+    assert state.has is not None
+    assert state.files is not None
+    change = told(EnvironmentChange(state.changed_ms, state.has, state.files, DAEMON))
+    runs = [
+        a for a in survey.assigned.runs if a.session == state.session and a.run.started_ms >= state.changed_ms
+    ]
+    return {
+        "pid": state.session.pid,
+        "kernel_started_ms": state.session.started_ms,
+        "command": state.session.launch.command,
+        "kernel_has": state.has,
+        "repo_has": state.files,
+        "changed_ms": state.changed_ms,
+        "affected": change["affected"],
+        "changes": change["changes"],
+        "runs": len(runs),
+        "advice": "restart `cyntra run`: nothing of the edit is in effect until then",
+    }
+
+
+def _several_kernels(survey: Survey) -> Iterator[Cause]:
+    """Kernels that run at once on the repo: which of them dispatched a run only its evidence tells."""
+    running = [session for session in survey.sessions if session.gone_ms is None]
+    if len(running) > 1:
+        listed = [f"process {s.pid}: {s.launch.command}" for s in running]
+        key = " ".join(f"{s.pid}@{s.started_ms}" for s in running)
+        advice = "stop all but one: they take issues from each other, and what a run had is less certain"
+        yield Cause(SEVERAL, key, {"kernels": listed, "advice": advice})
+
+
 def _stale_kernels(survey: Survey) -> Iterator[Cause]:
-    """A kernel that was not started again; over when a later run shows that it was."""
+    """A kernel that nobody saw and that was not started again; over when a later run shows that it was."""
     found: dict[tuple[int, int], list[Assignment]] = {}
     for assignment in survey.assigned.runs:
         if assignment.is_stale and _is_watched(survey, assignment):

@@ -2,7 +2,7 @@
 
 An epoch is a longest stretch of runs under one environment. A run of a kernel that was not started again
 belongs to the epoch of the older environment, and odd runs between others open one epoch for all of them,
-not one for each: what counts is the environment's place on the timeline, not who was dispatched next to
+not one for each: what counts is since when an environment was in effect, not who was dispatched next to
 whom. Epochs are numbered by the dispatch of their first run, so their times can overlap.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from collectord.environment.assign import NOWHERE, Assignment, RunKey
-from collectord.environment.timeline import Stretch
+from collectord.environment.assign import Assignment, KnownBy, RunKey
+from collectord.environment.standing import NOWHERE, Standing
 from collectord.model import Epoch
 
 POLICY, EVIDENCE, NONE = "policy", "evidence", "none"
@@ -22,7 +22,8 @@ CHANGED = "the environment changed"
 # Before anything is known so many runs must show an environment for it to stand beside the others.
 ENOUGH_RUNS = 3
 Same = Callable[[str, str], bool]
-_Place = tuple[int, str, int]
+# (cuts before it, in effect since, fingerprint): runs of one place are of one epoch.
+_Place = tuple[int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,11 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """The epochs in order of their numbers, and the number of each run."""
+    """The epochs in order of their numbers, the number of each run, and the epochs whose kernel was seen."""
 
     epochs: tuple[Epoch, ...]
     number_of: Mapping[RunKey, int]
+    seen: frozenset[int] = frozenset()
 
     @property
     def current(self) -> Epoch | None:
@@ -48,21 +50,22 @@ class Folded:
 
 
 def fold(
-    found: Sequence[Assignment], stretches: Sequence[Stretch], cuts: Sequence[Cut], same: Same = str.__eq__
+    found: Sequence[Assignment], standing: Standing, cuts: Sequence[Cut], same: Same = str.__eq__
 ) -> Folded:
     """The epochs of runs given in dispatch order; `same` says which environments are of one epoch."""
     marks = sorted(cuts, key=lambda cut: cut.at_ms)
     places = _hosted([_place(a, marks) for a in found], found)
-    used = sorted({place for place in places if place[0] != NOWHERE}, key=lambda p: (p[2], p[0]))
+    used = sorted({place for place in places if _is_known(place)})
     merged = _merged(places, used, same)
     groups: dict[_Place, list[Assignment]] = {}
     for place, assignment in zip(places, found, strict=True):
         groups.setdefault(merged[place], []).append(assignment)
-    ends = _Ends(stretches, marks, used, found, same)
+    ends = _Ends(standing, marks, used, found, same)
     numbered = list(enumerate(groups.items(), 1))
     epochs = tuple(_epoch(number, place, runs, ends) for number, (place, runs) in numbered)
     number_of = {(a.run.kind, a.run.name): n for n, (_, runs) in numbered for a in runs}
-    return Folded(epochs, number_of)
+    seen = frozenset(n for n, (_, runs) in numbered if runs[-1].known_by is KnownBy.PROCESS)
+    return Folded(epochs, number_of, seen)
 
 
 def key_of(fingerprint: str, ended_ms: int | None, cuts: int) -> str:
@@ -95,9 +98,13 @@ def _that_had(folded: Folded, key: str) -> Sequence[Epoch]:
 
 
 def _place(assignment: Assignment, marks: Sequence[Cut]) -> _Place:
-    """(stretch, fingerprint, cuts before it): runs of one place are of one epoch."""
     before = bisect_right(marks, assignment.run.started_ms, key=lambda cut: cut.at_ms)
-    return assignment.position, assignment.fingerprint, before
+    return before, assignment.since_ms, assignment.fingerprint
+
+
+def _is_known(place: _Place) -> bool:
+    """Whether its environment was read from files."""
+    return place[1] != NOWHERE
 
 
 def _hosted(places: list[_Place], found: Sequence[Assignment]) -> list[_Place]:
@@ -127,14 +134,14 @@ def _merged(places: Sequence[_Place], used: Sequence[_Place], same: Same) -> dic
     """
     merged = {place: place for place in places}
     for before, after in pairwise(used):
-        if before[2] == after[2] and same(before[1], after[1]):
+        if before[0] == after[0] and same(before[2], after[2]):
             merged[after] = merged[before]
     return merged
 
 
 def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) -> Epoch:
-    position, fingerprint, cuts = place
-    unexplained = position == NOWHERE
+    cuts, _, fingerprint = place
+    unexplained = not _is_known(place)
     ended_ms, why = ends.of_evidence(cuts, runs[-1]) if unexplained else ends.of_policy(place)
     known_by = EVIDENCE if unexplained else POLICY
     return Epoch(
@@ -156,32 +163,50 @@ def _epoch(number: int, place: _Place, runs: Sequence[Assignment], ends: _Ends) 
 class _Ends:
     """What ended each epoch, and when."""
 
-    stretches: Sequence[Stretch]
+    standing: Standing
     marks: Sequence[Cut]
     used: Sequence[_Place]
     found: Sequence[Assignment]
     same: Same
 
     def of_policy(self, place: _Place) -> tuple[int | None, str | None]:
-        """Its environment's end on the timeline, or a cut before that; one that came back did not end."""
-        position, fingerprint, cuts = place
-        for later in range(position + 1, len(self.stretches)):
-            if self.same(fingerprint, self.stretches[later].fingerprint):
-                position = later
-            elif self._is_used(later):
-                break
-        until_ms = self.stretches[position].until_ms if self.stretches else None
-        return self._earlier(until_ms, cuts)
+        """When its environment went out of effect, or a cut before that; one that came back did not end."""
+        cuts, since_ms, fingerprint = place
+        effects = self.standing.effects
+        first = max(0, bisect_right(effects, since_ms, key=lambda effect: effect[0]) - 1)
+        began, ended_ms = False, None
+        for at_ms, in_effect in effects[first:]:
+            if any(self.same(fingerprint, other) for other in in_effect):
+                if ended_ms is not None and self._is_used(ended_ms, at_ms, fingerprint):
+                    break
+                began, ended_ms = True, None
+            elif began and ended_ms is None:
+                ended_ms = at_ms
+        return self._earlier(ended_ms if began else self._until(place), cuts)
 
-    def _is_used(self, position: int) -> bool:
-        return any(place[0] == position for place in self.used)
+    def _until(self, place: _Place) -> int | None:
+        """The end in the files of an environment that no kernel was seen to have."""
+        _, since_ms, fingerprint = place
+        ends = (
+            s.until_ms
+            for s in self.standing.stretches
+            if (s.since_ms, s.fingerprint) == (since_ms, fingerprint)
+        )
+        return next(ends, None)
+
+    def _is_used(self, since_ms: int, until_ms: int, fingerprint: str) -> bool:
+        """Whether runs had another environment that came into effect in that time."""
+        return any(
+            since_ms <= used_ms < until_ms and not self.same(fingerprint, other)
+            for _, used_ms, other in self.used
+        )
 
     def beginning(self, place: _Place, first: Assignment) -> int:
-        """When the environment began to stand, or the cut before; for want of both the first dispatch."""
-        position, fingerprint, cuts = place
-        known = position != NOWHERE and bool(fingerprint)
-        since_ms = self.stretches[position].since_ms if known else first.run.started_ms
-        return max([since_ms, *(cut.at_ms for cut in self.marks[:cuts])]) if known else since_ms
+        """When the environment came into effect, or the cut before; for want of both the first dispatch."""
+        cuts, since_ms, fingerprint = place
+        if not _is_known(place) or not fingerprint:
+            return first.run.started_ms
+        return max([since_ms, *(cut.at_ms for cut in self.marks[:cuts])])
 
     def of_evidence(self, cuts: int, last: Assignment) -> tuple[int | None, str | None]:
         """The next run of another environment; only runs tell of such an environment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from collectord.cyntra.policy.toolchains import DEFAULT_TIMEOUT_SECONDS
 from collectord.cyntra.values import as_object, is_int, member
 from collectord.environment.assign import RunKey
 from collectord.environment.causes import LASTING, causes
+from collectord.environment.kernels import kernel_states_of
 from collectord.environment.memory import Memory
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
@@ -19,6 +20,7 @@ from collectord.environment.survey import Survey, survey
 from collectord.environment.told import Remembered, is_cutting, telling_of
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
+from collectord.index.kernels import keep_kernel_states
 from collectord.index.seals import Seal, drop_seals, keep_seal, seals, take_over
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight, in_flight
@@ -54,13 +56,14 @@ def evaluate(
     evaluation read, since when only `changed` runs are others.
     """
     found = survey(connection, is_cutting(overrides), memory, changed)
-    told = telling_of(found.environments, overrides, remembered)
+    told = telling_of(found.standing.environments, overrides, remembered)
     notices = note_standing(connection, LASTING, causes(found, told), now_ms)
     for epoch in found.folded.epochs:
         opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _told_of(epoch))
         notices += note_moment(connection, opened, now_ms)
     limits = _limits(found, seal_after_ms)
     notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
+    keep_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
     return Evaluation(found, notices)
 
 
@@ -87,18 +90,19 @@ def _close_and_seal(
 
 
 def note_unreadable(
-    connection: IndexConnection, unreadable: PolicyUnreadable | None, now_ms: int
+    connection: IndexConnection, unreadable: Iterable[PolicyUnreadable], now_ms: int
 ) -> list[Notice]:
     """Say that the environment is unknown, once for each reason; over when it can be read again."""
-    standing = []
-    if unreadable is not None:
-        fields = {
-            "path": unreadable.path,
-            "reason": unreadable.reason,
-            "advice": "until it can be read the last good environment stands, and a change would not be seen",
-        }
-        standing = [Cause(UNREADABLE, str(unreadable), fields)]
-    return note_standing(connection, (UNREADABLE,), standing, now_ms)
+    standing = {str(found): Cause(UNREADABLE, str(found), _unreadable(found)) for found in unreadable}
+    return note_standing(connection, (UNREADABLE,), standing.values(), now_ms)
+
+
+def _unreadable(found: PolicyUnreadable) -> dict[str, Any]:
+    return {
+        "path": found.path,
+        "reason": found.reason,
+        "advice": "until it can be read the last good environment stands, and a change would not be seen",
+    }
 
 
 def _told_of(epoch: Epoch) -> dict[str, Any]:

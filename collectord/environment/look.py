@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from collectord.cyntra.policy import PolicyUnreadable, Surface
+from collectord.cyntra.universe import UNKNOWN
+from collectord.cyntra.values import member
 from collectord.environment.fingerprint import NORMALISER, component_digests, fingerprint
 from collectord.environment.timeline import START, since_ms
 from collectord.index.engine import IndexConnection
@@ -17,7 +20,7 @@ from collectord.index.environments import (
     observations,
     rename_environment,
 )
-from collectord.model import GIT, Environment, EnvironmentObservation
+from collectord.model import GIT, Environment, EnvironmentObservation, KernelSession, Launch
 from collectord.sources.policy import PolicyReader
 
 POLICY = "policy"
@@ -25,12 +28,22 @@ POLICY = "policy"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look saw: an environment whose files changed last at `modified_ms`; or why it is unknown."""
+    """What a look saw: an environment whose files changed last at `modified_ms`; or why it is unknown.
+
+    `launch` is the command of the kernel that it is the environment of, None for one without options.
+    """
 
     at_ms: int
     environment: Environment | None
     modified_ms: int | None = None
     unreadable: PolicyUnreadable | None = None
+    launch: str | None = None
+
+    @property
+    def has_universe(self) -> bool:
+        """Whether it is the environment of a kernel in a universe; True while it is unknown."""
+        components = {} if self.environment is None else self.environment.components
+        return bool(member(components.get("universe"), "universe_id") != UNKNOWN)
 
 
 def environment_of(surface: Surface) -> Environment:
@@ -47,12 +60,27 @@ def environment_of(surface: Surface) -> Environment:
 
 def take_look(reader: PolicyReader, now_ms: int) -> Look:
     """The environment of the repo as it is now; unknown where it cannot be read."""
+    launch = None if reader.launch is None else reader.launch.command
     try:
         surface = reader.read(now_ms * 1_000_000)
     except PolicyUnreadable as unreadable:
-        return Look(now_ms, None, unreadable=unreadable)
+        return Look(now_ms, None, unreadable=unreadable, launch=launch)
     newest_ns = reader.newest_mtime_ns()
-    return Look(now_ms, environment_of(surface), None if newest_ns is None else newest_ns // 1_000_000)
+    modified_ms = None if newest_ns is None else newest_ns // 1_000_000
+    return Look(now_ms, environment_of(surface), modified_ms, launch=launch)
+
+
+def launches_of_interest(sessions: Sequence[KernelSession], has_universe: bool) -> list[Launch]:
+    """How kernels are started whose files must be looked at beside those of a kernel without options: of
+    those that run, and of the one that ran last, as the next one is likely to be started so too.
+
+    In a repo with just one universe a kernel is taken to run in it; one without options does not
+    (`has_universe`).
+    """
+    running = [session.launch for session in sessions if session.gone_ms is None]
+    last = [session.launch for session in sessions[-1:]]
+    wanted = dict.fromkeys([*running, *last])
+    return [launch for launch in wanted if has_universe or launch != Launch()]
 
 
 def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
@@ -63,8 +91,8 @@ def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
     seen = look.environment
     if seen is None:
         return False
-    previous_ms = last_look_ms(connection)
-    looks = [o for o in observations(connection) if o.source != GIT]
+    previous_ms = last_look_ms(connection, look.launch)
+    looks = [o for o in observations(connection) if o.source != GIT and o.launch == look.launch]
     before = looks[-1].fingerprint if looks else None
     if (
         before is not None
@@ -76,10 +104,11 @@ def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
     if before != seen.fingerprint or _was_touched_unseen(look, previous_ms, source):
         since = since_ms(look.modified_ms, previous_ms, look.at_ms)
         keep_environment(connection, seen, look.at_ms)
-        keep_observation(
-            connection, EnvironmentObservation(seen.fingerprint, source, since, look.at_ms, previous_ms)
+        stands = EnvironmentObservation(
+            seen.fingerprint, source, since, look.at_ms, previous_ms, launch=look.launch
         )
-    note_last_look(connection, look.at_ms)
+        keep_observation(connection, stands)
+    note_last_look(connection, look.at_ms, look.launch)
     return before != seen.fingerprint
 
 

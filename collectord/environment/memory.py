@@ -6,13 +6,14 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from collectord.environment.actions import Actions
 from collectord.environment.assign import DispatchedRun, Explaining, RunKey
 from collectord.environment.contradictions import issue_of
-from collectord.environment.facts import Facts
+from collectord.environment.standing import Standing
 from collectord.environment.timeline import Stretch
 from collectord.index.engine import IndexConnection
 from collectord.index.shown import ShownRun, shown_runs
-from collectord.model import Situation
+from collectord.model import Environment, KernelSession, Situation
 
 T = TypeVar("T")
 # Texts of runs that are no more are forgotten once they are so many beyond those that are there.
@@ -32,7 +33,7 @@ class Memory:
         self._is_read = False
         self._shared: dict[Hashable, Any] = {}
         self._issues: dict[str, Situation] = {}
-        self._explaining = Explaining((), {})
+        self._explaining = Explaining(Standing({None: ()}, {}), Actions())
         self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
         self._derived_before: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
 
@@ -68,11 +69,16 @@ class Memory:
         """The same runs as far as their environment is concerned."""
         return list(self._dispatched.values())
 
-    def explaining(self, stretches: Sequence[Stretch], facts_of: Mapping[str, Facts]) -> Explaining:
-        """What a timeline says of evidence; the one of the last survey while it is the same."""
+    def explaining(
+        self,
+        timelines: Mapping[str | None, Sequence[Stretch]],
+        environments: Mapping[str, Environment],
+        sessions: Sequence[KernelSession],
+    ) -> Explaining:
+        """What timelines and sessions say of runs; that of the last survey while they are the same."""
         is_small = len(self._explaining) <= len(self._runs) + SPARE_TEXTS
-        if not is_small or not self._explaining.is_of(stretches, facts_of):
-            self._explaining = Explaining(stretches, facts_of)
+        if not is_small or not self._explaining.standing.is_of(timelines, environments, sessions):
+            self._explaining = Explaining(Standing(timelines, environments, sessions), Actions())
         return self._explaining
 
     def issue(self, situation: str) -> Situation:

@@ -1,9 +1,10 @@
 """When the end of an epoch is final. Pure: the time is given.
 
 An epoch that something ended is closing. It is sealed when the kernel has moved on and nothing that may
-still belong to it is in flight, or when a limit has passed. "Moved on" is a run of a later epoch: after an
-edit the kernel goes on with its old configuration until it is started again, and no file says whether it
-was. While it goes on, the limit counts from the last run that it dispatched.
+still belong to it is in flight, or when a limit has passed. Where its kernel was seen, what ended it is that
+the process is gone or has been replaced. Elsewhere "moved on" is a run of a later epoch: after an edit the
+kernel goes on with its old configuration until it is started again, and no file says whether it was. While
+it goes on, the limit counts from the last run that it dispatched.
 """
 
 from __future__ import annotations
@@ -69,11 +70,13 @@ def _final(
 ) -> str | None:
     if now_ms >= max(seal.closing_ms, min(epoch.last_ms, now_ms)) + limit_ms:
         return LIMIT
-    later = [start for other in folded.epochs for start in _later_start(other, epoch)]
-    if not later and epoch.why == CHANGED:
-        return None
     assert epoch.ended_ms is not None
-    until_ms = max([epoch.ended_ms, *later]) if epoch.why == CHANGED else epoch.ended_ms
+    until_ms = epoch.ended_ms
+    if epoch.why == CHANGED and epoch.number not in folded.seen:
+        later = [start for other in folded.epochs for start in _later_start(other, epoch)]
+        if not later:
+            return None
+        until_ms = max([until_ms, *later])
     waiting = any(f.created_ms is None or f.created_ms <= until_ms for f in in_flight)
     return None if waiting else NOTHING_IN_FLIGHT
 

@@ -13,6 +13,12 @@ def summary_of(event: str, fields: dict[str, Any]) -> str:
         case "environment.drift":
             words = fields["affected"] or [c["words"] for c in fields["changes"]]
             return f"{', '.join(fields['components'])}: {words[0] if words else 'no label moves'}"
+        case "environment.stale_kernel" if "pid" in fields:
+            edited = fields["affected"] or [c["words"] for c in fields["changes"]]
+            said = f"process {fields['pid']} has read what stood before the edit"
+            return f"{said}: {edited[0] if edited else 'no label moves'}; {fields['advice']}"
+        case "kernel.several":
+            return f"{len(fields['kernels'])} kernels run at once: {fields['advice']}"
         case "environment.stale_kernel":
             return f"{fields['runs']} runs, last {fields['last']}: {fields['advice']}"
         case "environment.unexplained":

@@ -10,13 +10,14 @@ from typing import TypeVar
 
 from collectord.environment.assign import Assigned, RunKey, assign
 from collectord.environment.epochs import Cut, Folded, fold
-from collectord.environment.expected import facts_of
 from collectord.environment.memory import Memory
-from collectord.environment.timeline import Stretch, timeline
+from collectord.environment.standing import Standing
+from collectord.environment.timeline import Stretch, timelines
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import cuts, environments, observations
+from collectord.index.kernels import kernel_sessions
 from collectord.index.shown import ShownRun
-from collectord.model import GIT, Environment, Epoch
+from collectord.model import GIT, Environment, Epoch, KernelSession
 
 T = TypeVar("T")
 
@@ -25,16 +26,20 @@ T = TypeVar("T")
 class Survey:
     """The environments by fingerprint, the timeline, the environment of each run, and the epochs.
 
-    `first_look_ms` is when the repo itself was looked at for the first time (None: never).
+    `stretches` are the timeline of the repo, for a kernel without options. `first_look_ms` is when the repo
+    itself was looked at for the first time (None: never).
     """
 
     environments: Mapping[str, Environment]
     stretches: Sequence[Stretch]
+    sessions: Sequence[KernelSession]
     assigned: Assigned
     folded: Folded
     runs: Mapping[RunKey, ShownRun]
     cuts: Sequence[Cut]
     first_look_ms: int | None
+    standing: Standing = field(default_factory=lambda: Standing({None: ()}, {}), compare=False, repr=False)
+    is_same: Callable[[str, str], bool] = field(default=str.__eq__, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
 
     def epoch(self, number: int) -> Epoch | None:
@@ -76,31 +81,34 @@ def survey(
     went since then, at the least.
     """
     memory = Memory() if memory is None else memory
-    known, seen = environments(connection), observations(connection)
-    stretches, marks = timeline(seen), [Cut(*cut) for cut in cuts(connection)]
-    facts = {fingerprint: facts_of(found.components) for fingerprint, found in known.items()}
+    seen, sessions = observations(connection), kernel_sessions(connection)
+    marks = [Cut(*cut) for cut in cuts(connection)]
     memory.read(connection, changed)
-    assigned = assign(memory.dispatched, memory.explaining(stretches, facts))
+    explaining = memory.explaining(timelines(seen), environments(connection), sessions)
+    assigned, standing = assign(memory.dispatched, explaining), explaining.standing
+    same = _same(standing, cutting)
     return Survey(
-        environments=known,
-        stretches=stretches,
+        environments=standing.of_runs(a.fingerprint for a in assigned.runs),
+        stretches=standing.timelines[None],
+        sessions=sessions,
         assigned=assigned,
-        folded=fold(assigned.runs, stretches, marks, _same(known, stretches, cutting)),
+        folded=fold(assigned.runs, standing, marks, same),
         runs=memory.runs,
         cuts=marks,
         first_look_ms=min((o.seen_ms for o in seen if o.source != GIT), default=None),
+        standing=standing,
+        is_same=same,
         memory=memory,
     )
 
 
-def _same(
-    known: Mapping[str, Environment], stretches: Sequence[Stretch], cutting: Cutting
-) -> Callable[[str, str], bool]:
+def _same(standing: Standing, cutting: Cutting) -> Callable[[str, str], bool]:
     """Whether two environments are of one epoch; what the change means is judged as of when it was made."""
-    first_ms = {s.fingerprint: s.since_ms for s in reversed(stretches)}
+    known = standing.environments
+    first_ms = {s.fingerprint: s.since_ms for s in sorted(standing.stretches, key=lambda s: -s.since_ms)}
 
     @cache
     def same(before: str, after: str) -> bool:
-        return before == after or not cutting(known[before], known[after], first_ms[after])
+        return before == after or not cutting(known[before], known[after], first_ms.get(after, 0))
 
     return same

@@ -14,7 +14,11 @@ DAEMON, START = "daemon", "start"
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One environment stood from `since_ms` until `until_ms` (None: it stands), known from `source`."""
+    """One environment stood from `since_ms` until `until_ms` (None: it stands), known from `source`.
+
+    `launch` is the command of the kernel that it is the environment of, None for one without options. Nobody
+    looked between `unseen_ms` and `since_ms` (None: somebody did, or it is from git).
+    """
 
     fingerprint: str
     since_ms: int
@@ -22,6 +26,8 @@ class Stretch:
     source: str
     seen_ms: int
     commit: str | None = None
+    launch: str | None = None
+    unseen_ms: int | None = None
 
 
 def since_ms(modified_ms: int | None, previous_ms: int | None, now_ms: int) -> int:
@@ -35,8 +41,16 @@ def since_ms(modified_ms: int | None, previous_ms: int | None, now_ms: int) -> i
     return at_most_now if previous_ms is None else max(at_most_now, min(previous_ms, now_ms))
 
 
+def timelines(observations: Iterable[EnvironmentObservation]) -> dict[str | None, tuple[Stretch, ...]]:
+    """By the command of a kernel its timeline; the one of a kernel without options (None) is always there."""
+    given: dict[str | None, list[EnvironmentObservation]] = {None: []}
+    for observation in observations:
+        given.setdefault(observation.launch, []).append(observation)
+    return {launch: timeline(seen) for launch, seen in given.items()}
+
+
 def timeline(observations: Iterable[EnvironmentObservation]) -> tuple[Stretch, ...]:
-    """The stretches in order, without gaps; neighbours are of different environments.
+    """The stretches of one launch in order, without gaps; neighbours are of different environments.
 
     What a look saw goes before what git says: commits count only for the time before the first look, and
     for the time between two looks that saw different environments.
@@ -63,7 +77,16 @@ def _closed(observations: list[EnvironmentObservation]) -> tuple[Stretch, ...]:
         if stretches:
             stretches[-1] = replace(stretches[-1], until_ms=seen.since_ms)
         stretches.append(
-            Stretch(seen.fingerprint, seen.since_ms, None, seen.source, seen.seen_ms, seen.commit)
+            Stretch(
+                seen.fingerprint,
+                seen.since_ms,
+                None,
+                seen.source,
+                seen.seen_ms,
+                seen.commit,
+                seen.launch,
+                None if seen.source == GIT else seen.previous_ms,
+            )
         )
     return tuple(stretches)
 

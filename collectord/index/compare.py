@@ -15,9 +15,10 @@ from collectord.index.engine import readable_errors
 
 # What moves without anything having happened.
 _VOLATILE = (
-    *("last_ingest_ms", "environment_last_look_ms", "disk_usage"),
+    *("last_ingest_ms", "environment_last_look_ms", "disk_usage", "kernels"),
     *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
 )
+_LASTING_INFO = f"WHERE key NOT IN {_VOLATILE} AND key NOT LIKE 'environment_last_look_ms %'"
 _ARCHIVE = "JOIN {0}.archives a ON a.id = t.archive_id"
 _REVISION = "JOIN {0}.revisions r ON r.id = t.revision_id JOIN {0}.archives a ON a.id = r.archive_id"
 _OF_REVISION = ("a.kind", "a.name", "r.digest")
@@ -58,7 +59,7 @@ def _views() -> list[_View]:
     revision = ("number", "partial", "dir_mtime_ns", "seen_ms")
     end = ("type", "at_ms", "timed_out", "duration_ms")
     by_hand = [
-        _View("index_info", ("t.key",), ("t.value",), where=f"WHERE key NOT IN {_VOLATILE}"),
+        _View("index_info", ("t.key",), ("t.value",), where=_LASTING_INFO),
         _View("archives", ("t.kind", "t.name"), [f"t.{name}" for name in archive]),
         _View("artifacts", ("t.sha256",), ("t.size",)),
         _View("revisions", ("a.kind", "a.name", "t.digest"), [f"t.{name}" for name in revision], _ARCHIVE),

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
 from collectord.index.values import db_text
-from collectord.index.writer import info
+from collectord.index.writer import info, put_info
 from collectord.model import GIT, Environment, EnvironmentObservation
 
 LAST_LOOK = "environment_last_look_ms"
@@ -56,6 +56,7 @@ def keep_observation(connection: Connection, observation: EnvironmentObservation
         "seen_ms": observation.seen_ms,
         "previous_ms": observation.previous_ms,
         "commit_id": observation.commit,
+        "launch": db_text(observation.launch),
     }
     connection.execute(tables.environment_observations.insert(), values)
 
@@ -65,23 +66,31 @@ def observations(connection: Connection) -> list[EnvironmentObservation]:
     table = tables.environment_observations
     return [
         EnvironmentObservation(
-            row.fingerprint, row.source, row.since_ms, row.seen_ms, row.previous_ms, row.commit_id
+            row.fingerprint,
+            row.source,
+            row.since_ms,
+            row.seen_ms,
+            row.previous_ms,
+            row.commit_id,
+            row.launch,
         )
         for row in connection.execute(select(table).order_by(table.c.id))
     ]
 
 
-def last_look_ms(connection: Connection) -> int | None:
-    """When the repo itself was looked at last and could be read."""
-    value = info(connection, LAST_LOOK)
+def last_look_ms(connection: Connection, launch: str | None = None) -> int | None:
+    """When the repo itself was looked at last, for a kernel with that command, and could be read."""
+    value = info(connection, _last_look_key(launch))
     return None if value is None else int(value)
 
 
-def note_last_look(connection: Connection, at_ms: int) -> None:
+def note_last_look(connection: Connection, at_ms: int, launch: str | None = None) -> None:
     """Remember a look."""
-    statement = upsert(tables.index_info).values(key=LAST_LOOK, value=str(at_ms))
-    kept = {"value": str(at_ms)}
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=kept))
+    put_info(connection, _last_look_key(launch), str(at_ms))
+
+
+def _last_look_key(launch: str | None) -> str:
+    return LAST_LOOK if launch is None else f"{LAST_LOOK} {db_text(launch)}"
 
 
 def rename_environment(connection: Connection, before: str, environment: Environment, now_ms: int) -> None:
@@ -110,11 +119,12 @@ def forget_observations(connection: Connection, source: str) -> None:
     connection.execute(table.delete().where(table.c.source == source))
 
 
-def known_fingerprint(connection: Connection) -> str | None:
-    """What the last look at the repo itself saw."""
+def known_fingerprint(connection: Connection, launch: str | None = None) -> str | None:
+    """What the last look at the repo itself saw, for a kernel with that command."""
     table = tables.environment_observations
-    looks = select(table.c.fingerprint).where(table.c.source != GIT).order_by(table.c.id.desc()).limit(1)
-    return connection.execute(looks).scalar()
+    same = table.c.launch.is_(None) if launch is None else table.c.launch == db_text(launch)
+    looks = select(table.c.fingerprint).where(table.c.source != GIT, same)
+    return connection.execute(looks.order_by(table.c.id.desc()).limit(1)).scalar()
 
 
 def keep_cut(connection: Connection, at_ms: int, why: str) -> None:

@@ -12,7 +12,7 @@ from collectord.index.backup import backup_file
 from collectord.index.engine import open_engine, readable_errors
 
 # The newest revision in migrations/versions, in order; a test holds this list against the folder.
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 
 

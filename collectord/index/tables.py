@@ -123,6 +123,7 @@ runs = Table(
     Column("builder_summary", Text),
     Column("evidence", Text),
     Column("situation", Text),
+    Column("executed", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
     sqlite_strict=True,
@@ -244,6 +245,23 @@ environment_observations = Table(
     Column("seen_ms", Int, nullable=False),
     Column("previous_ms", Int),
     Column("commit_id", Text),
+    Column("launch", Text),
+    sqlite_strict=True,
+)
+
+kernel_sessions = Table(
+    "kernel_sessions",
+    metadata,
+    Column("id", Int, primary_key=True),
+    Column("pid", Int, nullable=False),
+    Column("started_ms", Int, nullable=False),
+    Column("config", Text),
+    Column("universe", Text),
+    Column("speculate", Int, nullable=False),
+    Column("max_concurrent", Int),
+    Column("first_seen_ms", Int, nullable=False),
+    Column("last_seen_ms", Int, nullable=False),
+    Column("gone_ms", Int),
     sqlite_strict=True,
 )
 

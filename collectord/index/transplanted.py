@@ -14,7 +14,16 @@ Key = tuple[str, str]
 UNREADABLE = ""  # in place of the digest of a revision whose row cannot be read
 MAX_ID = 2**53
 # Rows that are brought up to date later: those of the source are newer than those of the target.
-_MUTABLE = frozenset({"environment_observations", "sealed_epochs", "epoch_snapshots", "alerts", "snapshots"})
+_MUTABLE = frozenset(
+    {
+        "environment_observations",
+        "kernel_sessions",
+        "sealed_epochs",
+        "epoch_snapshots",
+        "alerts",
+        "snapshots",
+    }
+)
 
 
 @dataclass

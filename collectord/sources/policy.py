@@ -15,24 +15,34 @@ from collectord.cyntra.policy.documents import NotADocument, parse_json, parse_y
 from collectord.cyntra.policy.includes import with_includes
 from collectord.cyntra.policy.surface import CONFIG_PATH, DOMAINS, FRONTIER_PATH, REPORT_PATH
 from collectord.cyntra.universe import UNKNOWN, Universe, from_documents
+from collectord.model import Launch
 from collectord.sources.tree import Stamp, Tree, WorkingTree
 
 # A file that changed this shortly before it was read could change again without its times moving.
 _SETTLED_NS = 1_000_000_000
 
 
-def read_policy(tree: Tree) -> Surface:
-    """The environment of a tree.
+def read_policy(tree: Tree, launch: Launch | None = None) -> Surface:
+    """The environment of a tree, for a kernel that is started so (None: nobody knows how).
 
     Raises PolicyUnreadable where it cannot be told, never guessing: a file that is there but cannot be
     read or parsed, or with which no kernel could start.
     """
     return normalise(
-        with_includes(CONFIG_PATH, lambda path: _mapping(tree, path)),
-        universe=_universe(tree),
+        with_includes(config_path(launch), lambda path: _mapping(tree, path)),
+        universe=_universe(tree, launch),
         genomes=_genomes(tree),
         report=_document(tree, REPORT_PATH),
+        speculates_always=launch is not None and launch.speculate,
     )
+
+
+def config_path(launch: Launch | None) -> str:
+    """The configuration file of a kernel that is started so. Raises PolicyUnreadable outside of the repo."""
+    path = launch.config if launch is not None and launch.config is not None else CONFIG_PATH
+    if posixpath.isabs(path):
+        raise PolicyUnreadable(path, "lies outside the repo and is not watched")
+    return path
 
 
 class PolicyReader:
@@ -41,8 +51,9 @@ class PolicyReader:
     Belongs to one caller on one thread.
     """
 
-    def __init__(self, tree: WorkingTree) -> None:
+    def __init__(self, tree: WorkingTree, launch: Launch | None = None) -> None:
         self.tree = tree
+        self.launch = launch
         self._stamps: Mapping[PurePosixPath, Stamp] = {}
         self._surface: Surface | None = None
 
@@ -53,7 +64,7 @@ class PolicyReader:
         self._surface = None
         self.tree.touched.clear()
         try:
-            surface = read_policy(self.tree)
+            surface = read_policy(self.tree, self.launch)
         finally:
             self._stamps = dict(self.tree.touched)
         if all(_is_settled(stamp, now_ns) for stamp in self._stamps.values()):
@@ -112,13 +123,15 @@ def _mapping(tree: Tree, path: str) -> JsonObject | None:
     return value or {}
 
 
-def _universe(tree: Tree) -> Universe:
+def _universe(tree: Tree, launch: Launch | None) -> Universe:
     """The universe that the kernel is started with.
 
-    The option is not in any file: as in the dataset builder (CONTRACT.md 6.3), a repo with just one
-    universe is taken to run in it.
+    The option is not in any file: where no kernel was seen, a repo with just one universe is taken to run
+    in it, as in the dataset builder (CONTRACT.md 6.3).
     """
-    name = _universe_id(tree)
+    name = _universe_id(tree) if launch is None else launch.universe or UNKNOWN
+    if "/" in name or name in (".", ".."):
+        raise PolicyUnreadable(f"universes/{name}", "is no name of a universe")
     folder = f"universes/{name}"
     if "universe.yaml" not in tree.names(PurePosixPath(folder)):
         return Universe(name)

@@ -8,10 +8,10 @@ from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from collectord.cyntra.policy import PolicyUnreadable, Surface
-from collectord.cyntra.policy.surface import CONFIG_PATH
+from collectord.model import Launch
 from collectord.sources.git_objects import Commit, first_parents
 from collectord.sources.git_tree import GitHistory, GitTree
-from collectord.sources.policy import read_policy
+from collectord.sources.policy import config_path, read_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class PastPolicy:
     is_early: bool = False
 
 
-def policy_history(repo: Path, now_ms: int) -> Iterator[PastPolicy]:
+def policy_history(repo: Path, now_ms: int, launch: Launch | None = None) -> Iterator[PastPolicy]:
     """Each commit of HEAD's branch that touched a policy file, the oldest first. Raises GitUnusable.
 
-    It begins where the configuration came into the repo. A commit's time is its committer's as
-    far as it can be believed (`credible_times`).
+    It is the one for a kernel that is started so, and begins where its configuration came into the repo. A
+    commit's time is its committer's as far as it can be believed (`credible_times`).
     """
     before: Mapping[PurePosixPath, str] | None = None
     commits = first_parents(repo)
@@ -43,9 +43,9 @@ def policy_history(repo: Path, now_ms: int) -> Iterator[PastPolicy]:
             except PolicyUnreadable as error:
                 yield PastPolicy(Commit(commit.id, at_ms), None, str(error), commit.at_ms > now_ms)
                 continue
-            if _is_same(tree, before):
+            if _is_same(tree, before, launch):
                 continue
-            past = _read(tree, Commit(commit.id, at_ms))
+            past = _read(tree, Commit(commit.id, at_ms), launch)
             yield replace(past, is_early=commit.at_ms > now_ms)
             before = dict(tree.touched)
 
@@ -62,14 +62,14 @@ def credible_times(times: Sequence[int], now_ms: int) -> list[int]:
     return list(accumulate(reversed(known), max))
 
 
-def _is_same(tree: GitTree, before: Mapping[PurePosixPath, str] | None) -> bool:
+def _is_same(tree: GitTree, before: Mapping[PurePosixPath, str] | None, launch: Launch | None) -> bool:
     if before is None:
-        return not tree.stamp(PurePosixPath(CONFIG_PATH))
+        return not tree.stamp(PurePosixPath(config_path(launch)))
     return all(tree.stamp(path) == stamp for path, stamp in before.items())
 
 
-def _read(tree: GitTree, commit: Commit) -> PastPolicy:
+def _read(tree: GitTree, commit: Commit, launch: Launch | None) -> PastPolicy:
     try:
-        return PastPolicy(commit, read_policy(tree))
+        return PastPolicy(commit, read_policy(tree, launch))
     except PolicyUnreadable as error:
         return PastPolicy(commit, None, str(error))

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectord.cyntra.policy.normalise import normalise
-from collectord.environment.assign import NOWHERE, DispatchedRun
+from collectord.environment.assign import DispatchedRun
 from collectord.environment.epochs import EVIDENCE, Cut
 from collectord.environment.fingerprint import fingerprint
+from collectord.environment.standing import NOWHERE
 from collectord.model import EnvironmentObservation
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_json
+from collectord.environment.actions import Actions
 from collectord.environment.assign import Assigned, DispatchedRun, Explaining, assign
-from collectord.environment.epochs import Cut, Folded, fold
-from collectord.environment.expected import facts_of
-from collectord.environment.timeline import timeline
-from collectord.model import EnvironmentObservation, Evidence
+from collectord.environment.epochs import POLICY, Cut, Folded, fold
+from collectord.environment.standing import Standing
+from collectord.environment.timeline import timelines
+from collectord.model import Environment, EnvironmentObservation, Evidence, KernelSession, Launch
 
 
 def components(model: str = "m1", timeout: int = 3600, **more: Any) -> dict[str, Any]:
@@ -43,12 +45,29 @@ def seen(fingerprint: str, since: int, **more: Any) -> EnvironmentObservation:
     return EnvironmentObservation(fingerprint, since_ms=since, **given)
 
 
+def kernel(start: int, last: int, gone: int | None = None, *, pid: int = 1, **options: Any) -> KernelSession:
+    """A kernel that was seen from its start until `last`, and not any more at `gone`."""
+    return KernelSession(pid, start, Launch(**options), None, start, last, gone)
+
+
+def explaining(
+    observations: Sequence[EnvironmentObservation],
+    environments: dict[str, Any],
+    sessions: Sequence[KernelSession] = (),
+) -> Explaining:
+    """What looks and sessions say of runs; `environments` are components by name."""
+    known = {name: Environment(name, POLICY, 1, {}, value) for name, value in environments.items()}
+    return Explaining(Standing(timelines(observations), known, sessions), Actions())
+
+
 def assigned(
-    runs: list[DispatchedRun], observations: list[EnvironmentObservation], environments: dict[str, Any]
+    runs: list[DispatchedRun],
+    observations: list[EnvironmentObservation],
+    environments: dict[str, Any],
+    sessions: Sequence[KernelSession] = (),
 ) -> Assigned:
     """The runs with their environments."""
-    facts = {fingerprint: facts_of(value) for fingerprint, value in environments.items()}
-    return assign(runs, Explaining(timeline(observations), facts))
+    return assign(runs, explaining(observations, environments, sessions))
 
 
 def folded(
@@ -56,9 +75,11 @@ def folded(
     observations: list[EnvironmentObservation],
     environments: dict[str, Any],
     cuts: list[Cut] | None = None,
+    sessions: Sequence[KernelSession] = (),
 ) -> Folded:
     """The runs' epochs."""
-    return fold(assigned(runs, observations, environments).runs, timeline(observations), cuts or [])
+    ground = explaining(observations, environments, sessions)
+    return fold(assign(runs, ground).runs, ground.standing, cuts or [])
 
 
 def sizes(found: Folded) -> list[tuple[str, int]]:

@@ -12,6 +12,7 @@ from collectord.environment.assign import RunKey
 from collectord.environment.causes import MAX_RUNS, causes
 from collectord.environment.look import environment_of
 from collectord.environment.severity import Overrides
+from collectord.environment.standing import Standing
 from collectord.environment.survey import Survey
 from collectord.environment.told import Remembered, telling_of
 from collectord.index.shown import ShownRun
@@ -29,7 +30,17 @@ def _shown(name: str, at: int, issue: int, minutes: int) -> ShownRun:
 def _keys(runs: Sequence[ShownRun]) -> list[str]:
     dispatched = [run(shown.started_ms, shown.evidence, shown.name) for shown in runs]
     found: Mapping[RunKey, ShownRun] = {(shown.kind, shown.name): shown for shown in runs}
-    survey = Survey({}, [], assigned(dispatched, [], {}), folded(dispatched, [], {}), found, (), None)
+    survey = Survey(
+        {},
+        [],
+        (),
+        Standing({None: ()}, {}),
+        assigned(dispatched, [], {}),
+        folded(dispatched, [], {}),
+        found,
+        (),
+        None,
+    )
     return [cause.key for cause in causes(survey, lambda change: {})]
 
 

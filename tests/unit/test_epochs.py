@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collectord.environment.assign import NOWHERE
-from collectord.environment.epochs import CHANGED, Cut, fold
+from collectord.environment.epochs import CHANGED, Cut
 from collectord.environment.facts import facts_shown
-from collectord.environment.timeline import timeline
+from collectord.environment.standing import NOWHERE
 from collectord.model import Evidence
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows, sizes
 
@@ -193,5 +192,5 @@ def test_a_late_archive_lands_in_the_epoch_of_its_dispatch() -> None:
 
 
 def test_no_runs_make_no_epochs() -> None:
-    assert fold([], timeline([seen("A", 10)]), []).epochs == ()
-    assert fold([], (), []).current is None
+    assert folded([], [seen("A", 10)], {"A": A}).epochs == ()
+    assert folded([], [], {}).current is None

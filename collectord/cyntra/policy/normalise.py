@@ -54,11 +54,13 @@ def normalise(
     universe: Universe | None = None,
     genomes: Genomes | None = None,
     report: Any = None,
+    speculates_always: bool = False,
 ) -> Surface:
     """The environment of a configuration with its includes merged.
 
-    `universe` is the one that the kernel is started with, `report` the parsed dynamics report, None where
-    there is none. Raises PolicyUnreadable where a kernel could not work with what is written.
+    `universe` is the one that the kernel is started with, `speculates_always` its option `--speculate`,
+    `report` the parsed dynamics report, None where there is none. Raises PolicyUnreadable where a kernel
+    could not work with what is written.
     """
     universe = universe or Universe()
     policies = dict(universe.policies)
@@ -75,7 +77,8 @@ def normalise(
         "universe": _universe(universe),
         "prompts": _prompts(genomes or Genomes(), enabled(toolchains)),
         "routing": routing,
-        "speculation": speculation,
+        # Only where it is so: all other environments keep the fingerprints that they had.
+        "speculation": {**speculation, "forced": True} if speculates_always else speculation,
         "control": control,
         "toolchains": toolchains,
         "gates": gates,
