@@ -169,14 +169,21 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
     The latter as the daemon measured it last, or now with `measure`, which walks every archive.
     """
     from collectord.app import disk
+    from collectord.index.kernels import kernel_states
     from collectord.overview.facts import stale_workcells
+    from collectord.overview.kernel import kernel_document
     from collectord.overview.status import status_of, without_index
+    from collectord.sources.in_flight import in_flight
+    from collectord.sources.kernels import KernelFinder
 
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
     with reader_for(settings) as reader:
         found = status_of(reader, str(settings.repo), holder(settings.lock_path), now_ms())
         found["disk"] = disk.measure(settings) if measure else disk.last_measured(reader)
+        states = kernel_states(reader.connection)
+    look = KernelFinder(settings.repo).look(now_ms())
+    found["kernel"] = kernel_document(look, states, len(in_flight(settings.repo)))
     found["stale_workcells"] = list(stale_workcells(settings.repo, now_ms()))
     return found
 

@@ -46,7 +46,18 @@ def _facts(settings: Settings) -> DoctorFacts:
         usage=measure(settings)["bytes"],
         backups=len(backups),
         newest_backup_ms=backups[0].stat().st_mtime_ns // 1_000_000 if backups else None,
+        kernel=(found or {}).get("kernel") or _kernel(settings),
     )
+
+
+def _kernel(settings: Settings) -> dict[str, Any]:
+    """The kernels that run, where no index knows anything of them."""
+    from collectord.overview.kernel import kernel_document
+    from collectord.sources.in_flight import in_flight
+    from collectord.sources.kernels import KernelFinder
+
+    look = KernelFinder(settings.repo).look(now_ms())
+    return kernel_document(look, [], len(in_flight(settings.repo)))
 
 
 def _status(settings: Settings) -> tuple[dict[str, Any] | None, str | None, str | None]:

@@ -10,6 +10,7 @@ from collectord import app
 from collectord.cli.daemon_text import daemon_rows
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
+from collectord.overview.kernel import hidden_words
 
 _MAX_ATTENTION = 5
 
@@ -46,6 +47,7 @@ def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("last ingest", time_text(found["last_ingest_ms"])),
         ("writer now", _holder_text(found["lock"])),
         *daemon_rows(found["daemon"]),
+        ("kernel", _kernel_text(found["kernel"])),
         ("environment", _environment_text(found["environment"])),
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
         ("on disk", _disk_text(found["disk"])),
@@ -70,6 +72,33 @@ def _workcell_rows(stale: list[str]) -> list[tuple[str, str]]:
         return []
     shown = ", ".join(stale[:_MAX_ATTENTION]) + (", …" if len(stale) > _MAX_ATTENTION else "")
     return [("stale workcells", f"{len(stale)} in .workcells unchanged for a day: {shown}")]
+
+
+def _kernel_text(kernel: dict[str, Any]) -> str:
+    """One line: each process, since when, which configuration it has, and whether it wants a restart."""
+    parts = [_process_text(one) for one in kernel["running"]]
+    if kernel["hidden"]:
+        hidden = hidden_words(kernel["hidden"])
+        parts.append(f"{hidden} may be one of this repo (`collectord doctor` says how to see it)")
+    if parts:
+        return "; ".join(parts)
+    if kernel["in_flight"]:
+        count = f"{kernel['in_flight']} in .workcells"
+        return f"no process can be seen ({count}; `collectord doctor` says why that may be)"
+    return "none runs"
+
+
+def _process_text(one: dict[str, Any]) -> str:
+    text = f"process {one['pid']} since {time_text(one['started_ms'])}"
+    if one["command"] != "cyntra run":
+        text += f" ({one['command']})"
+    if one["environment"] is None:
+        return f"{text}; nothing says what it had read at its start"
+    epoch = f"epoch {one['epoch']}" if one["epoch"] is not None else "an epoch to come"
+    if one["wants_restart"]:
+        edited = time_text(one["changed_ms"])
+        return f"{text}, with the configuration of {epoch}; restart it: edited {edited}, not in effect"
+    return f"{text}, with the configuration of {epoch}, up to date"
 
 
 def _environment_text(environment: dict[str, Any]) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from collectord.overview.facts import DoctorFacts, FolderFacts
+from collectord.overview.kernel import hidden_words
 from collectord.overview.life import Life
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -29,7 +31,10 @@ class Finding:
 
 def findings(facts: DoctorFacts) -> list[Finding]:
     """Everything that was looked at, good and bad, in a fixed order."""
-    parts = (_folders, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _labels, _workcells)
+    parts = (
+        *(_folders, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon),
+        *(_kernel, _labels, _workcells),
+    )
     return [finding for part in parts for finding in part(facts)]
 
 
@@ -149,6 +154,39 @@ def _daemon(facts: DoctorFacts) -> Iterator[Finding]:
     holder = facts.status.get("lock")
     if holder:
         yield Finding("lock", OK, f"held by process {holder.get('pid', '?')} ({holder.get('command', '?')})")
+
+
+_SEE_IT = (
+    "run collectord as the user who runs the kernel, on the same machine; /proc must not be mounted with "
+    "hidepid, and a unit must not have PrivateUsers=, PrivatePIDs= or ProcSubset=pid. Until then the "
+    "environment of runs is told by what they show"
+)
+
+
+def _kernel(facts: DoctorFacts) -> Iterator[Finding]:
+    """Whether the kernel's process can be seen, and whether it has read what the files say."""
+    running, hidden = facts.kernel["running"], facts.kernel["hidden"]
+    for one in running:
+        yield _process(one)
+    if len(running) > 1:
+        advice = "stop all but one: they take issues from each other, and what a run had is less certain"
+        yield Finding("kernel", WARNING, f"{len(running)} run at once on this repo", advice)
+    if hidden:
+        said = f"not visible: {hidden_words(hidden)} runs a kernel, and its folder may not be read"
+        yield Finding("kernel", WARNING, said, _SEE_IT)
+    elif not running and facts.kernel["in_flight"] > len(facts.stale_workcells):
+        said = f"not visible: {facts.kernel['in_flight']} in .workcells, and no process of a kernel is seen"
+        yield Finding("kernel", WARNING, said, _SEE_IT)
+    elif not running:
+        yield Finding("kernel", OK, "none runs")
+
+
+def _process(one: Mapping[str, Any]) -> Finding:
+    said = f"process {one['pid']}: {one['command']}"
+    if one["wants_restart"]:
+        advice = "restart `cyntra run`: the files were edited since, and nothing of it is in effect"
+        return Finding("kernel", WARNING, f"{said}, with an older configuration", advice)
+    return Finding("kernel", OK, said)
 
 
 def _labels(facts: DoctorFacts) -> Iterator[Finding]:

@@ -38,7 +38,8 @@ class DoctorFacts:
 
     `watch_limits` are max_user_watches and max_user_instances, where the system has them; `stale_workcells`
     are names in .workcells older than a day, `usage` bytes on disk by part; `newest_ms` is the youngest
-    archive's time of change, `schema` the version of the index file.
+    archive's time of change, `schema` the version of the index file, `kernel` the document of the processes
+    (see `overview.kernel`).
     """
 
     archives: FolderFacts
@@ -56,6 +57,7 @@ class DoctorFacts:
     usage: Mapping[str, int]
     backups: int
     newest_backup_ms: int | None
+    kernel: Mapping[str, Any]
 
 
 def folder_facts(path: Path) -> FolderFacts:

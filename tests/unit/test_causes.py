@@ -12,7 +12,6 @@ from collectord.environment.assign import RunKey
 from collectord.environment.causes import MAX_RUNS, causes
 from collectord.environment.look import environment_of
 from collectord.environment.severity import Overrides
-from collectord.environment.standing import Standing
 from collectord.environment.survey import Survey
 from collectord.environment.told import Remembered, telling_of
 from collectord.index.shown import ShownRun
@@ -34,7 +33,6 @@ def _keys(runs: Sequence[ShownRun]) -> list[str]:
         {},
         [],
         (),
-        Standing({None: ()}, {}),
         assigned(dispatched, [], {}),
         folded(dispatched, [], {}),
         found,

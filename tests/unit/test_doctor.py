@@ -29,6 +29,7 @@ FACTS = DoctorFacts(
     usage={},
     backups=7,
     newest_backup_ms=1_799_990_000_000,
+    kernel={"running": [], "hidden": [], "in_flight": 0},
 )
 
 
