@@ -131,14 +131,17 @@ def _without_children(found: list[_Kernel]) -> list[_Kernel]:
 
 
 def _started_ms(process: psutil.Process, now_ms: int) -> int:
-    """When a process started, to a hundredth of a second.
+    """When a process started, at the latest: the system counts in hundredths of a second, rounded down.
 
-    Its start is known since boot, and Linux tells the time of the boot in whole seconds only.
+    So a file that was written before it is never taken for one of after. The start is known since boot, and
+    Linux tells the time of the boot in whole seconds only.
     """
+    tick_ms = 1000 // os.sysconf("SC_CLK_TCK")
     if not hasattr(time, "CLOCK_BOOTTIME"):
-        return int(process.create_time() * 1000)
+        return int(process.create_time() * 1000) + tick_ms
     since_boot_s = process.create_time() - psutil.boot_time()
-    return now_ms - int((time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot_s) * 1000)
+    age_ms = int((time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot_s) * 1000)
+    return now_ms - age_ms + tick_ms
 
 
 def _user(process: psutil.Process) -> str | None:
