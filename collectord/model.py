@@ -179,8 +179,9 @@ class Run:
     """One executed run as derived from the artifacts of one revision; all texts are the run's own.
 
     `summary` is the run in rebuilt histories (CONTRACT.md section 7), `builder_summary` the one of the
-    kernel's own builder or None where it makes none. `finished_ms` is None where only the arrival of the
-    archive tells.
+    kernel's own builder or None where it makes none; `executed` and `issue_text` are JSON texts of what a
+    manifest records of the action and of its issue (`cyntra.executed`). `finished_ms` is None where only the
+    arrival of the archive tells.
     """
 
     run_id: str
@@ -208,6 +209,8 @@ class Run:
     label: Label | None
     evidence: Evidence = Evidence()
     situation: Situation | None = None
+    executed: str | None = None
+    issue_text: str | None = None
     row: KeptRow | None = None
 
 

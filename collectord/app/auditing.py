@@ -34,7 +34,7 @@ def audit(
     from collectord.audit.answers import answer
     from collectord.audit.document import document
     from collectord.audit.gather import Beside, gather
-    from collectord.audit.patterns import limited_search
+    from collectord.cyntra.policy.bounded_regex import limited_search
     from collectord.overview.serving import compare_inputs
 
     surface, unknown = policy_of(settings.repo)

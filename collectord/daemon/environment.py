@@ -75,6 +75,7 @@ class EnvironmentChore:
         self._memory = Memory()
         self._finder = KernelFinder(settings.repo)
         self._kernels_seen: list[tuple[int, Launch]] | None = None
+        self._kernels_seen_ms: int | None = None
         self._kernels_noted_at = self._next_kernels = float("-inf")
         self._debounce_s = section.debounce
         self._files: dict[Launch | None, _Files] = {None: self._files_of(None)}
@@ -91,8 +92,9 @@ class EnvironmentChore:
         """Carry out requests, look, and follow up where something changed or waits."""
         self._next = mono + self._every_s
         changed = self._carry_out_requests()
+        changed = self._look(self._files[None], mono) or changed
         changed = self._look_for_kernels(mono) or changed
-        for files in list(self._files.values()):
+        for files in [files for launch, files in self._files.items() if launch is not None]:
             changed = self._look(files, mono) or changed
         waits = self._applied != self._applier.applied or self._closing or self._publisher.waits
         if changed or (waits and mono >= self._not_before):
@@ -109,10 +111,11 @@ class EnvironmentChore:
         self._next_kernels = mono + self._settings.config.watch.poll_interval
         seen = self._finder.look(self._wall_ms())
         told = [(session.pid, session.launch) for session in seen.kernels]
+        self._kernels_seen_ms, before_ms = seen.at_ms, self._kernels_seen_ms
         if told == self._kernels_seen and mono < self._kernels_noted_at + NOTE_EVERY_S:
             return False
         with self._writer.transaction() as connection:
-            changed = note_kernels(connection, seen.kernels, seen.at_ms)
+            changed = note_kernels(connection, seen.kernels, seen.at_ms, before_ms)
             self._follow_launches(kernel_sessions(connection))
         self._kernels_seen, self._kernels_noted_at = told, mono
         return changed

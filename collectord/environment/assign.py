@@ -10,7 +10,7 @@ explains has an environment of its own, made of what the runs show.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -38,9 +38,10 @@ class KnownBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DispatchedRun:
-    """A run as far as its environment is concerned; `evidence` and `executed` are the texts of the index.
+    """A run as far as its environment is concerned, in the texts of the index.
 
-    `asks_to_speculate` is whether Beads has ever said so of its issue, None where Beads does not know it.
+    `asks` is whether its issue may ask to speculate: None, it may or not; False where Beads knows the issue
+    and has never said so.
     """
 
     kind: str
@@ -49,7 +50,8 @@ class DispatchedRun:
     started_ms: int
     evidence: str
     executed: str | None = None
-    asks_to_speculate: bool | None = None
+    issue_text: str | None = None
+    asks: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class Explaining:
         self._shown: dict[str, Facts] = {}
         self._agreed: dict[tuple[str, str], bool] = {}
         self._agreed_at_start: dict[tuple[str, str], bool] = {}
-        self._found: dict[tuple[str, str | None, bool | None, Search], tuple[Candidate | None, KnownBy]] = {}
+        self._found: dict[Hashable, tuple[Candidate | None, KnownBy]] = {}
 
     def __len__(self) -> int:
         """Of how many pieces of evidence it remembers something."""
@@ -115,7 +117,7 @@ class Explaining:
         for run in ordered:
             key = run.kind, run.name
             known = before.get(key)
-            mine = known if known is not None and known.run is run else self._explained_anew(run)
+            mine = known if known is not None and known.run == run else self._explained_anew(run)
             self._explained[key] = mine
             found.append(mine)
         return found
@@ -161,7 +163,7 @@ class Explaining:
         return Search(None, newest, newest)
 
     def _by_evidence(self, run: DispatchedRun, where: Search) -> tuple[Candidate | None, KnownBy]:
-        key = run.evidence, self.actions.key(run.executed), run.asks_to_speculate, where
+        key = run.evidence, run.executed, run.issue_text, run.asks, where
         if key not in self._found:
             self._found[key] = self._latest_agreeing(run, where)
         return self._found[key]
@@ -195,7 +197,9 @@ class Explaining:
 
     def _action_agrees(self, run: DispatchedRun, fingerprint: str) -> bool:
         environment = self.standing.environment(fingerprint)
-        return environment is None or self.actions.agrees(run.executed, run.asks_to_speculate, environment)
+        if environment is None:
+            return True
+        return self.actions.agrees(run.executed, run.issue_text, run.asks, environment)
 
     def facts(self, evidence: str) -> Facts:
         """What the text of a run's evidence says."""
@@ -212,7 +216,8 @@ def assign(runs: Sequence[DispatchedRun], explaining: Explaining) -> Assigned:
     ordered = sorted(runs, key=lambda run: (run.started_ms, run.name, run.kind))
     if not explaining.standing.stretches:
         return Assigned([Assignment(run, "", 0, 0, 0, KnownBy.NOTHING) for run in ordered], {})
-    return _Assigning(explaining).all(ordered)
+    with explaining.actions.searching():
+        return _Assigning(explaining).all(ordered)
 
 
 class _Assigning:

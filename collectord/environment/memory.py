@@ -12,6 +12,7 @@ from collectord.environment.contradictions import issue_of
 from collectord.environment.standing import Standing
 from collectord.environment.timeline import Stretch
 from collectord.index.engine import IndexConnection
+from collectord.index.issues import issues_asking
 from collectord.index.shown import ShownRun, shown_runs
 from collectord.model import Environment, KernelSession, Situation
 
@@ -33,28 +34,54 @@ class Memory:
         self._is_read = False
         self._shared: dict[Hashable, Any] = {}
         self._issues: dict[str, Situation] = {}
+        # False for issues of which Beads has never said that they ask to speculate, None for the others.
+        self._issues_asking: dict[str | None, bool | None] = {}
+        self._issues_read = 0
         self._explaining = Explaining(Standing({None: ()}, {}), Actions())
         self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
         self._derived_before: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
 
     def read(self, connection: IndexConnection, changed: Collection[RunKey]) -> None:
-        """Read the runs that changed; all of them the first time."""
+        """Read the runs that changed, all of them the first time; and what Beads says of their issues."""
         self._derived_before, self._derived = self._derived, {}
+        news = self._read_issues(connection)
         for key in changed:
             self._runs.pop(key, None)
             self._dispatched.pop(key, None)
         for run in shown_runs(connection, changed if self._is_read else None):
             self._take(run)
+        for key in [key for key, run in self._runs.items() if run.issue_id in news]:
+            self._take(self._runs[key])
         self._is_read = True
         if len(self._issues) + len(self._shared) > 3 * len(self._runs) + SPARE_TEXTS:
             self._issues, self._shared = {}, {}
 
+    def _read_issues(self, connection: IndexConnection) -> set[str | None]:
+        """Read what Beads said since; the issues of which another answer is known now."""
+        before = dict(self._issues_asking)
+        for row_id, issue_id, asks in issues_asking(connection, self._issues_read):
+            self._issues_read = row_id
+            self._issues_asking[issue_id] = (
+                None if asks or (issue_id in before and before[issue_id] is None) else False
+            )
+        return {key for key, asks in self._issues_asking.items() if key not in before or before[key] != asks}
+
     def _take(self, run: ShownRun) -> None:
         key = run.kind, run.name
         # Most runs show and plan what others do: one copy of each is enough.
-        evidence, situation, plan = map(self._one_copy, (run.evidence, run.situation, run.plan))
-        self._runs[key] = replace(run, evidence=evidence, situation=situation, plan=plan)
-        self._dispatched[key] = DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, evidence)
+        names = ("evidence", "situation", "plan", "executed", "issue_text", "issue_id")
+        run = replace(run, **{name: self._one_copy(getattr(run, name)) for name in names})
+        self._runs[key] = run
+        self._dispatched[key] = DispatchedRun(
+            run.kind,
+            run.name,
+            run.run_id,
+            run.started_ms,
+            run.evidence,
+            run.executed,
+            run.issue_text,
+            self._issues_asking.get(run.issue_id),
+        )
 
     def _one_copy(self, value: Any) -> Any:
         return self._shared.setdefault(value, value)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.index import tables
 from collectord.index.keys import text_digest
 from collectord.index.values import db_text
 from collectord.model import IssueRevision
+
+ASKS = "dk_speculate"
 
 
 def record_issues(connection: Connection, issues: Mapping[str, JsonObject], now_ms: int) -> int:
@@ -55,3 +57,14 @@ def issue_history(
     for issue_id, seen_ms, record in connection.execute(query):
         found.setdefault(issue_id, []).append(IssueRevision(issue_id, seen_ms, json.loads(record)))
     return found
+
+
+def issues_asking(connection: Connection, after_id: int) -> Iterator[tuple[int, str, bool]]:
+    """(row id, issue id, whether it asks to speculate) of each record that was kept after a row."""
+    table = tables.issue_revisions
+    mentions = table.c.record.like(f'%"{ASKS}":%')
+    query = select(table.c.id, table.c.issue_id, case((mentions, table.c.record)))
+    for row_id, issue_id, record in connection.execute(
+        query.where(table.c.id > after_id).order_by(table.c.id)
+    ):
+        yield row_id, issue_id, record is not None and bool(json.loads(record).get(ASKS))

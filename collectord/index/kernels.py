@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, case, select, update
 
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
@@ -34,10 +34,13 @@ def _session(row: Any) -> KernelSession:
     return KernelSession(row.pid, row.started_ms, launch, row.max_concurrent, *seen)
 
 
-def note_kernels(connection: Connection, seen: Sequence[KernelSession], at_ms: int) -> bool:
-    """Note which kernels a look saw; whether one began or ended since the look before.
+def note_kernels(
+    connection: Connection, seen: Sequence[KernelSession], at_ms: int, before_ms: int | None = None
+) -> bool:
+    """Note which kernels a look saw; whether one began or ended since the look that was noted before.
 
-    One that was taken for gone and is seen again was never gone.
+    `before_ms` is when the same eyes looked before, and still saw all that had not ended by then. A kernel
+    that was taken for gone and is seen again was never gone.
     """
     table = tables.kernel_sessions
     changed, running = False, []
@@ -50,7 +53,9 @@ def note_kernels(connection: Connection, seen: Sequence[KernelSession], at_ms: i
     changed = bool(connection.execute(update(table).where(was_gone).values(values)).rowcount) or changed
     connection.execute(update(table).where(table.c.id.in_(running)).values(values))
     ended = table.c.gone_ms.is_(None) & table.c.id.not_in(running)
-    return bool(connection.execute(update(table).where(ended).values(gone_ms=at_ms)).rowcount) or changed
+    last_ms = case((table.c.last_seen_ms < (before_ms or 0), before_ms), else_=table.c.last_seen_ms)
+    gone = update(table).where(ended).values(gone_ms=at_ms, last_seen_ms=last_ms)
+    return bool(connection.execute(gone).rowcount) or changed
 
 
 def _row_of(connection: Connection, session: KernelSession) -> int | None:

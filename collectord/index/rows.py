@@ -91,6 +91,8 @@ def run_row(revision_id: int, run: Run) -> DbRow:
         "builder_summary": None if run.builder_summary is None else ascii_json(run.builder_summary),
         "evidence": evidence_json(run.evidence),
         "situation": None if run.situation is None else situation_json(run.situation),
+        "executed": run.executed,
+        "issue_text": run.issue_text,
     }
 
 

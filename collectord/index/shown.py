@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
 from collectord.cyntra.evidence import evidence_json, evidence_of, situation_json, situation_of
+from collectord.cyntra.executed import executed_json, executed_of, issue_text_json, issue_text_of
 from collectord.cyntra.jsonio import Unparsable, parse_object
 from collectord.index import tables
 from collectord.index.codec import unpack
@@ -20,7 +21,7 @@ Plan = tuple[str | None, int | None, int | None, int | None]
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """A run of a current revision and what it shows; `evidence` and `situation` are JSON texts.
+    """A run of a current revision and what it shows; all but ids, times and the plan are JSON texts.
 
     `plan` is (swarm, candidates, timeout in seconds, iterations) of an explicit executed plan, else None.
     """
@@ -33,6 +34,9 @@ class ShownRun:
     situation: str | None
     digest: str
     plan: Plan | None
+    issue_id: str | None = None
+    executed: str | None = None
+    issue_text: str | None = None
 
 
 def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None = None) -> Iterator[ShownRun]:
@@ -56,16 +60,38 @@ def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Show
     joined = a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
     columns = (a.c.kind, a.c.name, r.c.id, r.c.digest, run.c.run_id, run.c.started_ms, run.c.domain)
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    query = select(*columns, run.c.evidence, run.c.situation, *plan, label.c.max_iterations)
+    shown = (run.c.evidence, run.c.situation, run.c.issue_id, run.c.executed, run.c.issue_text)
+    query = select(*columns, *shown, *plan, label.c.max_iterations)
     joined = joined.join(run, run.c.revision_id == r.c.id).outerjoin(label, label.c.revision_id == r.c.id)
     query = query.select_from(joined).where(wanted).order_by(a.c.kind, a.c.name)
     for row in connection.execute(query):
-        shown = row.evidence, row.situation
-        yield _shown_run(row, _derived(connection, row) if row.evidence is None else shown)
+        is_new = row.evidence is not None and (row.executed is not None or not row.explicit)
+        texts = Texts(row.evidence, row.situation, row.executed, row.issue_text)
+        yield _shown_run(row, texts if is_new else texts_of(_manifest(connection, row.id), row.domain))
 
 
-def _shown_run(row: Any, shown: tuple[str, str | None]) -> ShownRun:
-    evidence, situation = shown
+class Texts(NamedTuple):
+    """What the index keeps of a manifest beside the manifest itself."""
+
+    evidence: str
+    situation: str | None
+    executed: str | None
+    issue_text: str | None
+
+
+def texts_of(manifest: dict[str, Any], domain: str) -> Texts:
+    """The texts of a manifest; `domain` is the run's."""
+    executed = executed_of(manifest)
+    return Texts(
+        evidence_json(evidence_of(manifest, domain)),
+        situation_json(situation_of(manifest)) if manifest else None,
+        None if executed is None else executed_json(executed),
+        issue_text_json(issue_text_of(manifest)),
+    )
+
+
+def _shown_run(row: Any, texts: Texts) -> ShownRun:
+    evidence, situation, executed, issue_text = texts
     label = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
     return ShownRun(
         sys.intern(row.kind),
@@ -76,14 +102,10 @@ def _shown_run(row: Any, shown: tuple[str, str | None]) -> ShownRun:
         situation,
         row.digest,
         label if row.explicit else None,
+        row.issue_id,
+        executed,
+        issue_text,
     )
-
-
-def _derived(connection: Connection, row: Any) -> tuple[str, str | None]:
-    """(evidence, situation) from the stored manifest."""
-    manifest = _manifest(connection, row.id)
-    evidence = evidence_json(evidence_of(manifest, row.domain))
-    return evidence, situation_json(situation_of(manifest)) if manifest else None
 
 
 def _manifest(connection: Connection, revision_id: int) -> dict[str, Any]:

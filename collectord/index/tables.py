@@ -124,6 +124,7 @@ runs = Table(
     Column("evidence", Text),
     Column("situation", Text),
     Column("executed", Text),
+    Column("issue_text", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
     sqlite_strict=True,

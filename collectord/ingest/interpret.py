@@ -9,6 +9,7 @@ from hashlib import sha256
 from collectord.cyntra import dispatch
 from collectord.cyntra.dispatch import RecordedInput
 from collectord.cyntra.evidence import evidence_of, situation_of
+from collectord.cyntra.executed import executed_json, executed_of, issue_text_json, issue_text_of
 from collectord.cyntra.jsonio import JsonObject, Unparsable, drop_non_finite, is_encodable, parse_object
 from collectord.cyntra.planner_input import recorded_input, swarm_ids_of
 from collectord.cyntra.rows import verbatim_key, verbatim_row
@@ -158,6 +159,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
     recorded = dispatch.judge_recorded_input(manifest)
     config = member(manifest, "toolchain_config")
     tokens = member(proof, "metadata", "tokens_used")
+    executed = executed_of(manifest)
     shown = [summary, built, member(manifest, "issue")]
     run = Run(
         run_id=summary["run_id"],
@@ -185,6 +187,8 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         label=_label(manifest),
         evidence=evidence_of(manifest, summary["domain"]),
         situation=situation_of(manifest) if manifest else None,
+        executed=None if executed is None else executed_json(executed),
+        issue_text=issue_text_json(issue_text_of(manifest)),
     )
     return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
 

@@ -51,12 +51,15 @@ class KernelFinder:
 
     def look(self, now_ms: int) -> KernelLook:
         """The kernels that run now; `now_ms` is the wall clock."""
+        booted_ms = _booted_ms(now_ms)
         pids = psutil.pids()
         self._turn = (self._turn + 1) % TURNS
         self._others = {pid: seen for pid in pids if (seen := self._others.get(pid)) is not None}
         found = list(self._kernels([pid for pid in pids if self._is_due(pid)]))
         mine = [kernel for kernel in _without_children(found) if kernel.is_in(self._repo)]
-        sessions = (kernel.session(self._repo, now_ms) for kernel in mine if kernel.folder is not None)
+        sessions = (
+            kernel.session(self._repo, now_ms, booted_ms) for kernel in mine if kernel.folder is not None
+        )
         hidden = (HiddenKernel(k.process.pid, _user(k.process)) for k in mine if k.folder is None)
         return KernelLook(now_ms, tuple(sorted(sessions, key=lambda s: (s.started_ms, s.pid))), tuple(hidden))
 
@@ -92,9 +95,9 @@ class _Kernel:
         nearest = next((folder for folder in inside if (folder / ".cyntra").exists()), None)
         return bool(inside) and nearest in (None, repo)
 
-    def session(self, repo: Path, now_ms: int) -> KernelSession:
+    def session(self, repo: Path, now_ms: int, booted_ms: float) -> KernelSession:
         launch = Launch(self._config(repo), self.command.universe, self.command.speculate)
-        started_ms, limit = _started_ms(self.process, now_ms), self.command.max_concurrent
+        started_ms, limit = _started_ms(self.process, booted_ms), self.command.max_concurrent
         return KernelSession(self.process.pid, started_ms, launch, limit, now_ms, now_ms)
 
     def _config(self, repo: Path) -> str | None:
@@ -130,18 +133,20 @@ def _without_children(found: list[_Kernel]) -> list[_Kernel]:
     return [kernel for kernel in found if kernel.parent not in pids]
 
 
-def _started_ms(process: psutil.Process, now_ms: int) -> int:
+def _booted_ms(now_ms: int) -> float:
+    """When the system started, by the clock of now: Linux itself tells it in whole seconds only."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return now_ms - time.clock_gettime(time.CLOCK_BOOTTIME) * 1000
+    return psutil.boot_time() * 1000
+
+
+def _started_ms(process: psutil.Process, booted_ms: float) -> int:
     """When a process started, at the latest: the system counts in hundredths of a second, rounded down.
 
-    So a file that was written before it is never taken for one of after. The start is known since boot, and
-    Linux tells the time of the boot in whole seconds only.
+    So a file that was written before it is never taken for one of after.
     """
-    tick_ms = 1000 // os.sysconf("SC_CLK_TCK")
-    if not hasattr(time, "CLOCK_BOOTTIME"):
-        return int(process.create_time() * 1000) + tick_ms
     since_boot_s = process.create_time() - psutil.boot_time()
-    age_ms = int((time.clock_gettime(time.CLOCK_BOOTTIME) - since_boot_s) * 1000)
-    return now_ms - age_ms + tick_ms
+    return int(booted_ms + since_boot_s * 1000) + 1000 // os.sysconf("SC_CLK_TCK")
 
 
 def _user(process: psutil.Process) -> str | None:

@@ -38,3 +38,4 @@ def upgrade() -> None:
     op.add_column("environment_observations", sa.Column("launch", sa.Text))
     # Null for what an older collectord ingested: it is derived from the manifest and written down then.
     op.add_column("runs", sa.Column("executed", sa.Text))
+    op.add_column("runs", sa.Column("issue_text", sa.Text))

@@ -11,9 +11,9 @@ import pytest
 
 from collectord.audit.answers import answer
 from collectord.audit.causes import cause_of
-from collectord.audit.patterns import MAX_TEXT, limited_search
 from collectord.audit.playing import reach_of
 from collectord.audit.telling import tell
+from collectord.cyntra.policy.bounded_regex import MAX_TEXT, limited_search
 from tests.support.planted import POLICY, TRIPLE, facts, issue, said, surface_of
 
 ENDLESS = "(a+)+$"

@@ -63,14 +63,19 @@ def plan_action(
     """The kernel's own choice for an issue, before a planner in mode `enforce` may narrow it.
 
     `available` are the toolchains that could run at dispatch (`system_state.available_toolchains` of a
-    recorded input); None stands for all that are not switched off.
+    recorded input); None stands for all that the kernel starts.
     """
-    toolchains = surface.components["toolchains"]
-    usable = frozenset(enabled(toolchains)) if available is None else available
+    usable = frozenset(started(surface)) if available is None else available
     rule, reason = _speculates(surface, issue, search)
     if reason is not None:
         return _speculate(surface, issue, usable, rule, reason)
     return _serial(surface, issue, usable, search)
+
+
+def started(surface: Surface) -> list[str]:
+    """The toolchains that a kernel starts: of its priority list, those that are not switched off."""
+    runnable = enabled(surface.components["toolchains"])
+    return [name for name in surface.components["routing"]["toolchain_priority"] if name in runnable]
 
 
 def _speculates(surface: Surface, issue: IssueFacts, search: Search) -> tuple[int | None, str | None]:
@@ -81,6 +86,8 @@ def _speculates(surface: Surface, issue: IssueFacts, search: Search) -> tuple[in
     rule = _first(surface, issue, search, speculate=True)
     if issue.speculate:
         return rule, "the issue asks for it"
+    if speculation.get("forced"):
+        return rule, "the kernel speculates on every issue"
     if rule is not None:
         return rule, f"rule {rule} speculates"
     automatic = speculation["auto_trigger_on_critical_path"] and issue.on_critical_path
@@ -128,7 +135,7 @@ def _rule_width(surface: Surface, rule: int | None) -> int | None:
 
 def _serial(surface: Surface, issue: IssueFacts, usable: frozenset[str], search: Search) -> Action:
     routing = surface.components["routing"]
-    if issue.tool_hint and issue.tool_hint in {*usable, *enabled(surface.components["toolchains"])}:
+    if issue.tool_hint and issue.tool_hint in {*usable, *started(surface)}:
         return _action(surface, SERIAL, [issue.tool_hint], None, "the issue's tool hint")
     rule = _first(surface, issue, search)
     use = routing["rules"][rule]["use"] if rule is not None else []

@@ -50,6 +50,11 @@ class LimitedSearch:
         finally:
             self._spent[pattern] = self._spent.get(pattern, 0.0) + time.process_time() - begun
 
+    def found_or_not(self, pattern: str, text: str) -> bool | None:
+        """As a call; None where it is not known, as the pattern was given up or the text is too long."""
+        found = self(pattern, text)
+        return None if pattern in self.given_up or len(text) > MAX_TEXT else found
+
     def _search(self, pattern: str, text: str) -> bool:
         left = min(
             self.pattern_limit_s - self._spent.get(pattern, 0.0), self.all_limit_s - sum(self._spent.values())
