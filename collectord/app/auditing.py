@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from collectord.garbage import rare_collections
 from collectord.model import ARCHIVE
 
 if TYPE_CHECKING:
-    from collectord.audit.facts import Facts
+    from collectord.audit.facts import Facts, LabelVariety
     from collectord.config import Settings
     from collectord.cyntra.policy import Surface
+    from collectord.environment.survey import Survey
     from collectord.index.reader import IndexReader
 
 Document = dict[str, Any]
@@ -90,7 +91,8 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     from collectord.environment.summaries import summary_of
     from collectord.index.alerts import alerts
 
-    found = survey_of(settings, reader.connection).folded
+    survey = survey_of(settings, reader.connection)
+    found = survey.folded
     epochs = tuple(
         Epoch(one.number, one.first_ms, one.ended_ms, one.fingerprint, _epoch_words(one))
         for one in found.epochs
@@ -98,11 +100,24 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     opened = [one for one in alerts(reader.connection) if one.resolved_ms is None and one.acked_ms is None]
     return {
         "epochs": epochs,
+        "varieties": tuple(_varieties(survey)),
         "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
         "alerts": tuple(
             OpenAlert(one.event, one.opened_ms, capped(summary_of(one.event, one.fields))) for one in opened
         ),
     }
+
+
+def _varieties(survey: Survey) -> Iterator[LabelVariety]:
+    """What each epoch's policy gives several labels for."""
+    from collectord.audit.facts import LabelVariety
+    from collectord.environment.contradictions import varieties
+
+    for epoch in survey.folded.epochs:
+        policy = survey.policy(epoch)
+        with policy.searching():
+            for one in varieties(survey.by_epoch[epoch.number], policy, survey.memory.issue):
+                yield LabelVariety(epoch.number, one.rule, one.labels, one.rows, one.lost, one.remedy)
 
 
 def _epoch_words(epoch: Any) -> str:

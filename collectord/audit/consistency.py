@@ -57,6 +57,18 @@ class Flip:
 
 
 @dataclass(frozen=True, slots=True)
+class ByDesign:
+    """Several labels that a rule gives to equal issues; `g3` is their share of the error among all rows."""
+
+    epoch: int
+    rule: int | None
+    labels: tuple[str, ...]
+    rows: int
+    g3: float
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Consistency:
     """The answer; `requested` counts where executed and requested actions agree and in what they differ."""
 
@@ -68,6 +80,7 @@ class Consistency:
     invalid: dict[str, int]
     fallbacks: dict[str, int]
     requested: dict[str, int]
+    by_design: tuple[ByDesign, ...]
     findings: tuple[Finding, ...]
 
 
@@ -87,6 +100,10 @@ def consistency(facts: Facts) -> Consistency:
         invalid=dict(invalid),
         fallbacks=dict(fallbacks.most_common()),
         requested=_requested(runs),
+        by_design=tuple(
+            ByDesign(v.epoch, v.rule, v.labels, v.rows, v.lost / (len(runs) or 1), v.remedy)
+            for v in facts.varieties
+        ),
         findings=tuple(_findings(keys, flips, invalid, fallbacks, len(runs))),
     )
 

@@ -192,6 +192,22 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelVariety:
+    """Several labels that one rule of an epoch's policy gives to equal issues, by design.
+
+    `rule` is its index in the configuration (None: no rule decides), `rows` the runs of such issues, `lost`
+    those that no policy which gives one label can get right; `remedy` would make it one label.
+    """
+
+    epoch: int
+    rule: int | None
+    labels: tuple[str, ...]
+    rows: int
+    lost: int
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch."""
 
@@ -205,6 +221,7 @@ class Facts:
     health: Health = field(default_factory=lambda: Health({}))
     policy_unknown: str | None = None
     concurrent: int | None = None
+    varieties: tuple[LabelVariety, ...] = ()
 
     @property
     def window_start_ms(self) -> int:

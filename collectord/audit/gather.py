@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from collectord.audit.backlog_records import backlog_of
-from collectord.audit.facts import Agreement, AuditRun, Epoch, Facts, Health, OpenAlert, SnapshotFact, Told
+from collectord.audit.facts import (
+    Agreement,
+    AuditRun,
+    Epoch,
+    Facts,
+    Health,
+    LabelVariety,
+    OpenAlert,
+    SnapshotFact,
+    Told,
+)
 from collectord.audit.keeping import keep, kept
 from collectord.audit.telling import action_of, tell
 from collectord.cyntra.jsonio import JsonObject, Unparsable, parse_object
@@ -34,6 +44,7 @@ class Beside:
     rebuilt: tuple[bool, tuple[str, ...]] | None = None
     concurrent: int | None = None
     policy_unknown: str | None = None
+    varieties: tuple[LabelVariety, ...] = ()
 
 
 def gather(
@@ -56,6 +67,7 @@ def gather(
         health=replace(_health(reader, beside), not_kept=not_kept),
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
+        varieties=beside.varieties,
     )
 
 

@@ -167,7 +167,18 @@ def consistency_lines(document: JsonObject) -> list[str]:
     said.append(f"validity rules: {broken or 'kept by every row'}")
     fallbacks = ", ".join(f"{what}: {number}" for what, number in found["fallbacks"].items())
     said.append(f"fallbacks: {fallbacks or 'none'}")
+    said += [_by_design(one) for one in found["by_design"]]
     return said
+
+
+def _by_design(one: JsonObject) -> str:
+    """Several labels of one rule: no fault, and what would make it one label."""
+    rule = "no rule" if one["rule"] is None else f"rule {one['rule']}"
+    labels = " | ".join(one["labels"])
+    return (
+        f"by design of the policy (epoch {one['epoch']}, {rule}): {labels} for equal issues, "
+        f"{count(one['rows'], 'row')}, {percent(one['g3'])} of g3; {one['remedy']} would make it one label"
+    )
 
 
 def consistency_tables(document: JsonObject) -> list[Table]:

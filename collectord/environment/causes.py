@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from collectord.cyntra.evidence import evidence_from, situation_json
 from collectord.environment.assign import Assignment
-from collectord.environment.contradictions import Contradiction, contradictions
+from collectord.environment.contradictions import Contradiction, Policy, contradictions
 from collectord.environment.expected import facts_of
 from collectord.environment.facts import Facts, facts_shown
 from collectord.environment.kernels import KernelState, kernel_states_of
@@ -148,17 +148,17 @@ def _unexplained(survey: Survey) -> Iterator[Cause]:
 def _contradictions(survey: Survey) -> Iterator[Cause]:
     """Issue keys with several labels, a few of each epoch, in an order that new runs do not change."""
     for epoch in survey.folded.epochs:
-        environment = survey.environments.get(epoch.fingerprint)
-        components = environment.components if environment else {}
-        first = partial(_first_contradictions, components, survey.memory.issue)
-        for contradiction in survey.derived(("contradictions", epoch.fingerprint), epoch.number, first):
+        first = partial(_first_contradictions, survey.policy(epoch), survey.memory.issue)
+        what = "contradictions", epoch.fingerprint, survey.memory.issues_changed
+        for contradiction in survey.derived(what, epoch.number, first):
             yield _contradiction(epoch, contradiction)
 
 
 def _first_contradictions(
-    components: Mapping[str, Any], issue: Callable[[str], Situation], runs: Sequence[ShownRun]
+    policy: Policy, issue: Callable[[str], Situation], runs: Sequence[ShownRun]
 ) -> Sequence[Contradiction]:
-    return sorted(contradictions(runs, components, issue), key=_first_seen)[:MAX_RUNS]
+    with policy.searching():
+        return sorted(contradictions(runs, policy, issue), key=_first_seen)[:MAX_RUNS]
 
 
 def _first_seen(found: Contradiction) -> tuple[int, str]:
@@ -177,7 +177,8 @@ def _contradiction(epoch: Epoch, found: Contradiction) -> Cause:
         "tool_hint": issue.tool_hint,
         "tags": list(issue.tags),
         "labels": {text: [run.name for run in runs[:MAX_RUNS]] for (_, text), runs in found.by_label.items()},
-        "likely": list(found.likely) or ["nothing that the manifests show"],
+        "likely": list(found.likely)
+        or ["nothing that was checked: toolchains, control mode, overrides, the policy"],
     }
     return Cause(
         CONTRADICTION, f"{epoch.fingerprint}@{epoch.since_ms} {text_digest(situation_json(issue))}", fields

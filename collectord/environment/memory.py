@@ -37,6 +37,7 @@ class Memory:
         # False for issues of which Beads has never said that they ask to speculate, None for the others.
         self._issues_asking: dict[str | None, bool | None] = {}
         self._issues_read = 0
+        self.issues_changed = 0
         self._explaining = Explaining(Standing({None: ()}, {}), Actions())
         self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
         self._derived_before: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
@@ -50,8 +51,10 @@ class Memory:
             self._dispatched.pop(key, None)
         for run in shown_runs(connection, changed if self._is_read else None):
             self._take(run)
-        for key in [key for key, run in self._runs.items() if run.issue_id in news]:
+        concerned = [key for key, run in self._runs.items() if run.issue_id in news]
+        for key in concerned:
             self._take(self._runs[key])
+        self.issues_changed += bool(concerned)
         self._is_read = True
         if len(self._issues) + len(self._shared) > 3 * len(self._runs) + SPARE_TEXTS:
             self._issues, self._shared = {}, {}
@@ -107,6 +110,15 @@ class Memory:
         if not is_small or not self._explaining.standing.is_of(timelines, environments, sessions):
             self._explaining = Explaining(Standing(timelines, environments, sessions), Actions())
         return self._explaining
+
+    @property
+    def actions(self) -> Actions:
+        """What the last survey found of executed actions."""
+        return self._explaining.actions
+
+    def asks(self, issue_id: str | None) -> bool | None:
+        """Whether an issue may ask to speculate: None, it may or not; False where Beads never said so."""
+        return self._issues_asking.get(issue_id)
 
     def issue(self, situation: str) -> Situation:
         """`issue_of`, remembered."""

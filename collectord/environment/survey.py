@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from collectord.environment.assign import Assigned, RunKey, assign
+from collectord.environment.contradictions import Policy
 from collectord.environment.epochs import Cut, Folded, fold
 from collectord.environment.memory import Memory
 from collectord.environment.standing import Standing
@@ -41,6 +42,11 @@ class Survey:
     standing: Standing = field(default_factory=lambda: Standing({None: ()}, {}), compare=False, repr=False)
     is_same: Callable[[str, str], bool] = field(default=str.__eq__, compare=False, repr=False)
     memory: Memory = field(default_factory=Memory, compare=False, repr=False)
+
+    def policy(self, epoch: Epoch) -> Policy:
+        """What the environment of an epoch can do with an issue."""
+        environment = self.environments.get(epoch.fingerprint)
+        return Policy(environment, self.memory.actions, self.memory.asks)
 
     def epoch(self, number: int) -> Epoch | None:
         """The epoch of that number."""

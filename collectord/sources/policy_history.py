@@ -12,6 +12,12 @@ from collectord.model import Launch
 from collectord.sources.git_objects import Commit, first_parents
 from collectord.sources.git_tree import GitHistory, GitTree
 from collectord.sources.policy import config_path, read_policy
+from collectord.sources.tree import Tree, WorkingTree
+
+# What people keep out of git: the kernel writes the report, and genomes and universes may be generated.
+_MAYBE_UNTRACKED = tuple(
+    map(PurePosixPath, ("prompts", "universes", ".cyntra/universes", ".cyntra/dynamics"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ def policy_history(repo: Path, now_ms: int, launch: Launch | None = None) -> Ite
     commits = first_parents(repo)
     times = credible_times([commit.at_ms for commit in commits], now_ms)
     with GitHistory(repo) as history:
+        now, untracked = WorkingTree(repo), _untracked(history, commits)
         for commit, at_ms in zip(commits, times, strict=True):
             try:
                 tree = history.tree(commit)
@@ -45,7 +52,7 @@ def policy_history(repo: Path, now_ms: int, launch: Launch | None = None) -> Ite
                 continue
             if _is_same(tree, before, launch):
                 continue
-            past = _read(tree, Commit(commit.id, at_ms), launch)
+            past = _read(_WithUntracked(tree, now, untracked), Commit(commit.id, at_ms), launch)
             yield replace(past, is_early=commit.at_ms > now_ms)
             before = dict(tree.touched)
 
@@ -68,7 +75,34 @@ def _is_same(tree: GitTree, before: Mapping[PurePosixPath, str] | None, launch: 
     return all(tree.stamp(path) == stamp for path, stamp in before.items())
 
 
-def _read(tree: GitTree, commit: Commit, launch: Launch | None) -> PastPolicy:
+def _untracked(history: GitHistory, commits: Sequence[Commit]) -> frozenset[PurePosixPath]:
+    """Places that the newest commit does not have: the history says nothing of them."""
+    try:
+        head = history.tree(commits[-1]) if commits else None
+    except PolicyUnreadable:
+        return frozenset()
+    return frozenset(path for path in _MAYBE_UNTRACKED if head is not None and not head.stamp(path))
+
+
+@dataclass(frozen=True, slots=True)
+class _WithUntracked:
+    """A commit's files; what no history holds is as it is now, which is the best that is known of it."""
+
+    tree: GitTree
+    now: WorkingTree
+    untracked: frozenset[PurePosixPath]
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        return self._of(path).read(path)
+
+    def names(self, path: PurePosixPath) -> tuple[str, ...]:
+        return self._of(path).names(path)
+
+    def _of(self, path: PurePosixPath) -> Tree:
+        return self.now if self.untracked & {path, *path.parents} else self.tree
+
+
+def _read(tree: Tree, commit: Commit, launch: Launch | None) -> PastPolicy:
     try:
         return PastPolicy(commit, read_policy(tree, launch))
     except PolicyUnreadable as error:

@@ -5,14 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 from collectord.cyntra.evidence import situation_json
-from collectord.environment.contradictions import Contradiction, contradictions
+from collectord.cyntra.executed import executed_json
+from collectord.cyntra.policy import normalise
+from collectord.cyntra.policy.feasible import Executed
+from collectord.environment.actions import Actions
+from collectord.environment.contradictions import Contradiction, Policy, contradictions, varieties
+from collectord.environment.look import environment_of
 from collectord.index.shown import ShownRun
 from collectord.model import Situation
 from tests.support.environments import shows
 
-AUTOMATIC = {
-    "speculation": {"auto_trigger_on_critical_path": True, "auto_trigger_risk_levels": ["high", "critical"]}
+CONFIG: dict[str, Any] = {
+    "toolchain_priority": ["codex", "claude", "crush"],
+    "toolchains": {
+        "codex": {"timeout_minutes": 60},
+        "claude": {"timeout_minutes": 60},
+        "crush": {"timeout_minutes": 45},
+    },
+    "routing": {
+        "rules": [
+            {
+                "match": {"dk_risk": "critical"},
+                "speculate": True,
+                "parallelism": 3,
+                "use": ["codex", "claude", "crush"],
+            },
+            {"match": {}, "use": ["codex"]},
+        ]
+    },
 }
+POLICY = Policy(environment_of(normalise(CONFIG)), Actions(), lambda _issue: False)
 
 
 def _run(
@@ -28,11 +50,25 @@ def _run(
     )
     plan = None if more.get("planless") else (swarm, width, seconds, None)
     evidence = shows(more.get("toolchain", "codex"))
-    return ShownRun("archive", name, name, 1, evidence, situation_json(issue), "d", plan)
+    toolchain, risk, size = more.get("toolchain", "codex"), issue.risk or "", issue.size or ""
+    executed = Executed(swarm, width, toolchain, risk, size, None, issue.tags, issue.available_toolchains)
+    return ShownRun(
+        "archive",
+        name,
+        name,
+        1,
+        evidence,
+        situation_json(issue),
+        "d",
+        plan,
+        name,
+        executed_json(executed),
+        None,
+    )
 
 
-def _found(*runs: ShownRun, components: dict[str, Any] | None = None) -> list[Contradiction]:
-    return list(contradictions(runs, components or {}))
+def _found(*runs: ShownRun, policy: Policy | None = None) -> list[Contradiction]:
+    return list(contradictions(runs, policy or Policy()))
 
 
 def test_equal_labels_and_other_issues_are_no_contradiction() -> None:
@@ -64,9 +100,39 @@ def test_missing_toolchains_are_named() -> None:
     )
 
 
-def test_the_critical_path_is_named_where_the_environment_lets_it_speculate() -> None:
+def _winner(name: str, toolchain: str, seconds: int, width: int = 3) -> ShownRun:
+    return _run(name, "speculate_vote", width, seconds, risk="critical", toolchain=toolchain)
+
+
+def test_labels_of_a_speculation_whose_toolchains_have_other_timeouts_are_no_contradiction() -> None:
+    runs = _winner("a", "codex", 3600), _winner("b", "crush", 2700), _winner("c", "codex", 3600)
+    assert len(_found(*runs)) == 1
+    assert _found(*runs, policy=POLICY) == []
+    [variety] = varieties(runs, POLICY)
+    assert (variety.rule, variety.rows, variety.lost) == (0, 3, 1)
+    assert variety.labels == ("speculate_vote×3 45 min", "speculate_vote×3 60 min")
+    assert (
+        variety.remedy
+        == "equal timeouts of the rule's toolchains (codex 60 min, claude 60 min, crush 45 min)"
+    )
+
+
+def test_what_only_the_critical_path_decides_is_no_contradiction() -> None:
     runs = _run("a", risk="high"), _run("b", "speculate_vote", 2, risk="high")
-    [found] = _found(*runs, components=AUTOMATIC)
-    assert any("critical path" in words for words in found.likely)
-    [found] = _found(*runs)
+    assert _found(*runs, policy=POLICY) == []
+    assert "critical path" in varieties(runs, POLICY)[0].remedy
+
+
+def test_a_label_that_the_policy_cannot_give_is_one_and_the_run_is_named() -> None:
+    runs = _winner("a", "codex", 3600), _run("b", risk="critical")
+    [found] = _found(*runs, policy=POLICY)
+    assert found.likely == (
+        "1 of 2 runs cannot come out of the epoch's policy, such as b: the policy gives speculate_vote "
+        "(rule 0 speculates), the run had serial_handoff",
+    )
+    assert varieties(runs, POLICY) == []
+
+
+def test_the_critical_path_is_no_likely_cause_where_nobody_checked_it() -> None:
+    [found] = _found(_run("a", risk="high"), _run("b", "speculate_vote", 2, risk="high"))
     assert found.likely == ()
