@@ -209,7 +209,7 @@ class Run:
     label: Label | None
     evidence: Evidence = Evidence()
     situation: Situation | None = None
-    executed: str | None = None
+    executed: str = "null"
     issue_text: str | None = None
     row: KeptRow | None = None
 

@@ -61,8 +61,39 @@ def _print(found: dict[str, Any]) -> None:
         line(
             f"  epoch {epoch['number']}{_current_text(epoch)}, environment {epoch['fingerprint'][:12] or '-'}"
         )
+        _print_reasons(epoch["reasons"])
     for profile, verdict in found["datasets"].items():
         line(f"  {profile} dataset: {verdict['text']}")
+
+
+_KNOWN_BY = {
+    "process": "one kernel ran at its dispatch, and that had read this",
+    "evidence": "its manifest and its action agree with this",
+    "manifest": "its manifest agrees with this, its action does not",
+    "nothing": "no policy file that was seen explains it",
+}
+
+
+def _kernel_text(reasons: dict[str, Any]) -> str:
+    kernel = reasons["kernel"]
+    if kernel is not None:
+        return f" (process {kernel['pid']}, started {time_text(kernel['started_ms'])}: {kernel['command']})"
+    return f" ({reasons['kernels']} kernels ran at once)" if reasons["kernels"] else ""
+
+
+def _print_reasons(reasons: dict[str, Any] | None) -> None:
+    """How the environment is known."""
+    if reasons is None:
+        return
+    line(f"    how that is known: {_KNOWN_BY[reasons['known_by']]}{_kernel_text(reasons)}")
+    if reasons["note"]:
+        line(f"    {reasons['note']}")
+    for text in reasons["against"]:
+        line(f"    against it: {text}")
+    for other in reasons["contradicted"]:
+        line(f"    not {other['environment'][:12]}: {other['why'][0]}")
+    if reasons["possible"]:
+        line(f"    as far as it shows it may also have had {', '.join(n[:12] for n in reasons['possible'])}")
 
 
 def _current_text(epoch: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ from collectord.cyntra.planner_input import recorded_input
 from collectord.cyntra.policy.feasible import Executed, IssueText
 from collectord.cyntra.values import as_object, member, text_or_none, texts
 
+# The text of an action that is not known; no text at all stands for one that was not looked for yet.
+UNKNOWN = "null"
 MAX_TITLE, MAX_DESCRIPTION = 500, 4000
 
 
@@ -74,14 +76,16 @@ def _text(issue: Mapping[str, Any], name: str, limit: int) -> str | None:
     return value if isinstance(value, str) and len(value) <= limit else None
 
 
-def executed_json(executed: Executed) -> str:
+def executed_json(executed: Executed | None) -> str:
     """As ASCII JSON; what is not known is left out."""
+    if executed is None:
+        return UNKNOWN
     given = {name: getattr(executed, name) for name in Executed.__dataclass_fields__}
     return ascii_json({name: value for name, value in given.items() if value is not None})
 
 
 def executed_from(text: str) -> Executed:
-    """The action back from its JSON."""
+    """The action back from its JSON, which is not UNKNOWN."""
     value = json.loads(text)
     members: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in value.items()}
     return Executed(**members)

@@ -12,6 +12,7 @@ from collectord.environment.contradictions import Contradiction, Policy, contrad
 from collectord.environment.expected import facts_of
 from collectord.environment.facts import Facts, facts_shown
 from collectord.environment.kernels import KernelState, kernel_states_of
+from collectord.environment.reasons import fact_words
 from collectord.environment.standing import NOWHERE
 from collectord.environment.survey import Survey
 from collectord.environment.timeline import DAEMON, changes
@@ -188,13 +189,7 @@ def _contradiction(epoch: Epoch, found: Contradiction) -> Cause:
 def _against(survey: Survey, assignment: Assignment, fingerprint: str) -> list[str]:
     """What a run shows that cannot be in an environment, in words."""
     facts, shown = facts_of(survey.environments[fingerprint].components), _shown(assignment)
-    return [_words(fact, shown, facts) for fact in facts.contradicts(shown)]
-
-
-def _words(fact: tuple[str, ...], shown: Facts, environment: Facts) -> str:
-    about = " ".join(fact)
-    there = environment.values.get(fact)
-    return f"{about}: the run had {shown.values[fact]}, the environment {'none' if there is None else there}"
+    return [fact_words(fact, shown, facts) for fact in facts.contradicts(shown)]
 
 
 def _shown(assignment: Assignment) -> Facts:

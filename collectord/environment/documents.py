@@ -9,6 +9,7 @@ from typing import Any
 
 from collectord.environment.assign import RunKey
 from collectord.environment.epochs import POLICY, former_keys
+from collectord.environment.reasons import reasons_of
 from collectord.environment.selection import known_environment
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
@@ -117,6 +118,7 @@ def run_document(found: Survey, place: RunKey) -> dict[str, Any] | None:
         "current": current.number if current else None,
         "fingerprint": epoch.fingerprint,
         "origin": epoch.origin,
+        "reasons": reasons_of(found, place),
     }
 
 

@@ -14,6 +14,7 @@ from collectord.environment.assign import RunKey
 from collectord.environment.causes import LASTING, causes
 from collectord.environment.kernels import kernel_states_of
 from collectord.environment.memory import Memory
+from collectord.environment.reassigned import reassigned
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey, survey
@@ -22,11 +23,15 @@ from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
 from collectord.index.kernels import keep_kernel_states
 from collectord.index.seals import Seal, drop_seals, keep_seal, seals, take_over
+from collectord.index.shown import fill_older
+from collectord.index.writer import info, put_info
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight, in_flight
 
 OPENED, CLOSING, SEALED = "epoch.opened", "epoch.closing", "epoch.sealed"
 UNREADABLE = "environment.unreadable"
+# By which rule runs were given their environments; index files of before knew neither processes nor actions.
+RULE, RULE_NOW = "environment_rule", "2"
 # How long after its toolchain's timeout a run may still take to be archived.
 GRACE_MS = 600_000
 
@@ -55,9 +60,15 @@ def evaluate(
     `remembered` holds what was told of changes before, under the same overrides; `memory` what the last
     evaluation read, since when only `changed` runs are others.
     """
+    is_first = info(connection, RULE) != RULE_NOW
+    if is_first:
+        fill_older(connection)
+        put_info(connection, RULE, RULE_NOW)
     found = survey(connection, is_cutting(overrides), memory, changed)
     told = telling_of(found.standing.environments, overrides, remembered)
     notices = note_standing(connection, LASTING, causes(found, told), now_ms)
+    for moved in reassigned(found) if is_first else ():
+        notices += note_moment(connection, moved, now_ms)
     for epoch in found.folded.epochs:
         opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _told_of(epoch))
         notices += note_moment(connection, opened, now_ms)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from collectord.environment.actions import Actions
-from collectord.environment.assign import DispatchedRun, Explaining, RunKey
+from collectord.environment.assign import Assignment, DispatchedRun, Explaining, RunKey, assign
 from collectord.environment.contradictions import issue_of
 from collectord.environment.standing import Standing
 from collectord.environment.timeline import Stretch
@@ -99,6 +99,13 @@ class Memory:
         """The same runs as far as their environment is concerned."""
         return list(self._dispatched.values())
 
+    def as_manifests_alone_tell(self) -> Sequence[Assignment]:
+        """The environment of each run as if nothing were known of processes and actions."""
+        standing = self._explaining.standing
+        before = Explaining(Standing(standing.timelines, standing.given), Actions())
+        runs = [replace(run, executed=None) for run in self._dispatched.values()]
+        return assign(runs, before).runs
+
     def explaining(
         self,
         timelines: Mapping[str | None, Sequence[Stretch]],
@@ -109,6 +116,11 @@ class Memory:
         is_small = len(self._explaining) <= len(self._runs) + SPARE_TEXTS
         if not is_small or not self._explaining.standing.is_of(timelines, environments, sessions):
             self._explaining = Explaining(Standing(timelines, environments, sessions), Actions())
+        return self._explaining
+
+    @property
+    def last_explaining(self) -> Explaining:
+        """What the last survey went by."""
         return self._explaining
 
     @property

@@ -21,6 +21,9 @@ def summary_of(event: str, fields: dict[str, Any]) -> str:
             return f"{len(fields['kernels'])} kernels run at once: {fields['advice']}"
         case "environment.stale_kernel":
             return f"{fields['runs']} runs, last {fields['last']}: {fields['advice']}"
+        case "epoch.reassigned":
+            moved = f"{fields['runs']} runs, {fields['before'][:12]} → {fields['after'][:12]}"
+            return f"{moved}: {fields['why'][0] if fields['why'] else 'the runs before one that moved'}"
         case "environment.unexplained":
             shown = fields["shown"][0] if fields["shown"] else "nothing"
             return f"{fields['runs']} runs, first {fields['first']}: {shown}"

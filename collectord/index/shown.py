@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, select, true
+from sqlalchemy import ColumnElement, Connection, select, true, update
 
 from collectord.cyntra.evidence import evidence_json, evidence_of, situation_json, situation_of
-from collectord.cyntra.executed import executed_json, executed_of, issue_text_json, issue_text_of
+from collectord.cyntra.executed import UNKNOWN, executed_json, executed_of, issue_text_json, issue_text_of
 from collectord.cyntra.jsonio import Unparsable, parse_object
 from collectord.index import tables
 from collectord.index.codec import unpack
@@ -65,7 +65,7 @@ def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Show
     joined = joined.join(run, run.c.revision_id == r.c.id).outerjoin(label, label.c.revision_id == r.c.id)
     query = query.select_from(joined).where(wanted).order_by(a.c.kind, a.c.name)
     for row in connection.execute(query):
-        is_new = row.evidence is not None and (row.executed is not None or not row.explicit)
+        is_new = row.evidence is not None and row.executed is not None
         texts = Texts(row.evidence, row.situation, row.executed, row.issue_text)
         yield _shown_run(row, texts if is_new else texts_of(_manifest(connection, row.id), row.domain))
 
@@ -75,19 +75,29 @@ class Texts(NamedTuple):
 
     evidence: str
     situation: str | None
-    executed: str | None
+    executed: str
     issue_text: str | None
 
 
 def texts_of(manifest: dict[str, Any], domain: str) -> Texts:
     """The texts of a manifest; `domain` is the run's."""
-    executed = executed_of(manifest)
     return Texts(
         evidence_json(evidence_of(manifest, domain)),
         situation_json(situation_of(manifest)) if manifest else None,
-        None if executed is None else executed_json(executed),
+        executed_json(executed_of(manifest)),
         issue_text_json(issue_text_of(manifest)),
     )
+
+
+def fill_older(connection: Connection) -> int:
+    """Write down the texts of runs that an older collectord ingested; how many."""
+    run = tables.runs
+    query = select(run.c.revision_id, run.c.domain).where(run.c.executed.is_(None))
+    listed = connection.execute(query).all()
+    for row in listed:
+        texts = texts_of(_manifest(connection, row.revision_id), row.domain)
+        connection.execute(update(run).filter_by(revision_id=row.revision_id).values(texts._asdict()))
+    return len(listed)
 
 
 def _shown_run(row: Any, texts: Texts) -> ShownRun:
@@ -103,7 +113,7 @@ def _shown_run(row: Any, texts: Texts) -> ShownRun:
         row.digest,
         label if row.explicit else None,
         row.issue_id,
-        executed,
+        None if executed == UNKNOWN else executed,
         issue_text,
     )
 

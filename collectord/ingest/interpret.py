@@ -159,7 +159,6 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
     recorded = dispatch.judge_recorded_input(manifest)
     config = member(manifest, "toolchain_config")
     tokens = member(proof, "metadata", "tokens_used")
-    executed = executed_of(manifest)
     shown = [summary, built, member(manifest, "issue")]
     run = Run(
         run_id=summary["run_id"],
@@ -187,7 +186,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         label=_label(manifest),
         evidence=evidence_of(manifest, summary["domain"]),
         situation=situation_of(manifest) if manifest else None,
-        executed=None if executed is None else executed_json(executed),
+        executed=executed_json(executed_of(manifest)),
         issue_text=issue_text_json(issue_text_of(manifest)),
     )
     return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
