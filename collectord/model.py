@@ -181,7 +181,7 @@ class Run:
     `summary` is the run in rebuilt histories (CONTRACT.md section 7), `builder_summary` the one of the
     kernel's own builder or None where it makes none; `executed` and `issue_text` are JSON texts of what a
     manifest records of the action and of its issue (`cyntra.executed`). `finished_ms` is None where only the
-    arrival of the archive tells.
+    arrival of the archive tells; `time_conflict` is how its times contradict each other (`cyntra.dispatch`).
     """
 
     run_id: str
@@ -211,6 +211,7 @@ class Run:
     situation: Situation | None = None
     executed: str = "null"
     issue_text: str | None = None
+    time_conflict: str | None = None
     row: KeptRow | None = None
 
 
@@ -283,6 +284,7 @@ class IndexedRun:
     summary: str
     label: Label | None
     artifacts: dict[str, str]
+    time_conflict: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

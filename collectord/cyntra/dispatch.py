@@ -37,6 +37,11 @@ class HashState(StrEnum):
     ABSENT = "absent"
 
 
+# How times contradict each other: a clock that stepped back, or a time without its zone.
+COMPLETED_BEFORE_START, SHORTER_THAN_DURATION = "completed_before_start", "shorter_than_duration"
+TOLERANCE_MS = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """An explicit executed plan; `None` members were not given as integers."""
@@ -65,11 +70,43 @@ def started_ms(
 
 
 def finished_ms(proof: JsonObject, started: int, duration_ms: int) -> int | None:
-    """When the run ended, by its proof or its duration; None where only the archive's arrival tells."""
-    completed = parse_ms(member(proof, "metadata", "completed_at"))
-    if completed is not None:
-        return completed
-    return started + duration_ms if duration_ms > 0 else None
+    """When the run ended, by the later of its proof and its duration; None where only the arrival tells.
+
+    That is so where neither is known, and where they say an end before the start.
+    """
+    completed = completed_ms(proof)
+    ends = [] if completed is None else [completed]
+    ends += [started + duration_ms] if duration_ms > 0 else []
+    found = max(ends, default=None)
+    return None if found is not None and found < started else found
+
+
+def completed_ms(proof: JsonObject) -> int | None:
+    """When its proof says that the run was completed."""
+    return parse_ms(member(proof, "metadata", "completed_at"))
+
+
+def time_conflict(completed: int | None, started: int, duration_ms: int) -> str | None:
+    """How the times of a run contradict each other; None where they do not, or too few are known.
+
+    A proof is written at the end of a run, so it can be later than dispatch and duration together, by what
+    the kernel did before and after, and never earlier.
+    """
+    if completed is None:
+        return None
+    if completed < started:
+        return COMPLETED_BEFORE_START
+    if completed + TOLERANCE_MS < started + max(0, duration_ms):
+        return SHORTER_THAN_DURATION
+    return None
+
+
+def visible_from_ms(started: int, finished: int | None, complete: int) -> int:
+    """From when on a run can stand in histories: it started before, and was finished.
+
+    `complete` is when its archive was first seen complete, which counts where nothing tells the end.
+    """
+    return max(complete if finished is None else finished, started + 1)
 
 
 def explicit_plan(manifest: JsonObject) -> Plan | None:

@@ -155,6 +155,11 @@ def _counts(facts: CardFacts) -> Iterator[str]:
         told = ", ".join(f"{count} `{reason}`" for reason, count in sorted(counts.items()))
         yield f"{title}: {told or 'none'}."
     yield "`rejects.jsonl` names each of them."
+    if conflicts := document.get("time_conflicts"):
+        told = ", ".join(f"{count} `{reason}`" for reason, count in sorted(conflicts.items()))
+        yield ""
+        yield f"Runs whose times contradict each other: {told}. Histories show them from the later time"
+        yield "on, or from the arrival of the archive, and so may miss one; they never foresee one."
     yield ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from collectord.cyntra.dispatch import InputState, finished_ms, with_workcell_end
+from collectord.cyntra.dispatch import InputState, finished_ms, visible_from_ms, with_workcell_end
 from collectord.cyntra.events import WorkcellEnd
 from collectord.cyntra.jsonio import JsonObject, ascii_json, drop_non_finite
 from collectord.cyntra.planner_input import (
@@ -66,6 +66,7 @@ def plan_dispatch(
         runs=selected,
         rows=rows.iterate,
         input_hashes=Counter(run.hash_state for run in selected if is_verbatim(run, options)),
+        time_conflicts=Counter(run.time_conflict for run in ordered if run.time_conflict is not None),
         rejects=[(run, reason) for run, reason in judged if reason is not None],
     )
 
@@ -166,7 +167,7 @@ def _key(run: IndexedRun) -> bytes:
 
 
 def _visible_from_ms(run: IndexedRun) -> int:
-    return run.complete_ms if run.finished_ms is None else run.finished_ms
+    return visible_from_ms(run.started_ms, run.finished_ms, run.complete_ms)
 
 
 def _make_verbatim(run: IndexedRun, manifests: Manifests) -> RowPieces:

@@ -42,6 +42,7 @@ class PlannedDataset:
     """A dataset before it is written.
 
     `runs` are those that become rows, in order; `rejects` are the others with the reason, in order too.
+    `time_conflicts` counts the runs looked at whose times contradict each other, by how they do.
     """
 
     universe_id: str
@@ -49,6 +50,7 @@ class PlannedDataset:
     rejects: list[tuple[IndexedRun, str]]
     rows: Callable[[], Iterator[LazyRow]]
     input_hashes: Counter[str] = field(default_factory=Counter)
+    time_conflicts: Counter[str] = field(default_factory=Counter)
 
     @cached_property
     def runs_digest(self) -> str:

@@ -49,7 +49,9 @@ def snapshot_document(
 ) -> dict[str, Any]:
     """What was asked for, what came of it, and what was left out and why."""
     environment, epoch = provenance.environment, provenance.epoch
+    conflicts = dict(sorted(planned.time_conflicts.items()))
     return {
+        **({"time_conflicts": conflicts} if conflicts else {}),
         "schema": SNAPSHOT_SCHEMA,
         "profile": options.profile,
         "options": options.as_json(),

@@ -12,7 +12,7 @@ from collectord.model import IndexedRun
 
 _BATCH = 512
 # JSON that is most of a row, and whoever asks here has what it needs of it.
-_UNTYPED = frozenset({"summary", "builder_summary", "evidence"})
+_UNTYPED = frozenset({"summary", "builder_summary", "evidence", "executed", "issue_text"})
 Facts = dict[str, Any]
 
 

@@ -135,6 +135,7 @@ def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
         run.c.input_state,
         run.c.hash_state,
         run.c.encodable,
+        run.c.time_conflict,
         shown.label("shown"),
         label.c.explicit,
         label.c.swarm_id,

@@ -93,6 +93,7 @@ def run_row(revision_id: int, run: Run) -> DbRow:
         "situation": None if run.situation is None else situation_json(run.situation),
         "executed": run.executed,
         "issue_text": run.issue_text,
+        "time_conflict": run.time_conflict,
     }
 
 
@@ -147,6 +148,7 @@ def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
         summary=row.shown,
         label=_label_from(row),
         artifacts=artifacts,
+        time_conflict=row.time_conflict,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, select, true, update
 
+from collectord.cyntra.dispatch import completed_ms, time_conflict
 from collectord.cyntra.evidence import evidence_json, evidence_of, situation_json, situation_of
 from collectord.cyntra.executed import UNKNOWN, executed_json, executed_of, issue_text_json, issue_text_of
 from collectord.cyntra.jsonio import Unparsable, parse_object
@@ -67,7 +68,9 @@ def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[Show
     for row in connection.execute(query):
         is_new = row.evidence is not None and row.executed is not None
         texts = Texts(row.evidence, row.situation, row.executed, row.issue_text)
-        yield _shown_run(row, texts if is_new else texts_of(_manifest(connection, row.id), row.domain))
+        yield _shown_run(
+            row, texts if is_new else texts_of(_document(connection, row.id, "manifest.json"), row.domain)
+        )
 
 
 class Texts(NamedTuple):
@@ -90,13 +93,16 @@ def texts_of(manifest: dict[str, Any], domain: str) -> Texts:
 
 
 def fill_older(connection: Connection) -> int:
-    """Write down the texts of runs that an older collectord ingested; how many."""
+    """Write down what was not looked for in the runs that an older collectord ingested; how many."""
     run = tables.runs
-    query = select(run.c.revision_id, run.c.domain).where(run.c.executed.is_(None))
-    listed = connection.execute(query).all()
+    columns = (run.c.revision_id, run.c.domain, run.c.started_ms, run.c.duration_ms)
+    listed = connection.execute(select(*columns).where(run.c.executed.is_(None))).all()
     for row in listed:
-        texts = texts_of(_manifest(connection, row.revision_id), row.domain)
-        connection.execute(update(run).filter_by(revision_id=row.revision_id).values(texts._asdict()))
+        completed = completed_ms(_document(connection, row.revision_id, "proof.json"))
+        conflict = time_conflict(completed, row.started_ms, row.duration_ms)
+        texts = texts_of(_document(connection, row.revision_id, "manifest.json"), row.domain)._asdict()
+        values = {**texts, "time_conflict": conflict}
+        connection.execute(update(run).filter_by(revision_id=row.revision_id).values(values))
     return len(listed)
 
 
@@ -118,12 +124,10 @@ def _shown_run(row: Any, texts: Texts) -> ShownRun:
     )
 
 
-def _manifest(connection: Connection, revision_id: int) -> dict[str, Any]:
+def _document(connection: Connection, revision_id: int, name: str) -> dict[str, Any]:
     f, artifact = tables.revision_files, tables.artifacts
     query = select(artifact).join(f, f.c.sha256 == artifact.c.sha256)
-    row = connection.execute(
-        query.where(f.c.revision_id == revision_id, f.c.name == "manifest.json")
-    ).one_or_none()
+    row = connection.execute(query.where(f.c.revision_id == revision_id, f.c.name == name)).one_or_none()
     try:
         return parse_object(unpack(row.sha256, row.codec, row.data)) if row else {}
     except Unparsable:

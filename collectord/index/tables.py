@@ -125,6 +125,7 @@ runs = Table(
     Column("situation", Text),
     Column("executed", Text),
     Column("issue_text", Text),
+    Column("time_conflict", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
     sqlite_strict=True,

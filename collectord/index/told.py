@@ -51,6 +51,7 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
         run.c.status,
         run.c.summary,
     ]
+    columns.append(run.c.time_conflict)
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     query = select(*columns, _file(MANIFEST), *plan, label.c.max_iterations, label.c.recorded_swarms)
     query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE).order_by(a.c.name)
@@ -61,7 +62,8 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
 def _plain_run(row: Sequence[Any]) -> IndexedRun:
     # By place: to take so many values out of a row by name costs more than to fetch it.
     kind, name, digest, run_id, started_ms, finished_ms, complete_ms, duration_ms = row[:8]
-    input_state, hash_state, encodable, in_event_log, job_type, domain, status, summary, manifest = row[8:17]
+    input_state, hash_state, encodable, in_event_log, job_type, domain, status, summary = row[8:16]
+    conflict, manifest = row[16:18]
     artifacts = {} if manifest is None else {MANIFEST: manifest}
     return IndexedRun(
         kind,
@@ -80,8 +82,9 @@ def _plain_run(row: Sequence[Any]) -> IndexedRun:
         domain,
         status,
         summary,
-        _label(row[17:]),
+        _label(row[18:]),
         artifacts,
+        conflict,
     )
 
 

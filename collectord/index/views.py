@@ -16,17 +16,21 @@ from collectord.index.values import db_int, db_text
 from collectord.model import ARCHIVE, OutcomeKind
 
 DbRow = dict[str, Any]
-_UNTOLD = frozenset({"summary", "builder_summary", "evidence", "situation"})
+_UNTOLD = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`archives` by state, with `gone` for those no longer there; `plans` are runs with an explicit plan."""
+    """`archives` by state, with `gone` for those no longer there; `plans` are runs with an explicit plan.
+
+    `time_conflicts` counts runs whose times contradict each other, by how they do.
+    """
 
     archives: dict[str, int]
     runs: int
     plans: int
     issues: int
+    time_conflicts: dict[str, int]
 
 
 def totals(reader: IndexReader) -> Totals:
@@ -40,7 +44,16 @@ def totals(reader: IndexReader) -> Totals:
         states = {row.state: int(row.n) for row in reader.connection.execute(by_state)}
         queries = (gone, _number(current_runs()), plans, issues)
         counts = [int(reader.connection.execute(query).scalar_one()) for query in queries]
-    return Totals({**states, "gone": counts[0]}, *counts[1:])
+        conflicts = _time_conflicts(reader)
+    gone_now, runs, with_plan, known_issues = counts
+    return Totals({**states, "gone": gone_now}, runs, with_plan, known_issues, conflicts)
+
+
+def _time_conflicts(reader: IndexReader) -> dict[str, int]:
+    """How many runs have times that contradict each other, by how they do."""
+    column = tables.runs.c.time_conflict
+    query = select(column, func.count()).select_from(current_runs()).where(column.is_not(None))
+    return {row[0]: int(row[1]) for row in reader.connection.execute(query.group_by(column).order_by(column))}
 
 
 def _number(source: FromClause, *where: ColumnElement[bool]) -> Select[Any]:

@@ -188,6 +188,9 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         situation=situation_of(manifest) if manifest else None,
         executed=executed_json(executed_of(manifest)),
         issue_text=issue_text_json(issue_text_of(manifest)),
+        time_conflict=dispatch.time_conflict(
+            dispatch.completed_ms(proof), started, summary["runtime"]["duration_ms"]
+        ),
     )
     return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
 

@@ -33,7 +33,7 @@ def findings(facts: DoctorFacts) -> list[Finding]:
     """Everything that was looked at, good and bad, in a fixed order."""
     parts = (
         *(_folders, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon),
-        *(_kernel, _labels, _workcells),
+        *(_kernel, _labels, _times, _workcells),
     )
     return [finding for part in parts for finding in part(facts)]
 
@@ -201,6 +201,23 @@ def _labels(facts: DoctorFacts) -> Iterator[Finding]:
         yield Finding("labels", WARNING, f"only {plans} of {runs} runs have an executed plan", advice)
     else:
         yield Finding("labels", OK, f"{plans} of {runs} runs have an executed plan")
+
+
+_CONFLICTS = {
+    "completed_before_start": "were completed before they were dispatched",
+    "shorter_than_duration": "were completed before their duration was over",
+}
+
+
+def _times(facts: DoctorFacts) -> Iterator[Finding]:
+    """Runs whose times contradict each other; a rebuilt history shows them from the later time on."""
+    found = (facts.status or {}).get("time_conflicts", {})
+    if found:
+        said = ", ".join(f"{count} runs {_CONFLICTS.get(how, how)}" for how, count in found.items())
+        advice = "a clock that was set, or times without a zone; histories may miss these runs, no more"
+        yield Finding("times", WARNING, said, advice)
+    elif facts.status is not None and facts.status["runs"]:
+        yield Finding("times", OK, "of no run contradict each other")
 
 
 def _workcells(facts: DoctorFacts) -> Iterator[Finding]:

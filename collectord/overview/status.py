@@ -39,6 +39,7 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
     `attention` lists the archives that are partial or in quarantine, `vanished` counts those that were
     pruned before they were read, `lock` is who writes now; it is an empty object where the writer has not
     given its name. `daemon` is how the daemon lives, and what it said of itself at its last heartbeat.
+    `time_conflicts` counts runs whose times contradict each other, by how they do.
     `environment` is what stands as of the last look, with the open alerts by event.
     """
     found = views.totals(reader)
@@ -52,6 +53,7 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
         "runs": found.runs,
         "plans": found.plans,
         "issues": found.issues,
+        "time_conflicts": found.time_conflicts,
         "last_ingest_ms": int(last) if last else None,
         "lock": dict(holder) if holder is not None else None,
         "vanished": int(reader.info("vanished") or 0),

@@ -14,7 +14,7 @@ from collectord.ingest.interpret import CORE_FILES, interpret
 from collectord.model import Artifacts, CoreFile, FileRecord, FileState, Observation, Reading, Run
 
 # Columns that runs of an older index have no value in.
-_ADDED = frozenset({"evidence", "situation", "executed", "issue_text"})
+_ADDED = frozenset({"evidence", "situation", "executed", "issue_text", "time_conflict"})
 
 BytesOf = Callable[[str], bytes]
 Progress = Callable[[int, int], None]

@@ -39,3 +39,13 @@ def upgrade() -> None:
     # Null for what an older collectord ingested: it is derived from the manifest and written down then.
     op.add_column("runs", sa.Column("executed", sa.Text))
     op.add_column("runs", sa.Column("issue_text", sa.Text))
+    op.add_column("runs", sa.Column("time_conflict", sa.Text))
+    # The end of a run was what its proof said alone; now it is the later of that and its duration, and
+    # unknown where that lies before the start.
+    op.execute(
+        "UPDATE runs SET finished_ms = max(finished_ms,"
+        " CASE WHEN duration_ms > 9223372036854775807 - started_ms THEN 9223372036854775807"
+        " ELSE started_ms + duration_ms END)"
+        " WHERE finished_ms IS NOT NULL AND duration_ms > 0"
+    )
+    op.execute("UPDATE runs SET finished_ms = NULL WHERE finished_ms < started_ms")

@@ -613,7 +613,8 @@ def dispatched(repo: Path, folder: Path, ends: dict[str, int]) -> Json:
     completed = time_of(obj(proof.get("metadata")).get("completed_at"))
     length = made["runtime"]["duration_ms"]
     arrived = folder.stat().st_mtime_ns // 1_000_000
-    ended = completed if completed is not None else ms + length if length > 0 else arrived
+    told = [at for at in (completed, ms + length if length > 0 else None) if at is not None]
+    ended = max(told) if told and max(told) >= ms else max(arrived, ms)
     usable = recorded.get("schema_version") == "cyntra.planner_input.v1" and finite(recorded)
     return {
         "summary": made,
@@ -654,7 +655,10 @@ def rebuilt(repo: Path, run: Json, runs: list[Json], n: int, wanted: str | None)
         key: recorded[key] if isinstance(recorded.get(key), kind) else value
         for key, (kind, value) in built.items()
     }
-    finished = [r for r in runs if r is not run and r["finished_ms"] <= made["started_ms"]]
+    now = made["started_ms"]
+    finished = [
+        r for r in runs if r is not run and r["finished_ms"] <= now and r["summary"]["started_ms"] < now
+    ]
     tags = strings(given["issue"].get("tags"))
     shown = similar(tags, made, [r["summary"] for r in finished], n)
     return {
@@ -681,7 +685,7 @@ def dispatch_rows(
         if made is not None:
             length = made["runtime"]["duration_ms"]
             arrived = folder.stat().st_mtime_ns // 1_000_000
-            ended = made["started_ms"] + length if length > 0 else arrived
+            ended = made["started_ms"] + length if length > 0 else max(arrived, made["started_ms"])
             found.append({"summary": made, "finished_ms": ended, "planned": False})
     runs = sorted(found, key=lambda r: (r["summary"]["started_ms"], r["summary"]["run_id"]))
     rows, left_out = [], Counter[str]()

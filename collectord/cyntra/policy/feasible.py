@@ -44,8 +44,8 @@ class Executed:
     """
 
     swarm_id: str
-    candidates: int | None
-    toolchain: str | None
+    candidates: int | None = None
+    toolchain: str | None = None
     risk: str = "medium"
     size: str = "M"
     tool_hint: str | None = None
