@@ -48,6 +48,16 @@ def ingest(
         return result
 
 
+def may_lack_archives(settings: Settings) -> bool:
+    """Whether it is no wonder that there is no archives folder: a Cyntra repo none of whose runs is known."""
+    if not (settings.repo / ".cyntra").is_dir():
+        return False
+    if not settings.index_path.exists():
+        return True
+    with writer_for(settings, "collectord ingest") as writer:
+        return not writer.known
+
+
 def ingest_options(
     settings: Settings, *, names: frozenset[str] | None = None, accept_gone: bool = False
 ) -> IngestOptions:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collectord.index.alerts import Notice
     from collectord.index.engine import IndexConnection
     from collectord.index.writer import IndexWriter
+    from collectord.model import Launch
 
 SCHEMA = "collectord.environment.v1"
 
@@ -130,26 +131,43 @@ def backfill(settings: Settings) -> dict[str, Any]:
     from collectord.environment.backfill import read_history
 
     done = read_history(settings.repo, now_ms())
-    result = ask(settings, requests.history(done.found, now_ms()), "collectord environment backfill")
+    others = [read_history(settings.repo, now_ms(), launch) for launch in _launches(settings)]
+    found = [pair for each in (done, *others) for pair in each.found]
+    result = ask(settings, requests.history(found, now_ms()), "collectord environment backfill", first=True)
     return {
         "schema": "collectord.environment_backfill.v1",
         "commits": done.commits,
         "environments": len(done.found),
         "unreadable": [{"commit": commit, "reason": reason} for commit, reason in done.unreadable],
         "early": done.early,
+        "shallow": done.shallow,
+        "linked": (settings.repo / ".cyntra").is_symlink(),
         **result,
     }
 
 
-def ask(settings: Settings, request: JsonObject, command: str) -> dict[str, Any]:
+def _launches(settings: Settings) -> list[Launch]:
+    """How kernels of the repo were started, beside those without options."""
+    from collectord.index.kernels import kernel_sessions
+    from collectord.model import Launch
+
+    if not settings.index_path.exists():
+        return []
+    with reader_for(settings) as reader:
+        launches = dict.fromkeys(session.launch for session in kernel_sessions(reader.connection))
+    return [launch for launch in launches if launch != Launch()]
+
+
+def ask(settings: Settings, request: JsonObject, command: str, *, first: bool = False) -> dict[str, Any]:
     """Carry a request out, or leave it for the daemon that holds the index.
 
-    `done` says which, `changed` how many things changed.
+    `done` says which, `changed` how many things changed. With `first` the index may be made by it.
     """
     from collectord.environment import requests
     from collectord.index.schema import require_exists
 
-    require_exists(settings.index_path)
+    if not first:
+        require_exists(settings.index_path)
     try:
         with writer_for(settings, command) as writer:
             with writer.transaction() as connection:

@@ -196,7 +196,11 @@ def environment_backfill(invocation: Invocation, as_json: bool) -> None:
     line(
         f"{done['commits']} commits touch policy files, {done['environments']} of them change the environment"
     )
+    if done["shallow"]:
+        first = done["shallow"][:12]
+        line(f"history begins at {first}: shallow; `git fetch --unshallow` brings what was before")
     if not done["commits"]:
-        line("no commit holds .cyntra/config.yaml: there is nothing to learn from this history")
+        why = ": .cyntra is a link, and git does not follow it" if done["linked"] else ""
+        line(f"no commit holds .cyntra/config.yaml{why}; there is nothing to learn from this history")
     if not done["done"]:
         line("the running collectord takes them in within a minute")

@@ -33,10 +33,11 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
     Safe to stop at any point and to repeat; an archive that did not change is not read again.
     """
     settings = invocation.settings()
-    if not settings.archives_dir.is_dir():
+    no_folder = not settings.archives_dir.is_dir()
+    if no_folder and not app.may_lack_archives(settings):
         raise CollectordError(
             f"{settings.archives_dir}: there is no archives folder; is --repo a Cyntra repo, "
-            "and did the kernel finish a run in it?"
+            "and is the disk with its archives mounted?"
         )
     names = frozenset(readable_name(Path(given).name) for given in workcell_id) or None
     with progress_bar("reading archives") as progress:
@@ -49,6 +50,8 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
 
         result = app.ingest(settings, names=names, accept_gone=accept_gone, report=report)
     emit_json(_document(result)) if as_json else _print(result)
+    if no_folder and not as_json:
+        line(f"{settings.archives_dir}: not there yet; the kernel makes it when its first run ends")
     if result.not_found:
         listed = ", ".join(sorted(result.not_found))
         raise CollectordError(f"{settings.archives_dir}: there is no archive named {listed}")

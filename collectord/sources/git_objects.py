@@ -1,9 +1,9 @@
 """Objects of a git repo through read-only plumbing. Nothing that the repo holds is executed.
 
-Only `rev-list` and `cat-file` run, which know no hooks, filters, textconv or file system monitor, and
-cannot be aliased. What could still start a program by the repo's own configuration is fetching objects
-that are missing: no protocol is allowed, and lazy fetching is off. Objects of alternates are read like
-the repo's own; replacement objects are not.
+Only `rev-list`, `rev-parse` and `cat-file` run, which know no hooks, filters, textconv or file system
+monitor, and cannot be aliased. What could still start a program by the repo's own configuration is fetching
+objects that are missing: no protocol is allowed, and lazy fetching is off. Objects of alternates are read
+like the repo's own; replacement objects are not.
 """
 
 from __future__ import annotations
@@ -75,6 +75,17 @@ def environment() -> dict[str, str]:
 def first_parents(repo: Path) -> list[Commit]:
     """The commits that HEAD's branch went through, the oldest first, at most MAX_COMMITS of the newest."""
     command = ("rev-list", "--first-parent", "--timestamp", f"--max-count={MAX_COMMITS}", "HEAD", "--")
+    lines = (line.split() for line in _answer(repo, command).splitlines())
+    return [Commit(commit, int(seconds) * 1000) for seconds, commit in lines][::-1]
+
+
+def is_shallow(repo: Path) -> bool:
+    """Whether the history that is here is not the whole one. Raises GitUnusable."""
+    return _answer(repo, ("rev-parse", "--is-shallow-repository")).strip() == "true"
+
+
+def _answer(repo: Path, command: tuple[str, ...]) -> str:
+    """What a command of git prints; raises GitUnusable where it fails or says nothing for too long."""
     try:
         done = subprocess.run(
             _argv(repo, command),
@@ -92,8 +103,7 @@ def first_parents(repo: Path) -> list[Commit]:
         raise _silent(repo) from None
     if done.returncode != 0:
         raise GitUnusable(f"{repo}: its git history cannot be read: {_last_line(done.stderr)}")
-    lines = (line.split() for line in done.stdout.decode("ascii", "replace").splitlines())
-    return [Commit(commit, int(seconds) * 1000) for seconds, commit in lines][::-1]
+    return done.stdout.decode("ascii", "replace")
 
 
 def _silent(repo: Path) -> GitUnusable:

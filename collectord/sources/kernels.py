@@ -104,7 +104,8 @@ class _Kernel:
         """The configuration file that it was given, below the repo where it lies in it."""
         if self.command.config is None:
             return None
-        path = Path(os.path.realpath((self.folder or repo) / self.command.config))
+        # By its name: `.cyntra` may be a link, and what lies behind it is of the repo.
+        path = Path(os.path.normpath((self.folder or repo) / self.command.config))
         is_inside = path.is_relative_to(repo)
         known = path.relative_to(repo).as_posix() if is_inside else path.as_posix()
         return None if known == CONFIG_PATH else known

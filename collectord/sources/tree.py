@@ -13,6 +13,7 @@ from collectord.cyntra.policy import PolicyUnreadable
 
 MAX_BYTES = 8 * 2**20
 MAX_NAMES = 20_000
+STATE = ".cyntra"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -34,7 +35,8 @@ class WorkingTree:
     """The working tree of a repo, whose content is not trusted.
 
     A link is followed only to what lies in the repo too; only regular files are read, and only whole: one
-    that is written while it is read is unreadable. `touched` holds every path that was asked for, with
+    that is written while it is read is unreadable. `.cyntra` itself may be a link to another disk, which its
+    operator made; what is there counts as of the repo. `touched` holds every path that was asked for, with
     what changes when the answer may.
     """
 
@@ -79,9 +81,10 @@ class WorkingTree:
 
     def _open(self, path: PurePosixPath, flags: int) -> int | None:
         """A descriptor, None where nothing is there; no link is followed between looking and opening."""
-        folder = os.open(self.root, _DIRECTORY)
+        root, parts = self._below(path)
+        folder = os.open(root, _DIRECTORY)
         try:
-            *folders, last = self._below(path)
+            *folders, last = parts
             for part in folders:
                 above, folder = folder, os.open(part, _DIRECTORY, dir_fd=folder)
                 os.close(above)
@@ -99,12 +102,13 @@ class WorkingTree:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise PolicyUnreadable(str(path), f"cannot be read: {reason}") from None
 
-    def _below(self, path: PurePosixPath) -> tuple[str, ...]:
-        """The parts of where a path really leads, below the root."""
+    def _below(self, path: PurePosixPath) -> tuple[Path, tuple[str, ...]]:
+        """Where a path really leads: the root, or where `.cyntra` lies, and the parts below that."""
         real = Path(os.path.realpath(self.root / path))
-        if not real.is_relative_to(self.root):
-            raise PolicyUnreadable(str(path), "leads out of the repo by a link and is not watched there")
-        return real.relative_to(self.root).parts or (".",)
+        for root in (self.root, Path(os.path.realpath(self.root / STATE))):
+            if real.is_relative_to(root):
+                return root, real.relative_to(root).parts or (".",)
+        raise PolicyUnreadable(str(path), "leads out of the repo by a link and is not watched there")
 
 
 def _whole(path: PurePosixPath, file: BinaryIO) -> bytes:
