@@ -199,7 +199,7 @@ def environment_backfill(invocation: Invocation, as_json: bool) -> None:
     if done["shallow"]:
         first = done["shallow"][:12]
         line(f"history begins at {first}: shallow; `git fetch --unshallow` brings what was before")
-    if not done["commits"]:
+    if not done["environments"]:
         why = ": .cyntra is a link, and git does not follow it" if done["linked"] else ""
         line(f"no commit holds .cyntra/config.yaml{why}; there is nothing to learn from this history")
     if not done["done"]:

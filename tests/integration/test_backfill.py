@@ -320,3 +320,67 @@ def test_an_object_larger_than_a_pipe_is_read_whole(repo: Path) -> None:
             found = objects.find(blob)
             assert found is not None
             assert objects.read(found) == text.encode()
+
+
+def test_a_history_can_be_read_before_there_is_an_index_or_an_archives_folder(tmp_path: Path) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    _git(repo, "init", "-q", "-b", "main")
+    _commit(repo, 60, START)
+    cli = Cli(repo, tmp_path)
+    assert "1 commits touch policy files, 1 of them change" in cli.ok("environment", "backfill")
+    assert "not there yet" in cli.ok("ingest")
+    assert len(json.loads(cli.ok("environment", "history", "--json"))["stretches"]) >= 1
+    shutil.rmtree(repo / ".cyntra")
+    assert "is --repo a Cyntra repo" in cli("ingest").stderr
+
+
+def test_a_shallow_clone_is_told_with_the_commit_that_its_history_begins_at(
+    repo: Path, tmp_path: Path
+) -> None:
+    for minutes in (50, 40, 30):
+        _commit(repo, minutes, START + minutes * DAY)
+    clone = tmp_path / "clone"
+    subprocess.run(
+        ["git", "clone", "-q", "--depth", "2", f"file://{repo}", str(clone)], check=True, capture_output=True
+    )
+    cli = Cli(clone, tmp_path)
+    first = _git(clone, "rev-list", "HEAD").splitlines()[-1]
+    assert f"history begins at {first[:12]}: shallow" in cli.ok("environment", "backfill")
+    assert json.loads(cli.ok("environment", "backfill", "--json"))["shallow"] == first
+    whole = Cli(repo, tmp_path)
+    assert json.loads(whole.ok("environment", "backfill", "--json"))["shallow"] is None
+
+
+def test_what_git_does_not_hold_is_taken_as_it_is_now(repo: Path, tmp_path: Path) -> None:
+    _commit(repo, 60, START)
+    genome = repo / "prompts/code/codex/g1.yaml"
+    genome.parent.mkdir(parents=True)
+    genome.write_text("text: x\n")
+    (repo / "prompts/frontier.json").write_text('{"items": [{"genome_id": "g1"}]}')
+    [past] = policy_history(repo, NOW_MS)
+    assert past.surface is not None
+    assert list(past.surface.components["prompts"]) == ["code/codex"]
+    _git(repo, "add", "prompts")
+    _git(repo, "commit", "-q", "-m", "prompts", at=START + DAY)
+    first, second = policy_history(repo, NOW_MS)
+    assert first.surface is not None
+    assert second.surface is not None
+    assert first.surface.components["prompts"] == {}
+    assert list(second.surface.components["prompts"]) == ["code/codex"]
+
+
+def test_where_the_state_folder_is_a_link_git_knows_nothing_and_says_so(tmp_path: Path) -> None:
+    repo, elsewhere = tmp_path / "repo", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    repo.mkdir()
+    (repo / ".cyntra").symlink_to(elsewhere)
+    (elsewhere / "config.yaml").write_text("toolchains: {codex: {model: m1}}\n")
+    _git(repo, "init", "-q", "-b", "main")
+    _git(repo, "add", ".cyntra")
+    _git(repo, "commit", "-q", "-m", "x")
+    cli = Cli(repo, tmp_path)
+    assert ".cyntra is a link, and git does not follow it" in cli.ok("environment", "backfill")
+    cli.ok("ingest")
+    shown = json.loads(cli.ok("environment", "show", "--json"))
+    assert shown["environment"]["components"]["toolchains"]["codex"]["model"] == "m1"

@@ -48,6 +48,21 @@ def test_a_repo_without_any_file_has_the_kernels_defaults(tmp_path: Path) -> Non
     assert fingerprint(surface(tmp_path)) == fingerprint(bare)
 
 
+def test_the_state_folder_may_be_a_link_and_links_in_it_that_lead_out_stay_refused(tmp_path: Path) -> None:
+    repo, disk, secret = tmp_path / "repo", tmp_path / "disk", tmp_path / "secret.yaml"
+    for folder in (repo, disk):
+        folder.mkdir()
+    (repo / ".cyntra").symlink_to(disk)
+    (disk / "real.yaml").write_text("toolchains: {codex: {model: m1}}\n")
+    (disk / "config.yaml").symlink_to("real.yaml")
+    assert surface(repo).components["toolchains"]["codex"]["model"] == "m1"
+    secret.write_text("toolchains: {codex: {model: m2}}\n")
+    (disk / "config.yaml").unlink()
+    (disk / "config.yaml").symlink_to(secret)
+    with pytest.raises(PolicyUnreadable, match="leads out of the repo by a link"):
+        surface(repo)
+
+
 def test_a_link_is_followed_inside_the_repo_and_refused_out_of_it(tmp_path: Path) -> None:
     outside, repo = tmp_path / "outside.yaml", tmp_path / "repo"
     outside.write_text("gates: {test_command: secret}")
