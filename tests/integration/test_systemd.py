@@ -69,6 +69,19 @@ def test_the_shipped_system_units_are_clean_and_closed(name: str, tmp_path: Path
     assert exposure(tmp_path, template(name)) <= MOST_EXPOSED
 
 
+@pytest.mark.parametrize("name", ["collectord.service", "collectord@.service", "collectord-user.service"])
+def test_no_unit_hides_the_kernel_that_runs_as_the_same_user(name: str) -> None:
+    given = dict(
+        line.split("=", 1)
+        for line in template(name).read_text().splitlines()
+        if line[:1].isupper() and "=" in line
+    )
+    # Each was tried: in a user namespace of its own, or without /proc/stat, a look sees nothing.
+    for hiding in ("PrivateUsers", "PrivatePIDs", "ProcSubset"):
+        assert hiding not in given
+    assert given.get("ProtectProc") in (None, "default", "invisible")
+
+
 def test_the_shipped_user_unit_is_clean(tmp_path: Path) -> None:
     assert complaints(tmp_path, template("collectord-user.service"), "--user") == []
 
