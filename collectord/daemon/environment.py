@@ -41,13 +41,17 @@ LONGEST_PAUSE_S = 30.0
 
 @dataclass
 class _Files:
-    """The files that a kernel reads which is started in one way, and how far the looks at them are."""
+    """The files that a kernel reads which is started in one way, and how far the looks at them are.
+
+    At `seen_ms` the environment that is known still stood; not every such look is noted.
+    """
 
     reader: PolicyReader
     edit: Settling
     source: str = START
     noted_at: float = float("-inf")
     unreadable: PolicyUnreadable | None = None
+    seen_ms: int | None = None
     has_universe: bool = field(default=True)
 
 
@@ -147,6 +151,7 @@ class EnvironmentChore:
         seen = look.environment.fingerprint if look.environment else None
         if seen is not None and known in (None, seen):
             files.edit.clear()
+            files.seen_ms = None if known is None else look.at_ms
             is_due = files.unreadable is not None or mono >= files.noted_at + NOTE_EVERY_S
             return is_due and self._note(files, look, mono)
         what = (seen, str(look.unreadable), look.modified_ms)
@@ -156,7 +161,7 @@ class EnvironmentChore:
         files.unreadable = look.unreadable
         unreadable = [found for each in self._files.values() if (found := each.unreadable) is not None]
         with self._writer.transaction() as connection:
-            changed = note_look(connection, look, files.source)
+            changed = note_look(connection, look, files.source, files.seen_ms)
             notices = note_unreadable(connection, unreadable, look.at_ms)
         files.noted_at, files.source = mono, DAEMON
         self._tell(notices)

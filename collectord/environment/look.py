@@ -83,15 +83,17 @@ def launches_of_interest(sessions: Sequence[KernelSession], has_universe: bool) 
     return [launch for launch in wanted if has_universe or launch != Launch()]
 
 
-def note_look(connection: IndexConnection, look: Look, source: str) -> bool:
+def note_look(connection: IndexConnection, look: Look, source: str, seen_ms: int | None = None) -> bool:
     """Note what was seen; returns whether the environment is another one than at the last look.
 
+    `seen_ms` is when the one before was seen for the last time by looks that were not noted.
     Where nothing could be read the last good environment stands, and the look does not count as one.
     """
     seen = look.environment
     if seen is None:
         return False
-    previous_ms = last_look_ms(connection, look.launch)
+    noted_ms = last_look_ms(connection, look.launch)
+    previous_ms = max((at for at in (noted_ms, seen_ms) if at is not None), default=None)
     looks = [o for o in observations(connection) if o.source != GIT and o.launch == look.launch]
     before = looks[-1].fingerprint if looks else None
     if (

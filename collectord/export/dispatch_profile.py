@@ -8,9 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from collectord.cyntra.dispatch import InputState, finished_ms, visible_from_ms, with_workcell_end
+from collectord.cyntra.dispatch import (
+    InputState,
+    completed_ms,
+    finished_ms,
+    visible_from_ms,
+    with_workcell_end,
+)
 from collectord.cyntra.events import WorkcellEnd
-from collectord.cyntra.jsonio import JsonObject, ascii_json, drop_non_finite
+from collectord.cyntra.jsonio import JsonObject, Unparsable, ascii_json, drop_non_finite, parse_object
 from collectord.cyntra.planner_input import (
     RECORDED_N_SIMILAR,
     issue_input,
@@ -25,7 +31,7 @@ from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.manifests import KeptRows, Manifests
-from collectord.export.options import DISPATCH, ExportOptions
+from collectord.export.options import DISPATCH, HISTORY_RULE, ExportOptions
 from collectord.export.planned import (
     FAB_WORLD,
     NO_PLAN,
@@ -37,6 +43,7 @@ from collectord.export.planned import (
     judge,
     universe_digest,
 )
+from collectord.index.reader import IndexReader
 from collectord.model import WORLD, IndexedRun, IssueRevision
 
 IssueHistory = Mapping[str, Sequence[IssueRevision]]
@@ -50,17 +57,21 @@ def plan_dispatch(
     timeouts: Mapping[str, WorkcellEnd],
     manifests: Manifests,
     other_epoch: RunKeys = frozenset(),
+    rule: int = HISTORY_RULE,
 ) -> PlannedDataset:
     """Every run with an explicit plan is a row, but for those in `other_epoch`.
 
+    `rule` says which runs a history may show; only a dataset of an earlier one asks for another.
     `found` is ordered by kind and name. What is no row still stands in the histories of others.
     """
-    complete = [_with_end(run, timeouts) for run in found]
+    given = found if rule == HISTORY_RULE else [by_first_rule(run, manifests.reader) for run in found]
+    complete = [_with_end(run, timeouts) for run in given]
     ordered = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
     reason_of = partial(reason_left_out, options=options, universe=universe)
     judged = [(run, judge(run, other_epoch, reason_of)) for run in ordered]
     selected = [run for run, reason in judged if reason is None]
-    rows = _Rows(ordered, selected, options, universe, issues, manifests, KeptRows(manifests.reader))
+    kept = KeptRows(manifests.reader)
+    rows = _Rows(ordered, selected, options, universe, issues, manifests, kept, rule)
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=selected,
@@ -118,6 +129,7 @@ class _Rows:
     issues: IssueHistory
     manifests: Manifests
     kept: KeptRows
+    rule: int
 
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
@@ -128,7 +140,7 @@ class _Rows:
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
         histories = Histories(
-            [Candidacy(run.summary, _visible_from_ms(run)) for run in shown], self.options.n_similar
+            [Candidacy(run.summary, self._visible_from_ms(run)) for run in shown], self.options.n_similar
         )
         places = {(run.kind, run.name): place for place, run in enumerate(shown)}
         context = universe_digest(self.universe)
@@ -137,6 +149,11 @@ class _Rows:
                 yield LazyRow(key, partial(_make_verbatim, run, self.manifests), self.kept.get)
             else:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
+
+    def _visible_from_ms(self, run: IndexedRun) -> int:
+        if self.rule == HISTORY_RULE:
+            return visible_from_ms(run.started_ms, run.finished_ms, run.complete_ms)
+        return run.complete_ms if run.finished_ms is None else run.finished_ms
 
     def _rebuilt(self, run: IndexedRun, histories: Histories, place: int, context: str) -> LazyRow:
         manifest = self.manifests.get(run.artifacts["manifest.json"])
@@ -166,8 +183,17 @@ def _key(run: IndexedRun) -> bytes:
     return verbatim_key(run.artifacts["manifest.json"], run.run_id, run.started_ms)
 
 
-def _visible_from_ms(run: IndexedRun) -> int:
-    return visible_from_ms(run.started_ms, run.finished_ms, run.complete_ms)
+def by_first_rule(run: IndexedRun, reader: IndexReader) -> IndexedRun:
+    """A run as the first rule had it: finished when its proof says, whatever its start and its duration."""
+    digest = run.artifacts.get("proof.json")
+    try:
+        proof = {} if digest is None else parse_object(reader.artifact(digest))
+    except Unparsable:
+        proof = {}
+    finished = completed_ms(proof)
+    if finished is None and run.duration_ms > 0:
+        finished = run.started_ms + run.duration_ms
+    return replace(run, finished_ms=finished, time_conflict=None)
 
 
 def _make_verbatim(run: IndexedRun, manifests: Manifests) -> RowPieces:

@@ -14,7 +14,7 @@ from collectord.cyntra.universe import Universe
 from collectord.export.builder_profile import plan_builder
 from collectord.export.dispatch_profile import plan_dispatch
 from collectord.export.manifests import Manifests
-from collectord.export.options import BUILDER, ExportOptions
+from collectord.export.options import BUILDER, HISTORY_RULE, ExportOptions
 from collectord.export.planned import PlannedDataset, RunKeys
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history
@@ -45,11 +45,13 @@ def plan_dataset(
     only: Revisions | None = None,
     other_epoch: RunKeys = frozenset(),
     files: RepoFiles | None = None,
+    rule: int = HISTORY_RULE,
 ) -> PlannedDataset:
     """The dataset of the index as it is, or of exactly the revisions in `only`.
 
     Runs in `other_epoch` are looked at and become no rows. The builder profile joins the Beads file of
-    today, as the kernel's builder does; `files` is a reading of the repo that was already made.
+    today, as the kernel's builder does; `files` is a reading of the repo that was already made. `rule` says
+    which runs a history may show.
     """
     files = files or read_repo(repo, options)
     universe_of = lru_cache(maxsize=256)(partial(_universe_of_world, repo))
@@ -58,7 +60,7 @@ def plan_dataset(
     if options.profile == BUILDER:
         return plan_builder(found, options, files.universe, files.beads or {}, other_epoch)
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
-    return plan_dispatch(found, options, files.universe, issues, ends, Manifests(reader), other_epoch)
+    return plan_dispatch(found, options, files.universe, issues, ends, Manifests(reader), other_epoch, rule)
 
 
 def _universe_of_world(repo: Path, name: str) -> Universe:

@@ -11,6 +11,9 @@ BUILDER = "builder"
 DISPATCH = "dispatch"
 BY_TIME = "time"
 BY_ISSUE = "issue"
+# Which runs a history may show. By the first rule, until 2026-11, a run counted as finished when its proof
+# said so, and one that started at or after the row could stand in its history.
+HISTORY_RULE, FIRST_RULE = 2, 1
 
 
 @dataclass(frozen=True, slots=True)

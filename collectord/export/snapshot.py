@@ -14,7 +14,7 @@ from typing import Any
 
 from collectord.export.columns import split_file
 from collectord.export.dataset import Written
-from collectord.export.options import ExportOptions
+from collectord.export.options import HISTORY_RULE, ExportOptions
 from collectord.export.planned import PlannedDataset
 from collectord.export.provenance import Provenance
 from collectord.export.tallies import Tally
@@ -62,6 +62,7 @@ def snapshot_document(
         "left_out": planned.left_out,
         "not_selected": planned.not_selected,
         "input_hashes": dict(sorted(planned.input_hashes.items())),
+        "history_rule": HISTORY_RULE,
         "runs_digest": planned.runs_digest,
         "epoch": json.loads(json.dumps(epoch)),  # as it reads back: it is compared with published ones
         "environment": environment and {key: environment.get(key) for key in ("fingerprint", "digests")},

@@ -90,9 +90,9 @@ def _issues(connection: Connection) -> Iterator[str]:
             yield f"issue_revisions: row {row.id} of {row.issue_id}: its record has another digest"
 
 
-def is_issue_whole(digest: str, record: str) -> bool:
-    """Whether a Beads record is the one that was stored."""
-    return record.isascii() and text_digest(record) == digest
+def is_issue_whole(digest: object, record: object) -> bool:
+    """Whether a Beads record is the one that was stored; a damaged page can give any type."""
+    return isinstance(record, str) and record.isascii() and text_digest(record) == digest
 
 
 def _ends(connection: Connection) -> Iterator[str]:
@@ -107,7 +107,7 @@ def is_end_whole(value: Callable[[str], Any]) -> bool:
     end = WorkcellEnd(workcell, value("type"), at_ms, bool(value("timed_out")), duration)
     if text_digest(ascii_json(asdict(end))) == value("digest"):
         return True
-    return at_ms is None or duration == 0 or "\\" in workcell
+    return at_ms is None or duration == 0 or "\\" in str(workcell)
 
 
 def _environments(connection: Connection) -> Iterator[str]:

@@ -89,6 +89,9 @@ def readable_errors(path: Path) -> Iterator[None]:
         raise explain(path, error.orig or error) from error
     except sqlite3.DatabaseError as error:
         raise explain(path, error) from error
+    except UnicodeDecodeError as error:  # in the driver: the message cites a schema that is damaged
+        said = f"{path}: its schema is damaged; stop the daemon, check the disk"
+        raise IndexDamaged(f"{said}, then run `collectord db recover`") from error
 
 
 def explain(path: Path, error: BaseException) -> CollectordError:

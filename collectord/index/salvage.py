@@ -17,6 +17,8 @@ _ISSUE_INDEX = "ix_issue_revisions_issue_id_seen_ms"
 # A row takes more room than this: a greater row id than fits into the file is damage, as ids are dense here.
 _LEAST_ROW_BYTES = 8
 # One bad page hides a hundred rows or so; where so many places fail, the table has no root any more.
+# The second where the message of the first cannot be decoded: it cites the damaged schema.
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 _MOST_UNREADABLE = 50_000
 
 
@@ -63,7 +65,7 @@ class Salvage:
                 name: [row[1] for row in self._connection.execute(f'PRAGMA table_info("{name}")')]
                 for (name,) in names
             }
-        except sqlite3.Error:
+        except UNREADABLE:
             return {}
 
     def rows(self, table: str) -> Iterator[DbRow]:
@@ -81,7 +83,7 @@ class Salvage:
                         raise sqlite3.DatabaseError("rows out of order")
                     low = rowid + 1
                     yield dict(zip(self._columns[table], values, strict=True))
-            except sqlite3.Error:
+            except UNREADABLE:
                 if low >= high:
                     # Past the last one there may have been nothing any more; it is counted all the same.
                     self.unreadable[table] += 1
@@ -95,7 +97,7 @@ class Salvage:
         found = {(row["kind"], row["name"]) for row in self.rows("archives")}
         try:
             found.update(self._connection.execute(query))
-        except sqlite3.Error:
+        except UNREADABLE:
             self.unreadable["index of archives"] += 1
         return {(kind, name) for kind, name in found if isinstance(kind, str) and isinstance(name, str)}
 
@@ -107,7 +109,7 @@ class Salvage:
                 self._issues = {
                     rowid: (issue, seen) for rowid, issue, seen in self._connection.execute(query)
                 }
-            except sqlite3.Error:
+            except UNREADABLE:
                 self.unreadable["index of issue_revisions"] += 1
                 self._issues = {}
         return self._issues
@@ -118,7 +120,7 @@ class Salvage:
             try:
                 found = self._connection.execute(f"SELECT max(rowid) FROM {source}").fetchone()[0]
                 return min(int(found or 0), self._most_rows)
-            except (sqlite3.Error, ValueError, TypeError):
+            except (*UNREADABLE, ValueError, TypeError):
                 continue
         self.unreadable[table] += 1
         return 0
@@ -126,6 +128,6 @@ class Salvage:
     def _indexed(self, table: str) -> list[str]:
         try:
             listed = self._connection.execute(f'PRAGMA index_list("{table}")').fetchall()
-        except sqlite3.Error:
+        except UNREADABLE:
             return []
         return [f'"{table}" INDEXED BY "{row[1]}"' for row in listed]

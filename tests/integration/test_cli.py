@@ -38,11 +38,16 @@ def test_ingest_of_a_name_that_is_not_there_fails_and_says_so(cli: Cli) -> None:
     assert "there is no archive named wc-nope" in done.stderr
 
 
-def test_ingest_without_an_archives_folder_says_where_it_looked(cli: Cli) -> None:
+def test_ingest_before_the_first_run_is_fine_and_says_where_it_looked(cli: Cli) -> None:
     shutil.rmtree(cli.repo / ".cyntra/archives")
-    done = cli("ingest")
+    assert f"{cli.repo / '.cyntra/archives'}: not there yet" in cli.ok("ingest")
+
+
+def test_ingest_fails_where_archives_are_known_and_their_folder_is_missing(ingested: Cli) -> None:
+    shutil.rmtree(ingested.repo / ".cyntra/archives")
+    done = ingested("ingest")
     assert done.returncode == 1
-    assert str(cli.repo / ".cyntra/archives") in done.stderr
+    assert str(ingested.repo / ".cyntra/archives") in done.stderr
 
 
 def test_many_missing_archives_are_not_believed_until_accepted(ingested: Cli) -> None:

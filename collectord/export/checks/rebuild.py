@@ -19,7 +19,7 @@ from collectord.export.differences import differences, short
 from collectord.export.flatten import outcome_columns, run_values
 from collectord.export.gather import plan_dataset
 from collectord.export.lines import row_head
-from collectord.export.options import BUILDER, ExportOptions, options_from_json
+from collectord.export.options import BUILDER, FIRST_RULE, ExportOptions, options_from_json
 from collectord.export.parquet import pyarrow_version, read_parquet
 from collectord.export.planned import OTHER_EPOCH, PlannedDataset, RunKeys
 from collectord.export.provenance import Provenance
@@ -38,7 +38,8 @@ def check_rebuilt(
     except (KeyError, TypeError, ValueError, OSError, RecursionError):
         findings.add(f"{snapshot.SNAPSHOT_FILE} and {snapshot.RUNS_FILE} do not say what to rebuild from")
         return
-    planned = plan_dataset(reader, repo, options, only, other_epoch)
+    rule = document.get("history_rule", FIRST_RULE)
+    planned = plan_dataset(reader, repo, options, only, other_epoch, rule=rule)
     known = len(planned.runs) + len(planned.rejects)
     if known != len(only):
         findings.add(f"{len(only) - known} of its {len(only)} runs are not in this index")
