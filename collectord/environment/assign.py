@@ -18,7 +18,7 @@ from collectord.cyntra.evidence import evidence_from
 from collectord.environment.actions import Actions
 from collectord.environment.facts import Facts, facts_shown
 from collectord.environment.sessions import Tenure
-from collectord.environment.standing import NOWHERE, Candidate, Standing
+from collectord.environment.standing import NOWHERE, READS_AFTER_MS, Candidate, Standing
 from collectord.environment.unexplained import Gathering
 from collectord.model import KernelSession
 
@@ -154,11 +154,11 @@ class Explaining:
         """Where evidence may look: a kernel cannot have read what was written after its start."""
         standing = self.standing
         if len(running) == 1:
-            start_ms = running[0].session.started_ms
-            launch = standing.launch_of(running[0].session, start_ms)
+            read_ms = running[0].session.started_ms + READS_AFTER_MS
+            launch = standing.launch_of(running[0].session, read_ms)
             if launch in standing.timelines:
-                newest = standing.position_at(launch, start_ms)
-                return Search(launch, newest, standing.position_at(launch, run.started_ms))
+                newest = standing.position_at(launch, read_ms)
+                return Search(launch, newest, max(newest, standing.position_at(launch, run.started_ms)))
         newest = standing.position_at(None, run.started_ms)
         return Search(None, newest, newest)
 

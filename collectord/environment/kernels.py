@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collectord.environment.sessions import Tenure
-from collectord.environment.standing import NOWHERE, Standing
+from collectord.environment.standing import NOWHERE, READS_AFTER_MS, Standing
 from collectord.environment.survey import Survey
 from collectord.model import KernelSession
 
@@ -49,7 +49,7 @@ def kernel_states_of(survey: Survey) -> list[KernelState]:
 
 def _state(survey: Survey, tenure: Tenure) -> KernelState:
     standing, session = survey.standing, tenure.session
-    launch = standing.launch_of(session, session.started_ms)
+    launch = standing.launch_of(session, session.started_ms + READS_AFTER_MS)
     now_ms = max([session.started_ms, *(s.since_ms for s in standing.stretches)])
     latest = standing.position_at(launch, now_ms)
     had = standing.of_session(tenure, now_ms)

@@ -24,6 +24,8 @@ from collectord.model import Environment, KernelSession, Launch
 NOWHERE = -1
 PROMPTS, TOOLCHAINS = "prompts", "toolchains"
 PLAIN = Launch()
+# The start of a process is known to a hundredth of a second, and it reads its files after it.
+READS_AFTER_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +118,15 @@ class Standing:
         Nothing does where its start lies before anything is known, or where nobody looked between its start
         and a change that was found later: there may have been another one between.
         """
-        start_ms = tenure.session.started_ms
-        launch = self.launch_of(tenure.session, start_ms)
-        if not self.is_known_at(launch, start_ms):
+        read_ms = tenure.session.started_ms + READS_AFTER_MS
+        launch = self.launch_of(tenure.session, read_ms)
+        if not self.is_known_at(launch, read_ms):
             return None
-        position = self.position_at(launch, start_ms)
-        if self._is_unseen(launch, position, start_ms):
+        position = self.position_at(launch, read_ms)
+        if self._is_unseen(launch, position, read_ms):
             return None
-        return self.joined(position, self.position_at(launch, at_ms), start_ms)
+        live = max(position, self.position_at(launch, at_ms))
+        return self.joined(position, live, tenure.session.started_ms)
 
     def _is_unseen(self, launch: str | None, position: int, at_ms: int) -> bool:
         following = position + 1 - self._first[launch]
@@ -180,8 +183,9 @@ class Standing:
     def _in_effect(self, at_ms: int) -> Iterable[str]:
         running = self.sessions.possible_at(at_ms)
         for tenure in running:
-            launch = self.launch_of(tenure.session, tenure.session.started_ms)
-            position = self.position_at(launch, tenure.session.started_ms)
+            read_ms = tenure.session.started_ms + READS_AFTER_MS
+            launch = self.launch_of(tenure.session, read_ms)
+            position = self.position_at(launch, read_ms)
             if position != NOWHERE:
                 live = max(position, self.position_at(launch, at_ms))
                 yield self._join(position, live)

@@ -142,12 +142,9 @@ def _booted_ms(now_ms: int) -> float:
 
 
 def _started_ms(process: psutil.Process, booted_ms: float) -> int:
-    """When a process started, at the latest: the system counts in hundredths of a second, rounded down.
-
-    So a file that was written before it is never taken for one of after.
-    """
+    """When a process started: the middle of the hundredth of a second that the system tells."""
     since_boot_s = process.create_time() - psutil.boot_time()
-    return int(booted_ms + since_boot_s * 1000) + 1000 // os.sysconf("SC_CLK_TCK")
+    return int(booted_ms + since_boot_s * 1000) + 500 // os.sysconf("SC_CLK_TCK")
 
 
 def _user(process: psutil.Process) -> str | None:

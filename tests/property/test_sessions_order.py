@@ -16,6 +16,7 @@ from collectord.environment.assign import DispatchedRun, KnownBy, assign
 from collectord.environment.epochs import POLICY, Folded, fold
 from collectord.environment.fingerprint import fingerprint
 from collectord.environment.sealing import next_steps
+from collectord.environment.standing import READS_AFTER_MS
 from collectord.index.seals import Seal
 from collectord.model import EnvironmentObservation, KernelSession
 from tests.support.environments import NOTHING, explaining, kernel, seen, shows
@@ -140,7 +141,8 @@ def test_what_a_process_tells_never_contradicts_the_manifest_and_is_never_newer_
     for found in assign(runs, ground).runs:
         if found.known_by is KnownBy.PROCESS:
             assert found.session is not None
-            assert ground.standing.stretches[found.position].since_ms <= found.session.started_ms
+            read_ms = found.session.started_ms + READS_AFTER_MS
+            assert ground.standing.stretches[found.position].since_ms <= read_ms
             assert found.session.started_ms <= found.run.started_ms
             assert ground.manifest_agrees(found.run, found.fingerprint)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+# The system tells the start of a process to a hundredth of a second: what is dispatched before and after it
+# is kept that far away, as it is by any kernel, whose imports alone take longer.
+TICK_S = 0.02
 _SCRIPT = "import time\nprint('up', flush=True)\ntime.sleep(240)\n"
 
 
@@ -19,9 +23,11 @@ class StandIn:
         script.parent.mkdir(parents=True, exist_ok=True)
         script.write_text(_SCRIPT)
         command = [sys.executable, "-S", str(script), *arguments]
+        time.sleep(TICK_S)
         self._process = subprocess.Popen(command, cwd=repo, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self._process.stdout.readline()
+        time.sleep(TICK_S)
 
     @property
     def pid(self) -> int:
