@@ -20,6 +20,7 @@ Waiting costs little, as only the label waits: nothing of a gone archive is ever
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -73,6 +74,21 @@ class Absence:
     state: AbsenceState
     gone_now: frozenset[str]
     alarm: Alarm | None
+
+
+def state_json(state: AbsenceState) -> str:
+    """A state as ASCII JSON, to be weighed on by another process; its root must be a text."""
+    alarm = state.alarm and [state.alarm.kind, state.alarm.missing, state.alarm.known]
+    return json.dumps([state.root, dict(state.since), sorted(state.suspects), alarm], sort_keys=True)
+
+
+def state_from(text: str | None, now_s: float) -> AbsenceState:
+    """The state back from its JSON, on the wall clock; what is missing since the future is so since now."""
+    if text is None:
+        return AbsenceState()
+    root, since, suspects, alarm = json.loads(text)
+    told = None if alarm is None else Alarm(AlarmKind(alarm[0]), alarm[1], alarm[2])
+    return AbsenceState(root, {n: min(at, now_s) for n, at in since.items()}, frozenset(suspects), told)
 
 
 def weigh(

@@ -62,6 +62,7 @@ def ingest_options(
     settings: Settings, *, names: frozenset[str] | None = None, accept_gone: bool = False
 ) -> IngestOptions:
     """How the configuration wants a pass to go."""
+    from collectord.absence import AbsenceRules
     from collectord.ingest.bulk import IngestOptions
     from collectord.ingest.collect import ReadLimits
 
@@ -73,6 +74,7 @@ def ingest_options(
         min_age_s=config.settle.min_age,
         names=names,
         accept_gone=accept_gone,
+        absence=AbsenceRules(confirm_s=config.watch.gone_after, alarm_hold_s=config.watch.mass_gone_after),
     )
 
 

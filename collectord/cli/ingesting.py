@@ -24,7 +24,7 @@ _ALWAYS = ("indexed", "unchanged", "partial", "quarantined", "ignored")
 
 @click.command(short_help="Bring the index up to date with the archives.")
 @click.argument("workcell_id", nargs=-1)
-@click.option("--accept-gone", is_flag=True, help="Believe it where many archives are missing at once.")
+@click.option("--accept-gone", is_flag=True, help="Believe at once that what is missing is gone.")
 @json_option
 @click.pass_obj
 def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bool, as_json: bool) -> None:
@@ -63,6 +63,7 @@ def _document(result: IngestResult) -> dict[str, object]:
         "outcomes": {**dict.fromkeys(_ALWAYS, 0), **result.outcomes},
         "noted": [{"name": o.name, "outcome": str(o.kind), "reason": o.reason} for o in result.noted],
         "gone": result.gone,
+        "missing_not_yet": result.missing_not_yet,
         "missing_not_believed": result.missing_not_believed,
         "issues_changed": result.issues_changed,
         "events_read": result.events_read,
@@ -93,6 +94,11 @@ def _print(result: IngestResult) -> None:
             f"{result.missing_not_believed} known archives are missing at once, which looks more like an "
             "unmounted disk than like pruning: nothing was marked gone. "
             "If they were removed on purpose, run `collectord ingest --accept-gone`"
+        )
+    if result.missing_not_yet:
+        line(
+            f"{result.missing_not_yet} archives are missing; they count as gone when a pass in a minute or "
+            "later misses them too, with `--accept-gone` at once"
         )
     _tell(result)
     counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]

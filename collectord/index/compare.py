@@ -15,7 +15,14 @@ from collectord.index.engine import readable_errors
 
 # What moves without anything having happened.
 _VOLATILE = (
-    *("last_ingest_ms", "environment_last_look_ms", "disk_usage", "kernels"),
+    *(
+        "last_ingest_ms",
+        "environment_last_look_ms",
+        "disk_usage",
+        "kernels",
+        "missing archive",
+        "missing world",
+    ),
     *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
 )
 _LASTING_INFO = f"WHERE key NOT IN {_VOLATILE} AND key NOT LIKE 'environment_last_look_ms %'"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from collectord import archive
+from collectord.absence import AbsenceRules, AbsenceState, state_from, state_json, weigh
 from collectord.archive import ArchiveRoot
 from collectord.garbage import rare_collections
 from collectord.index.alerts import Notice
@@ -19,8 +20,8 @@ from collectord.model import ARCHIVE, WORLD, Known, Observation, Outcome, Outcom
 from collectord.names import is_own, readable_name
 
 Report = Callable[[Outcome], None]
-# Many vanishing at once looks like an unmounted disk more than like a clean-up (DESIGN: Deletion).
-ALARM_COUNT, ALARM_SHARE = 20, 0.2
+# Where in index_info the missing archives of the last pass stand, by kind.
+MISSING = "missing"
 
 
 @dataclass
@@ -30,6 +31,7 @@ class IngestResult:
     outcomes: Counter[str] = field(default_factory=Counter)
     noted: list[Outcome] = field(default_factory=list)
     gone: int = 0
+    missing_not_yet: int = 0
     missing_not_believed: int = 0
     issues_changed: int = 0
     events_read: int = 0
@@ -53,6 +55,7 @@ class IngestOptions:
     min_age_s: float = 2.0
     names: frozenset[str] | None = None
     accept_gone: bool = False
+    absence: AbsenceRules = field(default_factory=AbsenceRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class _Pass:
                 time.sleep(self._options.min_age_s)
                 self._take((self._collect(root, name) for name in young), last=True)
             if self._options.names is None and root.is_current():
-                self._note_missing({readable_name(name) for name, _ in entries})
+                self._note_missing(root, frozenset(readable_name(name) for name, _ in entries))
 
     def _is_wanted(self, name: str) -> bool:
         return self._options.names is None or readable_name(name) in self._options.names
@@ -192,19 +195,30 @@ class _Pass:
             self._result.add(outcome)
             self._report(outcome)
 
-    def _note_missing(self, present: set[str]) -> None:
-        kind = self._place.kind
-        known = [k for (_, _), k in self._writer.known.items() if k.kind == kind and k.gone_ms is None]
-        missing = sorted(k.name for k in known if k.name not in present)
-        if not missing:
-            return
-        alarm = len(missing) > ALARM_COUNT and len(missing) > ALARM_SHARE * len(known)
-        if (alarm or len(missing) == len(known) > 1) and not self._options.accept_gone:
-            self._result.missing_not_believed += len(missing)
-            return
-        gone: list[Change] = [Gone(kind, name) for name in missing]
-        self._writer.apply(gone, now_ms=self._clock_ms(), first_ingest_ms=self._first_ingest_ms)
-        self._result.gone += len(missing)
+    def _note_missing(self, root: ArchiveRoot, present: frozenset[str]) -> None:
+        """Weigh what is missing as the daemon does: from one pass to another, on the wall clock."""
+        kind, key = self._place.kind, f"{MISSING} {self._place.kind}"
+        known = frozenset(k.name for k in self._writer.known.values() if k.kind == kind and k.gone_ms is None)
+        now_s, before = self._clock_ms() / 1000, self._writer.info(key)
+        found = weigh(
+            state_from(before, now_s),
+            known=known,
+            present=present,
+            scan_ok=True,
+            root=f"{root.device}:{root.inode}",
+            mono=now_s,
+            rules=self._options.absence,
+        )
+        gone = known - present if self._options.accept_gone else found.gone_now
+        state = AbsenceState(found.state.root) if self._options.accept_gone else found.state
+        changes: list[Change] = [Gone(kind, name) for name in sorted(gone)]
+        if changes:
+            self._writer.apply(changes, now_ms=self._clock_ms(), first_ingest_ms=self._first_ingest_ms)
+        if before is not None or state.since:
+            self._writer.set_info(key, state_json(state))
+        self._result.gone += len(gone)
+        self._result.missing_not_believed += len(state.suspects)
+        self._result.missing_not_yet += len(state.since.keys() - state.suspects)
 
 
 def _unchanged(known: Known) -> Outcome:
