@@ -33,7 +33,7 @@ _TOLD = ("profile", "left_out", "not_selected", "input_hashes")
     show_default=True,
     help="By time as the kernel does, or all rows of an issue in one split.",
 )
-@click.option("--epoch", help="current, all or a number; default: current (dispatch), all (builder).")
+@click.option("--epoch", help="current, all, a number or a key; default: current (dispatch), all (builder).")
 @click.option("--environment", help="A fingerprint or its beginning: every epoch that has it.")
 @click.option("--dry-run", is_flag=True, help="Compute the dataset and its hash, write nothing.")
 @json_option

@@ -31,7 +31,7 @@ class Selection:
 
 
 def select(found: Survey, epoch: str, environment: str | None, overrides: Overrides) -> Selection:
-    """The runs of an epoch (`all`, `current` or a number), or of every epoch of an environment.
+    """The runs of an epoch (`all`, `current`, a number or a key), or of every epoch of an environment.
 
     `environment` is a fingerprint or the beginning of one, and goes before `epoch`. Raises CollectordError
     for one that is not there.
@@ -55,8 +55,10 @@ def select(found: Survey, epoch: str, environment: str | None, overrides: Overri
 
 
 def find_epoch(found: Survey, text: str) -> Epoch:
-    """The epoch of a number; raises CollectordError where there is none."""
-    epoch = found.epoch(int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    """The epoch of a number, or of a key, which stays its own; raises CollectordError where there is none."""
+    of_key = (epoch for epoch in found.folded.epochs if epoch.key == text)
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    epoch = found.epoch(int(text)) if is_number else next(of_key, None)
     if epoch is None:
         count = len(found.folded.epochs)
         there = f"there are 1 to {count}" if count else "there is none yet"

@@ -20,11 +20,12 @@ _NUMBERS = count(1)
 class SmallKernel:
     """Runs dispatched now (or at a given time) with what `.cyntra/config.yaml` said when it was started."""
 
-    def __init__(self, repo: Path) -> None:
+    def __init__(self, repo: Path, minutes: int | None = None) -> None:
+        """With `minutes` it has another time limit than the configuration says now."""
         self.repo = repo
         loaded = yaml.safe_load((repo / ".cyntra/config.yaml").read_text())
         codex = loaded["toolchains"]["codex"]
-        self.model, self.timeout = codex["model"], codex["timeout_minutes"] * 60
+        self.model, self.timeout = codex["model"], (minutes or codex["timeout_minutes"]) * 60
         (repo / ".workcells").mkdir(exist_ok=True)
         (repo / ".cyntra/archives").mkdir(parents=True, exist_ok=True)
 
