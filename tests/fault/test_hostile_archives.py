@@ -271,6 +271,7 @@ def put(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_entries_stop_the_listing(root: ArchiveRoot, archive: Path) -> None:
     many = root.path / "wc-0"
     many.mkdir()

@@ -24,6 +24,7 @@ from collectord.app.storage import check
 from collectord.config import Settings, load
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from tests.conftest import unpack
+from tests.support.examples import examples
 
 CANARY = "canary-4f1c9a"
 NEIGHBOURS = 3
@@ -375,6 +376,7 @@ ODD_ROLLOUT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @example(
     manifest={
         "workcell_id": True,
@@ -384,7 +386,7 @@ ODD_ROLLOUT = st.fixed_dictionaries(
     rollout={"schema_version": "cyntra.rollout.v1"},  # the builder gives this run another id than the index
 )
 @given(manifest=ODD_MANIFEST, proof=st.none() | ODD_PROOF, rollout=st.none() | ODD_ROLLOUT)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_type_in_any_field_gets_an_outcome(manifest: Any, proof: Any, rollout: Any) -> None:
     documents = {"manifest": manifest, "proof": proof, "rollout": rollout}
     with _repo() as repo:

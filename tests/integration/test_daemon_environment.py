@@ -79,6 +79,7 @@ def test_a_kernel_that_goes_on_with_its_old_configuration_makes_epochs_of_35_and
     assert (published["example_count"], published["epoch"]["number"]) == (35, 1)
 
 
+@pytest.mark.slow
 def test_what_is_in_flight_at_the_cut_is_waited_for_and_a_late_run_gives_a_further_snapshot(cli: Cli) -> None:
     kernel = SmallKernel(cli.repo)
     with Daemon(cli).started() as daemon:
@@ -104,6 +105,7 @@ def test_what_is_in_flight_at_the_cut_is_waited_for_and_a_late_run_gives_a_furth
     assert counts == [3, 4]
 
 
+@pytest.mark.slow
 def test_an_edit_in_five_saves_a_half_written_one_and_an_undo_are_what_they_come_to(cli: Cli) -> None:
     kernel = SmallKernel(cli.repo)
     config = cli.repo / ".cyntra/config.yaml"

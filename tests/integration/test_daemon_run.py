@@ -176,6 +176,7 @@ def test_an_archive_that_goes_away_is_gone_after_two_good_scans(bare: Cli, maker
     assert _rows(bare, "SELECT count(*) FROM archives WHERE gone_ms IS NOT NULL") == [(0,)]
 
 
+@pytest.mark.slow
 def test_a_second_sigint_ends_it_at_once_with_130(bare: Cli, maker: Maker) -> None:
     configure(bare, QUICK.replace("daemon: {", "daemon: {shutdown_timeout: 20s, "))
     maker.add(1)
@@ -197,6 +198,7 @@ def test_a_stop_that_hangs_is_given_up(bare: Cli, maker: Maker) -> None:
         assert daemon.events("daemon.gave_up")
 
 
+@pytest.mark.slow
 def test_an_index_that_is_busy_or_was_busy_stops_nothing(bare: Cli, maker: Maker) -> None:
     with Daemon(bare).started() as daemon:
         with closing(sqlite3.connect(bare.index, isolation_level=None)) as holding:

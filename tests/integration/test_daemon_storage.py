@@ -50,6 +50,7 @@ def old(bare: Cli) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_missed_night_is_made_up_once_and_what_was_pruned_is_gone_without_an_alarm(
     bare: Cli, old: list[str]
 ) -> None:

@@ -17,6 +17,7 @@ SURROUNDINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corpus", ["universe", "kernel-run"])
 def test_hash_seed_locale_and_zone_change_no_byte(tmp_path: Path, corpus: str) -> None:
     made = []

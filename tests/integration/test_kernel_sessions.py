@@ -89,6 +89,7 @@ def test_runs_of_a_kernel_that_goes_on_after_an_edit_are_of_the_configuration_th
     assert (exported["example_count"], exported["dataset_hash"]) == (50, snapshot["dataset_hash"])
 
 
+@pytest.mark.slow
 def test_a_daemon_that_comes_later_than_the_kernel_knows_what_it_had_read(cli: Cli) -> None:
     archives = SmallKernel(cli.repo)
     with _kernel(cli) as first:
@@ -106,6 +107,7 @@ def test_a_daemon_that_comes_later_than_the_kernel_knows_what_it_had_read(cli: C
     assert _sizes(cli) == [5, 2]
 
 
+@pytest.mark.slow
 def test_an_edit_and_a_restart_while_the_daemon_is_down_are_told_by_the_start_of_the_process(
     cli: Cli,
 ) -> None:
@@ -184,6 +186,7 @@ def test_an_edit_and_its_undo_before_the_restart_make_no_epoch(cli: Cli) -> None
     assert _sizes(cli) == [6]
 
 
+@pytest.mark.slow
 def test_the_option_to_speculate_is_part_of_the_environment(cli: Cli) -> None:
     archives = SmallKernel(cli.repo)
     with Daemon(cli).started() as daemon:

@@ -102,6 +102,7 @@ def test_leftovers_of_the_killed_are_removed_and_those_of_the_living_are_not(ker
     assert kept.exists()
 
 
+@pytest.mark.slow
 def test_an_export_killed_at_any_moment_leaves_the_old_state_or_the_new(kernel: Settings) -> None:
     code = (
         "import sys; from pathlib import Path; from collectord import app\n"

@@ -99,6 +99,7 @@ def _rows(snapshot: dict[str, Any]) -> int:
     return int(json.loads((Path(snapshot["path"]) / "meta.json").read_text())["example_count"])
 
 
+@pytest.mark.slow
 def test_an_epoch_sealed_by_the_limit_that_goes_on_after_an_undo_is_one_epoch_with_two_snapshots(
     room: Room,
 ) -> None:
@@ -160,6 +161,7 @@ def test_an_export_takes_the_epoch_of_its_key_whatever_its_number_has_become(roo
     )
 
 
+@pytest.mark.slow
 def test_an_export_that_was_given_up_is_failing_until_its_epoch_holds_something_else(room: Room) -> None:
     room.run()
     room.edit(45)

@@ -233,6 +233,7 @@ WATCH_AND_COUNT = """
 """
 
 
+@pytest.mark.slow
 def test_a_queue_that_overflowed_while_the_process_stood_still_is_told_and_made_good(root: Path) -> None:
     count = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text()) + 1000
     if count > 40_000:

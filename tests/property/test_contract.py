@@ -22,6 +22,7 @@ from collectord.config import Settings, load
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from tests.conftest import GOLDEN, unpack
 from tests.support import contract
+from tests.support.examples import examples
 from tests.support.odd_repos import OddRepo, odd_repos
 
 QUICK = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
@@ -90,7 +91,7 @@ def _dispatch_variants(name: str) -> list[Any]:
 
 
 @given(odd=odd_repos(worlds=True), n=st.sampled_from([8, 0, 1, 3]), worlds=st.booleans())
-@settings(max_examples=60, phases=[Phase.generate], **QUICK)
+@settings(max_examples=examples(60), phases=[Phase.generate], **QUICK)
 def test_builder_rows_are_those_of_the_contract(
     empty_index: Path, odd: OddRepo, n: int, worlds: bool
 ) -> None:
@@ -104,7 +105,7 @@ def test_builder_rows_are_those_of_the_contract(
 
 
 @given(odd=odd_repos(worlds=True), n=st.sampled_from([8, 0, 1, 3]), worlds=st.booleans())
-@settings(max_examples=60, phases=[Phase.generate], **QUICK)
+@settings(max_examples=examples(60), phases=[Phase.generate], **QUICK)
 def test_dispatch_rows_are_those_of_the_contract(
     empty_index: Path, odd: OddRepo, n: int, worlds: bool
 ) -> None:

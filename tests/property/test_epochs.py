@@ -16,6 +16,7 @@ from collectord.environment.fingerprint import fingerprint
 from collectord.environment.standing import NOWHERE
 from collectord.model import EnvironmentObservation
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows
+from tests.support.examples import examples
 
 ENVIRONMENTS = {
     "A": components("m1", 60),
@@ -43,7 +44,7 @@ RUNS = st.lists(st.tuples(st.integers(0, 70), st.sampled_from(SHOWN)), max_size=
 CUTS = st.lists(st.integers(0, 70).map(lambda at: Cut(at, "why")), max_size=2)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS, CUTS, st.randoms(use_true_random=False))
 def test_any_order_of_arrival_gives_the_same_epochs(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation], cuts: list[Cut], dice: random.Random
@@ -52,7 +53,7 @@ def test_any_order_of_arrival_gives_the_same_epochs(
     assert folded(mixed, looks, ENVIRONMENTS, mixed_cuts) == folded(runs, looks, ENVIRONMENTS, cuts)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS, CUTS)
 def test_every_run_is_of_just_one_epoch_and_numbers_go_by_the_first_dispatch(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation], cuts: list[Cut]
@@ -67,7 +68,7 @@ def test_every_run_is_of_just_one_epoch_and_numbers_go_by_the_first_dispatch(
         assert epoch.first_ms <= item.started_ms <= epoch.last_ms
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS)
 def test_a_run_never_has_an_environment_that_contradicts_it_or_came_after_it(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]
@@ -83,7 +84,7 @@ def test_a_run_never_has_an_environment_that_contradicts_it_or_came_after_it(
             assert facts.agrees(facts_shown(evidence_from(found.run.evidence)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(RUNS, LOOKS)
 def test_there_are_never_more_epochs_than_environments_that_stood_or_were_shown(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]
@@ -94,7 +95,7 @@ def test_there_are_never_more_epochs_than_environments_that_stood_or_were_shown(
     assert sum(e.origin == EVIDENCE for e in found.epochs) == len(unexplained)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(RUNS, LOOKS)
 def test_what_was_sealed_keeps_its_key_while_runs_of_later_epochs_come_in(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]
@@ -115,7 +116,7 @@ def _shuffled(value: Any, dice: random.Random) -> Any:
     return {key: _shuffled(value[key], dice) for key in keys}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(1, 9), st.booleans())
 def test_the_order_of_keys_does_not_move_a_fingerprint(
     dice: random.Random, minutes: int, enabled: bool

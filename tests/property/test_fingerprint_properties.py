@@ -15,6 +15,7 @@ from collectord.environment.drift import compare
 from collectord.environment.effects import effects
 from collectord.environment.fingerprint import component_digests, fingerprint
 from collectord.environment.grid import grid_of
+from tests.support.examples import examples
 from tests.support.policies import TAGS, TOOLCHAINS, aliased, configurations, divided, written
 from tests.support.trees import CONFIG, read
 
@@ -22,7 +23,7 @@ RISKS = ("low", "medium", "high", "critical")
 SIZES = ("XS", "S", "M", "L", "XL")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(configurations(), st.data())
 def test_the_way_of_writing_changes_no_fingerprint(config: dict[str, Any], data: st.DataObject) -> None:
     plain = read({CONFIG: yaml.safe_dump(config)})
@@ -31,7 +32,7 @@ def test_the_way_of_writing_changes_no_fingerprint(config: dict[str, Any], data:
     assert component_digests(other) == component_digests(plain)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(configurations(), st.data())
 def test_other_words_for_the_same_change_no_fingerprint(config: dict[str, Any], data: st.DataObject) -> None:
     plain = read({CONFIG: yaml.safe_dump(config)})
@@ -40,7 +41,7 @@ def test_other_words_for_the_same_change_no_fingerprint(config: dict[str, Any], 
     assert compare(plain, other) == ()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(configurations(), st.data())
 def test_what_stands_in_an_included_file_changes_no_fingerprint(
     config: dict[str, Any], data: st.DataObject
@@ -53,7 +54,7 @@ def test_what_stands_in_an_included_file_changes_no_fingerprint(
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(configurations(), configurations())
 def test_there_are_changes_exactly_where_environments_differ(
     before: dict[str, Any], after: dict[str, Any]
@@ -66,7 +67,7 @@ def test_there_are_changes_exactly_where_environments_differ(
     assert compare(new, new) == ()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(configurations(), configurations())
 def test_what_the_grid_says_moves_is_what_actions_do(before: dict[str, Any], after: dict[str, Any]) -> None:
     """The other way round: no issue of the grid moves in a way that is not told."""
@@ -93,7 +94,7 @@ issues = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(configurations(), issues, st.none() | st.frozensets(st.sampled_from(TOOLCHAINS)))
 def test_an_action_keeps_to_its_width_and_to_what_is_available(
     config: dict[str, Any], issue: IssueFacts, available: frozenset[str] | None
@@ -122,7 +123,7 @@ _ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(_KEYS, _ANYTHING, max_size=5))
 def test_whatever_is_written_is_an_environment_or_unknown(config: dict[str, Any]) -> None:
     text = yaml.safe_dump(config, allow_unicode=True)
@@ -134,7 +135,7 @@ def test_whatever_is_written_is_an_environment_or_unknown(config: dict[str, Any]
     plan_action(surface, IssueFacts("high", "M", "codex", ("asset:x",), speculate=True))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.text(alphabet="a:-[]{}&*!<>'\"#\n\t ,?%@|1.", max_size=60) | st.binary(max_size=40))
 def test_any_bytes_are_a_document_or_none(data: str | bytes) -> None:
     with suppress(NotADocument):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from collectord import app
 from collectord.config import load
+from tests.support.examples import examples
 
 BASE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS = st.sampled_from([0, 0, 1, 60, 420, 1200, 3600, -420, -7200])
@@ -76,7 +77,7 @@ def _ms(text: str | None) -> int | None:
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(runs(), st.randoms(use_true_random=False))
 def test_no_history_foresees_a_run_and_the_order_of_arrival_decides_nothing(
     made: list[dict[str, Any]], dice: random.Random

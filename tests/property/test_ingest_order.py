@@ -19,6 +19,7 @@ from collectord.config import Settings, load
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
 from tests.conftest import unpack
+from tests.support.examples import examples
 
 NAMES = [f"wc-e{n:03}" for n in (1, 2, 3, 6, 11, 12, 41, 52, 58, 66, 69, 73, 74, 75, 77, 79)]
 # What depends on when something was seen, and the numbers that rows get on their way in.
@@ -79,7 +80,7 @@ def reference(corpus: Path) -> dict[str, Any]:
 
 
 @given(data=st.data(), order=st.permutations(NAMES), batch=st.integers(1, 20))
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(12), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_order_and_interleaving_gives_the_same(
     corpus: Path, reference: dict[str, Any], data: st.DataObject, order: list[str], batch: int
 ) -> None:

@@ -20,6 +20,7 @@ from collectord.environment.standing import READS_AFTER_MS
 from collectord.index.seals import Seal
 from collectord.model import EnvironmentObservation, KernelSession
 from tests.support.environments import NOTHING, explaining, kernel, seen, shows
+from tests.support.examples import examples
 
 
 def _components(width: int, model: str) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def _sealed(found: Folded, seals: dict[str, Seal]) -> set[str]:
     return {e.key for e in of_files if e.key in seals and seals[e.key].sealed_ms is not None}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS, SESSIONS, st.randoms(use_true_random=False))
 def test_any_interleaving_of_arrivals_ends_in_the_same_epochs_and_seals(
     runs: list[DispatchedRun],
@@ -132,7 +133,7 @@ def test_any_interleaving_of_arrivals_ends_in_the_same_epochs_and_seals(
     assert _sealed(found, _settle(found, seals, 0)) == _sealed(whole, _settle(whole, {}, 0))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS, SESSIONS)
 def test_what_a_process_tells_never_contradicts_the_manifest_and_is_never_newer_than_its_start(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation], sessions: list[KernelSession]
@@ -147,7 +148,7 @@ def test_what_a_process_tells_never_contradicts_the_manifest_and_is_never_newer_
             assert ground.manifest_agrees(found.run, found.fingerprint)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(RUNS, LOOKS)
 def test_an_environment_that_agrees_with_the_action_goes_before_a_newer_one_that_does_not(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from collectord.model import Entry, Observation
 from collectord.settle import Kind, Pending, PendingSet, SettleRules, after_read, look, settled_at
+from tests.support.examples import examples
 
 FILES = ("manifest.json", "proof.json", ".workcell", "logs")
 
@@ -99,7 +100,7 @@ def follow(seen: Observation, mono: float, rules: SettleRules, core_ok: bool) ->
     raise AssertionError("never accepted")
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(starts, names, rules_of_any_length, st.booleans())
 def test_a_quiet_archive_is_always_accepted_in_the_end(
     start: float, present: tuple[str, ...], rules: SettleRules, core_ok: bool

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectord.cyntra.similar import Candidate, Pool, Tags, recency
+from tests.support.examples import examples
 
 DAY = 86_400_000
 # Few values, so that ties in score, time and id are common; ages on both sides of each bucket's edge.
@@ -41,7 +42,7 @@ def _naive(
     n=st.integers(0, 20),
     leave_out=st.none() | st.integers(0, 39),
 )
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=examples(600), deadline=None)
 def test_the_pool_agrees_with_a_look_at_every_pair(
     runs: list[tuple[int, str, Tags]], tags: Tags, started_ms: int, n: int, leave_out: int | None
 ) -> None:
@@ -59,7 +60,7 @@ FEW = st.sampled_from([frozenset(), frozenset("a"), frozenset("ab"), frozenset("
     n=st.integers(1, 3),
     data=st.data(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_a_row_that_is_in_the_pool_itself_still_gets_all_it_should(
     runs: list[tuple[int, str, Tags]], n: int, data: st.DataObject
 ) -> None:

@@ -20,6 +20,7 @@ from collectord.config import Settings, load
 from collectord.export.options import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
 from tests.conftest import unpack
+from tests.support.examples import examples
 
 # The numbers that rows get on their way in, and what tells when something was seen or changed.
 SURROGATES = {"id", "archive_id", "revision_id"}
@@ -126,7 +127,9 @@ def test_the_reference_has_rows_of_every_kind(reference: dict[str, Any]) -> None
     log_cuts=st.lists(st.integers(0, len(LOG)), min_size=2, max_size=2).map(sorted),
     batch=st.integers(1, 5),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(
+    max_examples=examples(8), deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
 def test_every_table_is_the_same_in_any_order(
     corpus: Path,
     reference: dict[str, Any],

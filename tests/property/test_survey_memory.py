@@ -23,6 +23,7 @@ from collectord.index.environments import keep_cut, keep_environment, keep_obser
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation, Evidence, Label, Reading, Run, Situation
 from tests.support.environments import components
+from tests.support.examples import examples
 
 AUTOMATIC = {"auto_trigger_on_critical_path": True, "auto_trigger_risk_levels": ["low"]}
 ENVIRONMENTS = {
@@ -135,7 +136,7 @@ SAME_RUNS = [("run", 0, 9, Evidence(), PLANS[0]), ("run", 1, 9, Evidence(), PLAN
 
 
 @example(rounds=[SAME_RUNS, [("look", "A+", 1)]])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(STEPS)
 def test_a_survey_with_a_memory_is_the_survey_from_nothing(
     empty: Path, rounds: list[list[tuple[Any, ...]]]

@@ -34,6 +34,7 @@ from collectord.archive import (
     signature_of,
 )
 from collectord.model import CoreFile, Entry, FileState
+from tests.support.examples import examples
 
 CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 MAX = 8 << 20
@@ -425,7 +426,9 @@ def test_a_lack_of_descriptors_is_not_blamed_on_the_archive(
 KINDS = ["file", "link", "dangling", "directory", "fifo", "socket", "hard", "big", "none"]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(kinds=st.lists(st.sampled_from(KINDS), max_size=4))
 def test_any_mixture_gives_each_core_file_exactly_one_state(tmp_path: Path, kinds: list[str]) -> None:
     archive = tmp_path / "archives" / "wc-1"
