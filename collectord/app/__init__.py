@@ -109,8 +109,8 @@ def export(
     from collectord.app.epochs import select
     from collectord.export.exporter import Target, export_dataset
     from collectord.export.provenance import Provenance
+    from collectord.index.column_types import db_text
     from collectord.index.snapshots import known_snapshots
-    from collectord.index.values import db_text
 
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
@@ -163,14 +163,14 @@ def diff(a: Path, b: Path) -> Diff:
 
 def snapshots(settings: Settings) -> list[dict[str, Any]]:
     """The published directories in the benches folder, the newest name first."""
-    from collectord.export.shelf import list_snapshots
+    from collectord.export.catalog import list_snapshots
 
     return list_snapshots(settings.benches_dir)
 
 
 def find_snapshot(settings: Settings, name: str) -> Path:
     """A published directory by name or path; `latest` is where the link leads."""
-    from collectord.export.shelf import find_snapshot
+    from collectord.export.catalog import find_snapshot
 
     return find_snapshot(settings.benches_dir, name)
 
@@ -186,7 +186,7 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
     from collectord.overview.kernel import kernel_document
     from collectord.overview.status import status_of, without_index
     from collectord.sources.in_flight import in_flight
-    from collectord.sources.kernels import KernelFinder
+    from collectord.sources.kernel_processes import KernelFinder
 
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
@@ -204,7 +204,7 @@ def runs(
     settings: Settings, *, since_ms: int | None, wanted: Mapping[str, str | None], limit: int
 ) -> list[dict[str, Any]]:
     """Runs, the newest first."""
-    from collectord.index.views import list_runs
+    from collectord.index.queries import list_runs
 
     with reader_for(settings) as reader:
         return list_runs(reader, since_ms=since_ms, wanted=wanted, limit=limit)
@@ -213,7 +213,7 @@ def runs(
 def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     """What became of one archive, and of its run in the datasets that the configuration asks for."""
     from collectord.app.environment import survey_of
-    from collectord.environment.documents import run_document
+    from collectord.environment.json_views import run_document
     from collectord.export.options import ExportOptions
     from collectord.overview.explain import explain_directory
 
@@ -235,7 +235,7 @@ def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
 
 def quarantined(settings: Settings) -> list[dict[str, Any]]:
     """Archives in quarantine."""
-    from collectord.index.views import quarantined
+    from collectord.index.queries import quarantined
 
     with reader_for(settings) as reader:
         return quarantined(reader)

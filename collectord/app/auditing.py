@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collectord import app
 from collectord.errors import UsageError
-from collectord.garbage import rare_collections
+from collectord.gc_tuning import rare_collections
 from collectord.model import ARCHIVE
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def audit(
     clock_ms: Callable[[], int] = app.now_ms,
 ) -> Document:
     """The audit as one document; `rebuild` also makes the newest dataset again."""
-    from collectord.audit.answers import answer
     from collectord.audit.document import document
     from collectord.audit.gather import Beside, gather
+    from collectord.audit.report import answer
     from collectord.cyntra.policy.bounded_regex import limited_search
-    from collectord.overview.serving import compare_inputs
+    from collectord.overview.train_serve_agreement import compare_inputs
 
     surface, unknown = policy_of(settings.repo)
     now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
@@ -87,7 +87,7 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
     from collectord.app.environment import survey_of
     from collectord.audit.facts import Epoch, OpenAlert
-    from collectord.audit.words import capped
+    from collectord.audit.formatting import capped
     from collectord.environment.summaries import summary_of
     from collectord.index.alerts import alerts
 
@@ -147,7 +147,7 @@ def schema() -> str:
 
 def require_page(target: Path) -> None:
     """Raise before any work is done where no page can be written: no extra, no folder."""
-    from collectord.audit.drawing import require_drawing
+    from collectord.audit.svg import require_drawing
 
     require_drawing()
     if not target.absolute().parent.is_dir():

@@ -18,7 +18,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Bytes on disk by part, and when that was looked at. Walks every archive."""
     from collectord.index.backups import FOLDER
     from collectord.index.wal import log_path
-    from collectord.overview.usage import usage_of
+    from collectord.overview.disk_usage import usage_of
     from collectord.recovery.scratch import scratch_folders
 
     index, state = settings.index_path, settings.state_dir

@@ -54,7 +54,7 @@ def _kernel(settings: Settings) -> dict[str, Any]:
     """The kernels that run, where no index knows anything of them."""
     from collectord.overview.kernel import kernel_document
     from collectord.sources.in_flight import in_flight
-    from collectord.sources.kernels import KernelFinder
+    from collectord.sources.kernel_processes import KernelFinder
 
     look = KernelFinder(settings.repo).look(now_ms())
     return kernel_document(look, [], len(in_flight(settings.repo)))

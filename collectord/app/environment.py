@@ -30,8 +30,8 @@ def overrides_of(settings: Settings) -> Overrides:
 
 def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
     """Everything that the index knows of the environment."""
+    from collectord.environment.alert_fields import is_cutting
     from collectord.environment.survey import survey
-    from collectord.environment.told import is_cutting
 
     return survey(connection, is_cutting(overrides_of(settings)))
 
@@ -39,10 +39,10 @@ def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
 def look(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """One look at the repo by hand: what it sees is noted, or that it could not be read."""
     from collectord.environment.evaluate import note_unreadable
-    from collectord.environment.look import launches_of_interest, note_look, take_look
+    from collectord.environment.observe import launches_of_interest, note_look, take_look
     from collectord.environment.timeline import START
     from collectord.index.kernels import kernel_sessions, note_kernels
-    from collectord.sources.kernels import KernelFinder
+    from collectord.sources.kernel_processes import KernelFinder
     from collectord.sources.policy import PolicyReader
     from collectord.sources.tree import WorkingTree
 
@@ -81,7 +81,7 @@ def seal_after_ms(settings: Settings) -> int | None:
 
 def show(settings: Settings, at_ms: int | None) -> dict[str, Any]:
     """The environment that stood at a time, or stands; with what the repo holds now where none is given."""
-    from collectord.environment.documents import shown_at
+    from collectord.environment.json_views import shown_at
 
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
@@ -90,7 +90,7 @@ def show(settings: Settings, at_ms: int | None) -> dict[str, Any]:
 
 
 def _repo_now(settings: Settings) -> dict[str, Any]:
-    from collectord.environment.look import take_look
+    from collectord.environment.observe import take_look
     from collectord.sources.policy import PolicyReader
     from collectord.sources.tree import WorkingTree
 
@@ -103,7 +103,7 @@ def _repo_now(settings: Settings) -> dict[str, Any]:
 
 def history(settings: Settings) -> dict[str, Any]:
     """Every environment that stood, from when to when, how that is known, and the runs under it."""
-    from collectord.environment.documents import stretch_documents
+    from collectord.environment.json_views import stretch_documents
 
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
@@ -112,8 +112,8 @@ def history(settings: Settings) -> dict[str, Any]:
 
 def diff(settings: Settings, before: str, after: str) -> dict[str, Any]:
     """What changed between two environments, each named by a time, a fingerprint, an epoch or a file."""
-    from collectord.environment.documents import difference
-    from collectord.environment.naming import environment_named
+    from collectord.environment.json_views import difference
+    from collectord.environment.resolve import environment_named
 
     if Path(before).is_file() and Path(after).is_file():
         pair = [environment_named(None, name, now_ms()) for name in (before, after)]

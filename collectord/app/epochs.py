@@ -25,7 +25,7 @@ def select(settings: Settings, reader: IndexReader, epoch: str, environment: str
 
 def listed(settings: Settings) -> dict[str, Any]:
     """Every epoch."""
-    from collectord.environment.documents import epoch_documents
+    from collectord.environment.json_views import epoch_documents
     from collectord.index.seals import epoch_snapshots, seals
 
     with reader_for(settings) as reader:
@@ -36,7 +36,7 @@ def listed(settings: Settings) -> dict[str, Any]:
 
 def shown(settings: Settings, number: int) -> dict[str, Any]:
     """One epoch with its environment, what changed before it, its snapshots and its runs."""
-    from collectord.environment.documents import epoch_documents
+    from collectord.environment.json_views import epoch_documents
     from collectord.environment.selection import find_epoch, select
     from collectord.index.seals import epoch_snapshots, seals
 
@@ -65,7 +65,7 @@ def cut(settings: Settings, why: str) -> dict[str, Any]:
 
 def alerts(settings: Settings, since_ms: int | None) -> dict[str, Any]:
     """The alerts, the newest first."""
-    from collectord.environment.documents import alert_document
+    from collectord.environment.json_views import alert_document
     from collectord.index.alerts import alerts
 
     with reader_for(settings) as reader:

@@ -23,7 +23,7 @@ def now_ms() -> int:
 @contextmanager
 def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
     """The index for writing, behind the state lock; raises LockHeld naming the holder."""
-    from collectord.index.aside import finish_exchange
+    from collectord.index.swap import finish_exchange
     from collectord.index.writer import IndexWriter
 
     ensure_private_dir(settings.state_dir)

@@ -28,8 +28,8 @@ def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:
 
 
 def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
-    from collectord.index.views import directory
-    from collectord.overview.advice import advice_for
+    from collectord.index.queries import directory
+    from collectord.overview.remedies import advice_for
 
     with reader_for(settings) as reader:
         known = directory(reader, row["kind"], row["name"]) or {}

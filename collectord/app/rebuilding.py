@@ -13,7 +13,7 @@ from collectord.fs import StateLock, ensure_private_dir, holder
 if TYPE_CHECKING:
     from collectord.config import Settings
     from collectord.index.compare import Difference
-    from collectord.index.transplanted import Transplanted
+    from collectord.index.merge_target import Transplanted
 
 # What nobody can derive again: a row of these that only the old index has must not go away with it.
 WITNESSED = frozenset(
@@ -55,8 +55,8 @@ def rebuild(
     Without `replace` nothing of the old index changes, and whoever writes it goes on. Raises LockHeld, and
     CollectordError where the old index is damaged. Killed at any moment it leaves the old one or the new one.
     """
-    from collectord.index.aside import finish_exchange
     from collectord.index.schema import require_current
+    from collectord.index.swap import finish_exchange
     from collectord.index.writer import IndexWriter
 
     require_current(settings.index_path)
@@ -73,9 +73,9 @@ def rebuild(
 
 def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
     from collectord.app.recovering import forget_derived, ingest_into
-    from collectord.index.aside import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
+    from collectord.index.swap import REBUILT, finish_exchange, put_ready, stamp_of_ms
     from collectord.recovery.scratch import REBUILDING, scratch_folder
 
     with scratch_folder(settings.state_dir, REBUILDING, "collectord rebuild") as scratch:

@@ -13,7 +13,7 @@ from collectord.model import ARCHIVE, WORLD
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.index.transplanted import Transplanted
+    from collectord.index.merge_target import Transplanted
     from collectord.ingest.bulk import IngestResult
     from collectord.recovery.disk import ArchivesOnDisk
 
@@ -50,7 +50,7 @@ def recover(
     Sources: the newest good backup, the damaged file, the archives. With `force` also where nothing is wrong.
     Raises LockHeld. Killed at any moment it leaves the old index or the new one.
     """
-    from collectord.index.aside import finish_exchange
+    from collectord.index.swap import finish_exchange
 
     ensure_private_dir(settings.state_dir)
     with StateLock.acquire(settings.lock_path, "collectord db recover"):
@@ -71,9 +71,9 @@ def _damage(settings: Settings, force: bool) -> list[str]:
 
 
 def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered:
-    from collectord.index.aside import RECOVERED, put_ready, stamp_of_ms
     from collectord.index.backups import FOLDER, backups_in
     from collectord.index.salvage import Salvage
+    from collectord.index.swap import RECOVERED, put_ready, stamp_of_ms
     from collectord.index.wal import examine_log, log_path
     from collectord.recovery.recover import fill_from, start_from_backup, what_is_unknown
     from collectord.recovery.scratch import RECOVERING, scratch_folder
@@ -139,9 +139,9 @@ def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> Ingest
 def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tuple[str, str]]) -> None:
     """Say of everything that was once there and could not be taken what became of it."""
     from collectord.index.check import check_index
+    from collectord.index.merge_target import UNREADABLE
     from collectord.index.reader import IndexReader
-    from collectord.index.stored import revision_keys
-    from collectord.index.transplanted import UNREADABLE
+    from collectord.index.revisions import revision_keys
 
     with IndexReader(target) as reader:
         there = revision_keys(reader.connection)

@@ -17,11 +17,11 @@ from collectord.names import readable_name
 if TYPE_CHECKING:
     from collectord.config import Settings
     from collectord.index.reader import IndexReader
-    from collectord.index.stored import StoredArchive
+    from collectord.index.revisions import StoredArchive
     from collectord.index.writer import Change
+    from collectord.retention.export_artifacts import WrittenOut
     from collectord.retention.plan import Ages
     from collectord.retention.prune import Pruned, PrunePlan
-    from collectord.retention.writing_out import WrittenOut
 
 Agree = Callable[["PrunePlan"], bool]
 
@@ -42,7 +42,7 @@ def prune(
 
 
 def prune_lock(settings: Settings) -> Path:
-    """Held while a prune may have archives out of the way."""
+    """PendingChange while a prune may have archives out of the way."""
     return settings.state_dir / "prune.lock"
 
 
@@ -70,7 +70,7 @@ def _prune(
 
 def _announce(settings: Settings, plan: PrunePlan) -> int:
     """Leave the note first: whoever is killed cannot any more. Returns its time."""
-    from collectord.retention.notes import leave_note
+    from collectord.retention.prune_log import leave_note
 
     began_ms = now_ms()
     try:
@@ -85,7 +85,7 @@ def _announce(settings: Settings, plan: PrunePlan) -> int:
 def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
     """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
     from collectord.index.writer import Gone, Seen
-    from collectord.retention.notes import leave_note
+    from collectord.retention.prune_log import leave_note
 
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():
@@ -121,7 +121,7 @@ def restore(
     `to` is another folder than the archives'; world runs are then written to `runs_to` or not at all. The
     current revision unless another is named. One that is damaged holds up no other; a full disk does.
     """
-    from collectord.index.stored import stored_archives
+    from collectord.index.revisions import stored_archives
 
     folders = {ARCHIVE: to or settings.archives_dir}
     if to is None or runs_to is not None:
@@ -166,7 +166,7 @@ def _restore_one(reader: IndexReader, stored: StoredArchive, folder: Path, done:
 def export_artifacts(settings: Settings, folder: Path) -> WrittenOut:
     """Write every artifact out as a plain file; what is damaged is named and holds up no other."""
     from collectord.index.engine import readable_errors
-    from collectord.retention.writing_out import write_out
+    from collectord.retention.export_artifacts import write_out
 
     with reader_for(settings) as reader, readable_errors(settings.index_path):
         return write_out(reader, folder)

@@ -31,8 +31,8 @@ def check(settings: Settings, *, progress: Progress = lambda _done, _total: None
     """Pages, references, digests, and every run derived again from its artifacts; changes nothing."""
     from collectord.index.check import MAX_FINDINGS, check_index
     from collectord.index.engine import readable_errors
+    from collectord.index.revisions import count_revisions
     from collectord.index.schema import version_of
-    from collectord.index.stored import count_revisions
     from collectord.index.wal import examine_log, log_path
     from collectord.recovery.rederive import differences
 
@@ -60,13 +60,7 @@ def backup(settings: Settings, target: Path | None) -> Backup:
     """Copy the index to a file, or among the dated backups; beside a writer at any time."""
     from dataclasses import replace
 
-    from collectord.index.backups import (
-        FOLDER,
-        free_place,
-        make_backup,
-        remove_expired,
-        remove_unfinished,
-    )
+    from collectord.index.backups import FOLDER, free_place, make_backup, remove_expired, remove_unfinished
     from collectord.index.schema import require_exists
     from collectord.recovery.scratch import remove_scratch
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from collectord.audit.words import capped
+from collectord.audit.formatting import capped
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.values import as_object, member, texts
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from collectord.audit.backlog_records import RISKS, SIZES
-from collectord.audit.targets import DAY_MS
-from collectord.audit.words import week
+from collectord.audit.formatting import week
+from collectord.audit.thresholds import DAY_MS
 
 JsonObject = dict[str, Any]
 Spec = dict[str, Any]

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.facts import Action, AuditRun
-from collectord.audit.targets import SERIAL
-from collectord.audit.words import listing
+from collectord.audit.formatting import listing
+from collectord.audit.thresholds import SERIAL
 
 Groups = Mapping[Hashable, Sequence[AuditRun]]
 _MOST_RUNS = 6

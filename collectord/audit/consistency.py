@@ -10,8 +10,8 @@ from itertools import pairwise
 from collectord.audit.clusters import Cluster, grouped, lost_rows, situation_words, worst
 from collectord.audit.facts import Action, AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.targets import SERIAL
-from collectord.audit.words import count, listing, percent
+from collectord.audit.formatting import count, listing, percent
+from collectord.audit.thresholds import SERIAL
 
 KEYS = (
     ("k0", "the whole input"),

@@ -11,9 +11,9 @@ from itertools import product
 from collectord.audit.backlog_records import RISKS, SIZES
 from collectord.audit.facts import Action, AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.playing import DEFAULT_RISK, DEFAULT_SIZE, Reach
-from collectord.audit.targets import LANES, SERIAL, SPECULATE, THIN_BELOW, WANTED_MINUTES
-from collectord.audit.words import count, listing
+from collectord.audit.formatting import count, listing
+from collectord.audit.reachability import DEFAULT_RISK, DEFAULT_SIZE, Reach
+from collectord.audit.thresholds import LANES, SERIAL, SPECULATE, THIN_BELOW, WANTED_MINUTES
 from collectord.cyntra.planner_input import MINUTES_BINS
 
 

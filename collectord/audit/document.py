@@ -7,10 +7,10 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from collectord.audit import targets
-from collectord.audit.answers import Answers
+from collectord.audit import thresholds
 from collectord.audit.facts import Action, Facts
 from collectord.audit.findings import Kind
+from collectord.audit.report import Answers
 
 SCHEMA = "collectord.audit.v1"
 JsonObject = dict[str, Any]
@@ -28,7 +28,7 @@ def document(facts: Facts, answers: Answers, *, epoch: int | None = None) -> Jso
         "runs": len(facts.runs),
         "verdicts": verdicts(answers),
         "findings": [plain(finding) for finding in findings],
-        "targets": {"lanes": [plain(lane) for lane in targets.LANES], "thin_below": targets.THIN_BELOW},
+        "targets": {"lanes": [plain(lane) for lane in thresholds.LANES], "thin_below": thresholds.THIN_BELOW},
         **{name: plain(getattr(answers, name), skip=("findings",)) for name in Answers.__dataclass_fields__},
     }
 

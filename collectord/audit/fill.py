@@ -11,11 +11,11 @@ from collectord.audit.backlog_records import RISKS, SIZES, is_ready
 from collectord.audit.coverage import Coverage, kind_of
 from collectord.audit.facts import AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
+from collectord.audit.formatting import count, interval_words, listing, percent
 from collectord.audit.intervals import Interval, wilson
 from collectord.audit.lanes import LaneAnswer, Lanes, Verdict, lane_share_words
-from collectord.audit.playing import DEFAULT_RISK, Reach
-from collectord.audit.targets import MOST_RUNS, TREND_WEEKS, WEEK_MS
-from collectord.audit.words import count, interval_words, listing, percent
+from collectord.audit.reachability import DEFAULT_RISK, Reach
+from collectord.audit.thresholds import MOST_RUNS, TREND_WEEKS, WEEK_MS
 
 
 @dataclass(frozen=True, slots=True)

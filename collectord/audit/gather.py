@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collectord.audit.backlog_records import backlog_of
+from collectord.audit.cache import keep, kept
 from collectord.audit.facts import (
     Agreement,
     AuditRun,
@@ -19,13 +20,12 @@ from collectord.audit.facts import (
     SnapshotFact,
     Told,
 )
-from collectord.audit.keeping import keep, kept
-from collectord.audit.telling import action_of, tell
+from collectord.audit.run_facts import action_of, tell
 from collectord.cyntra.jsonio import JsonObject, Unparsable, parse_object
+from collectord.index.audit_rows import ended_without_archive, told_runs
+from collectord.index.queries import totals, wanting_an_eye
 from collectord.index.reader import IndexReader
 from collectord.index.snapshots import known_snapshots
-from collectord.index.told import ended_without_archive, told_runs
-from collectord.index.views import totals, wanting_an_eye
 from collectord.model import Label
 from collectord.sources.beads import read_beads, read_deps
 

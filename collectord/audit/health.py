@@ -8,8 +8,8 @@ from statistics import median, quantiles
 
 from collectord.audit.facts import AuditRun, Epoch, Facts, OpenAlert, SnapshotFact
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.targets import TREND_WEEKS, WEEK_MS
-from collectord.audit.words import count, day, listing, week
+from collectord.audit.formatting import count, day, listing, week
+from collectord.audit.thresholds import TREND_WEEKS, WEEK_MS
 
 _SHOWN = 20
 _SLOW_S = 3600.0

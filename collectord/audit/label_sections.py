@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from collectord.audit.shapes import NOTHING, JsonObject, Table, share_words
-from collectord.audit.words import count, percent, span
+from collectord.audit.formatting import count, percent, span
+from collectord.audit.layout import NOTHING, JsonObject, Table, share_words
 
 # Lanes
 

@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from collectord.audit.facts import AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
+from collectord.audit.formatting import count, interval_words, percent, span, week
 from collectord.audit.intervals import Interval, goodman
-from collectord.audit.targets import (
+from collectord.audit.thresholds import (
     CONFIDENCE,
     LANES,
     MOST_RUNS,
@@ -20,7 +21,6 @@ from collectord.audit.targets import (
     WEEK_MS,
     Lane,
 )
-from collectord.audit.words import count, interval_words, percent, span, week
 
 
 class Verdict(StrEnum):

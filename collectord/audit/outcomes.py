@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from collectord.audit.facts import AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
+from collectord.audit.formatting import count, day, listing, percent, week
 from collectord.audit.intervals import Interval, wilson
-from collectord.audit.targets import DAY_MS, TREND_WEEKS, WEEK_MS
-from collectord.audit.words import count, day, listing, percent, week
+from collectord.audit.thresholds import DAY_MS, TREND_WEEKS, WEEK_MS
 
 _MOST_GROUPS = 12
 _SHOWN = 10

@@ -11,10 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 from collectord.audit.charts import CHARTS, Chart
-from collectord.audit.drawing import draw
+from collectord.audit.formatting import day
+from collectord.audit.layout import Section, Table
 from collectord.audit.sections import SECTIONS
-from collectord.audit.shapes import Section, Table
-from collectord.audit.words import day
+from collectord.audit.svg import draw
 from collectord.names import printable
 
 JsonObject = dict[str, Any]

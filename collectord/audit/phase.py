@@ -9,8 +9,8 @@ from math import log2
 
 from collectord.audit.facts import AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.targets import PHASES, WEEK_MS
-from collectord.audit.words import count, day, listing, percent
+from collectord.audit.formatting import count, day, listing, percent
+from collectord.audit.thresholds import PHASES, WEEK_MS
 
 _RATE_WEEKS = 4
 _MOST_ISSUES = 50

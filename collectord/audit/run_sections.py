@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collectord.audit.shapes import JsonObject, Table, share_words
-from collectord.audit.words import count, day, percent
+from collectord.audit.formatting import count, day, percent
+from collectord.audit.layout import JsonObject, Table, share_words
 
 _MOST_ALERTS = 20
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collectord.audit import label_sections as labels
 from collectord.audit import run_sections as runs
-from collectord.audit.shapes import Section, no_tables
+from collectord.audit.layout import Section, no_tables
 
 SECTIONS = (
     Section("lanes", "Lanes", labels.lanes_lines, labels.lanes_tables),

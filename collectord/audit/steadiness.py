@@ -10,8 +10,8 @@ from math import ceil
 
 from collectord.audit.facts import AuditRun, Facts
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.targets import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_GAP_MS
-from collectord.audit.words import count, day, percent
+from collectord.audit.formatting import count, day, percent
+from collectord.audit.thresholds import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_GAP_MS
 
 _LEAST_RUNS = 10
 _DAYS_FROM_HOURS = 72

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from collectord.audit.formatting import day
+from collectord.audit.layout import Section, Table
 from collectord.audit.sections import SECTIONS
-from collectord.audit.shapes import Section, Table
-from collectord.audit.words import day
 from collectord.names import printable
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from yaml.error import Mark
 
-from collectord.config.finding import Finding, Given, Layer, Place, Steps, unknown
+from collectord.config.problems import Finding, Given, Layer, Place, Steps, unknown
 from collectord.config.schema import Config, dotted_keys
-from collectord.config.units import shown
+from collectord.config.types import shown
 
 MAX_BYTES = 2**20
 _MAX_DEPTH = 20

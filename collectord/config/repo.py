@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from collectord.config.surroundings import COMMAND_LINE, REPO
+from collectord.config.env_and_flags import COMMAND_LINE, REPO
 from collectord.errors import ConfigError
 
 

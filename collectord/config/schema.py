@@ -11,29 +11,29 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from collectord.config import units
+from collectord.config import types
 
 
 def _folder(value: object, info: ValidationInfo) -> str:
-    return units.folder(value, (info.context or {}).get("home"))
+    return types.folder(value, (info.context or {}).get("home"))
 
 
-Duration = Annotated[float, BeforeValidator(units.duration)]
-Age = Annotated[float | str, BeforeValidator(units.age)]
-TimeOfDay = Annotated[str, BeforeValidator(units.time_of_day)]
-Size = Annotated[int, BeforeValidator(units.size)]
-Count = Annotated[int, BeforeValidator(units.count)]
-Percent = Annotated[float, BeforeValidator(units.percent)]
-Switch = Annotated[bool, BeforeValidator(units.switch)]
-Names = Annotated[tuple[str, ...], BeforeValidator(units.directory_names)]
+Duration = Annotated[float, BeforeValidator(types.duration)]
+Age = Annotated[float | str, BeforeValidator(types.age)]
+TimeOfDay = Annotated[str, BeforeValidator(types.time_of_day)]
+Size = Annotated[int, BeforeValidator(types.size)]
+Count = Annotated[int, BeforeValidator(types.count)]
+Percent = Annotated[float, BeforeValidator(types.percent)]
+Switch = Annotated[bool, BeforeValidator(types.switch)]
+Names = Annotated[tuple[str, ...], BeforeValidator(types.directory_names)]
 Folder = Annotated[str, BeforeValidator(_folder)]
-Day = Annotated[date, BeforeValidator(units.day)]
-Text = Annotated[str, BeforeValidator(units.text)]
-Path = Annotated[str, BeforeValidator(units.environment_path)]
-RuleOrPath = Annotated[str, BeforeValidator(units.rule_or_path)]
+Day = Annotated[date, BeforeValidator(types.day)]
+Text = Annotated[str, BeforeValidator(types.text)]
+Path = Annotated[str, BeforeValidator(types.environment_path)]
+RuleOrPath = Annotated[str, BeforeValidator(types.rule_or_path)]
 Weekday = Annotated[
     Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-    BeforeValidator(units.word),
+    BeforeValidator(types.word),
 ]
 Severity = Literal["epoch", "warn", "info"]
 
@@ -137,15 +137,15 @@ class Retention(_Section):
     """What the daemon prunes, and when it does (UTC)."""
 
     at: TimeOfDay = "04:30"
-    logs_older_than: Age = units.OFF
-    renders_older_than: Age = units.OFF
-    archives_older_than: Age = units.OFF
+    logs_older_than: Age = types.OFF
+    renders_older_than: Age = types.OFF
+    archives_older_than: Age = types.OFF
 
     @property
     def removes_anything(self) -> bool:
         """Whether any age is given, at a time at which it counts."""
         ages = (self.logs_older_than, self.renders_older_than, self.archives_older_than)
-        return self.at != units.OFF and any(age != units.OFF for age in ages)
+        return self.at != types.OFF and any(age != types.OFF for age in ages)
 
 
 class Log(_Section):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from collections.abc import Set as AbstractSet
 
 from collectord.absence import AbsenceRules, AbsenceState, weigh
-from collectord.daemon.telling import Telling
+from collectord.daemon.daemon_log import Telling
 
 
 class Absences:

@@ -9,25 +9,25 @@ from dataclasses import dataclass, field
 from collectord.config import Settings
 from collectord.cyntra.jsonio import ascii_json
 from collectord.cyntra.policy import PolicyUnreadable
-from collectord.daemon.applying import Applier
+from collectord.daemon.commit import Applier
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher
-from collectord.daemon.settled import Settling
-from collectord.daemon.telling import Telling
 from collectord.environment import requests
+from collectord.environment.alert_fields import Remembered
 from collectord.environment.evaluate import evaluate, note_unreadable
-from collectord.environment.look import Look, launches_of_interest, note_look, take_look
-from collectord.environment.memory import Memory
+from collectord.environment.observe import Look, launches_of_interest, note_look, take_look
 from collectord.environment.severity import overrides_from
+from collectord.environment.survey_cache import Memory
 from collectord.environment.timeline import DAEMON, START
-from collectord.environment.told import Remembered
 from collectord.index.alerts import Notice
 from collectord.index.environments import known_fingerprint
 from collectord.index.kernels import kernel_sessions, note_kernels
 from collectord.index.seals import has_closing
 from collectord.index.writer import IndexWriter
 from collectord.model import KernelSession, Launch
-from collectord.sources.kernels import KernelFinder
+from collectord.sources.kernel_processes import KernelFinder
 from collectord.sources.policy import PolicyReader
 from collectord.sources.tree import WorkingTree
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from collectord import archive
 from collectord.archive import ArchiveRoot
 from collectord.daemon.absences import Absences
-from collectord.daemon.applying import NOT_THE_CHANGE, Applier
-from collectord.daemon.intake import Intake, Scan
-from collectord.daemon.places import Place, Rules
-from collectord.daemon.reading import MAX_HELD_BYTES, Held, Reader
-from collectord.daemon.telling import Telling
+from collectord.daemon.commit import NOT_THE_CHANGE, Applier
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.reading import MAX_HELD_BYTES, PendingChange, Reader
+from collectord.daemon.watched_folders import Place, Rules
+from collectord.daemon.work_queue import Intake, Scan
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.model import Outcome, OutcomeKind
 from collectord.names import readable_name
@@ -134,7 +134,7 @@ class Folder:
             self._reader.verify(root, name, doubted, self._mono())
 
     def _take_due(self, root: ArchiveRoot, stopping: Callable[[], bool]) -> None:
-        held: list[Held] = []
+        held: list[PendingChange] = []
         size = 0
         for _ in range(LOOKS_PER_TURN):
             names = [] if stopping() else self.intake.pending.due(self._mono(), 1)
@@ -149,8 +149,8 @@ class Folder:
                 break
         self._write(self._framed(root, held))
 
-    def _framed(self, root: ArchiveRoot, held: Iterable[Held]) -> list[Held]:
-        framed: list[Held] = []
+    def _framed(self, root: ArchiveRoot, held: Iterable[PendingChange]) -> list[PendingChange]:
+        framed: list[PendingChange] = []
         for one in held:
             with self._noticing_absence(root, one.name):
                 found = self._reader.frame(root, one, self._mono())
@@ -172,7 +172,7 @@ class Folder:
             if was_seen and self.intake.known(name) is None:
                 self._vanished(name)
 
-    def _write(self, held: list[Held]) -> None:
+    def _write(self, held: list[PendingChange]) -> None:
         waiting = dict(enumerate(held))
         try:
             for position, result in self._applier.apply([one.change for one in held]):
@@ -183,7 +183,7 @@ class Folder:
                 self.intake.pending.touch(one.name, self._mono())
             raise
 
-    def _close(self, held: Held, result: Outcome | Exception) -> None:
+    def _close(self, held: PendingChange, result: Outcome | Exception) -> None:
         if isinstance(result, Exception):
             again = self._reader.failed(held.name, result, self._mono())
             if again is not None:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from collectord.daemon.applying import NOT_THE_CHANGE
-from collectord.daemon.telling import Telling, error_fields
+from collectord.daemon.commit import NOT_THE_CHANGE
+from collectord.daemon.daemon_log import Telling, error_fields
 
 NICENESS = 10
 MAX_OUTPUT_BYTES = 16 * 2**20

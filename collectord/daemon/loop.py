@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collectord.daemon.applying import Applier
-from collectord.daemon.beside import Beside
-from collectord.daemon.chores import Chores
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.disk import DiskGuard
+from collectord.daemon.commit import Applier
+from collectord.daemon.counters import Tally
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.disk_guard import DiskGuard
 from collectord.daemon.folder import Folder
-from collectord.daemon.heart import Heart, Vitals
+from collectord.daemon.heartbeat import Heart, Vitals
 from collectord.daemon.jobs import Jobs
+from collectord.daemon.schedule import Chores
+from collectord.daemon.sidecar_files import Beside
 from collectord.daemon.signals import Signals
-from collectord.daemon.tally import Tally
-from collectord.daemon.telling import Telling
 from collectord.errors import IndexBusy, IndexFull
 from collectord.watch import Dirty, Watcher
 
@@ -23,7 +23,7 @@ BUSY_WAIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """Everything that a turn uses.
 
     The first of `folders` is the one that the watcher watches. `demand_lock` raises if the state folder is
@@ -50,8 +50,8 @@ class Parts:
 class Loop:
     """One thread owns it, and with it the index."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, components: Components) -> None:
+        self._components = components
         self._next_check = float("-inf")
         self._not_before = float("-inf")
         self._last_rescan_ms: int | None = None
@@ -59,120 +59,120 @@ class Loop:
 
     def run(self) -> None:
         """Turns until a stop or a reload is asked for."""
-        signals = self._parts.signals
+        signals = self._components.signals
         while not signals.stopping and not signals.reload_asked:
             self.turn()
 
     def turn(self) -> None:
         """One turn: bounded in what it does, so that signals and signs of life wait for at most one."""
-        parts = self._parts
-        mono = parts.clocks.mono()
+        components = self._components
+        mono = components.clocks.mono()
         if mono >= self._next_check:
             self._check(mono)
-        dirty = parts.watcher.take(max(0.0, self._next_due() - mono))
-        mono = parts.clocks.mono()
-        parts.folders[0].intake.note(dirty.names, mono)
-        parts.beside.note(dirty.files, mono)
+        dirty = components.watcher.take(max(0.0, self._next_due() - mono))
+        mono = components.clocks.mono()
+        components.folders[0].intake.note(dirty.names, mono)
+        components.beside.note(dirty.files, mono)
         try:
             self._work(dirty, mono)
         except IndexFull:
-            parts.disk.hit(parts.clocks.mono())
+            components.disk.hit(components.clocks.mono())
         except IndexBusy as error:
-            parts.telling.repeated("index.busy", "", said=str(error))
-            self._not_before = parts.clocks.mono() + BUSY_WAIT_S
-        self._tell_pause(parts.clocks.mono())
-        self._show_signs(parts.clocks.mono())
+            components.telling.repeated("index.busy", "", said=str(error))
+            self._not_before = components.clocks.mono() + BUSY_WAIT_S
+        self._tell_pause(components.clocks.mono())
+        self._show_signs(components.clocks.mono())
 
     def close(self, *, stopped: bool) -> None:
         """Stops what runs beside the loop; with `stopped` the last heartbeat says that it was orderly."""
-        parts = self._parts
-        parts.watcher.stop()
+        components = self._components
+        components.watcher.stop()
         if stopped:
-            parts.jobs.stop()
-            state = self.vitals().as_document(parts.heartbeat_s)
-            parts.heart.beat(state, parts.applier.applied, stopped=True)
+            components.jobs.stop()
+            state = self.vitals().as_document(components.heartbeat_s)
+            components.heart.beat(state, components.applier.applied, stopped=True)
 
     def vitals(self) -> Vitals:
         """How it is now."""
-        parts = self._parts
-        mono = parts.clocks.mono()
-        counts = [folder.counts() for folder in parts.folders]
-        alarms = [folder.absences.alarm for folder in parts.folders]
-        lags = [folder.lag_s(mono) for folder in parts.folders]
+        components = self._components
+        mono = components.clocks.mono()
+        counts = [folder.counts() for folder in components.folders]
+        alarms = [folder.absences.alarm for folder in components.folders]
+        lags = [folder.lag_s(mono) for folder in components.folders]
         return Vitals(
             pending=sum(pending for pending, _ in counts),
             stalled=sum(stuck for _, stuck in counts),
-            checking=sum(folder.intake.doubtful for folder in parts.folders),
+            checking=sum(folder.intake.doubtful for folder in components.folders),
             lag_ms=int(1000 * max(lags)),
             last_rescan_ms=self._last_rescan_ms,
-            vanished=parts.tally.total,
-            paused=parts.disk.reason(mono),
+            vanished=components.tally.total,
+            paused=components.disk.reason(mono),
             degraded=(
-                *parts.watcher.degraded,
+                *components.watcher.degraded,
                 *(alarm for alarm in alarms if alarm),
-                *parts.chores.failing,
-                *parts.jobs.failing,
+                *components.chores.failing,
+                *components.jobs.failing,
             ),
-            watching="polling" if parts.watcher.polling else "events",
-            job=parts.jobs.running,
+            watching="polling" if components.watcher.polling else "events",
+            job=components.jobs.running,
         )
 
     def _check(self, mono: float) -> None:
         """What is looked after again and again."""
-        parts = self._parts
-        self._next_check = mono + parts.check_s
-        parts.demand_lock()
-        parts.disk.check()
-        parts.telling.watch_notes(parts.watcher.check())
+        components = self._components
+        self._next_check = mono + components.check_s
+        components.demand_lock()
+        components.disk.check()
+        components.telling.watch_notes(components.watcher.check())
 
     def _work(self, dirty: Dirty, mono: float) -> None:
-        parts = self._parts
+        components = self._components
         may_write = self._may_write(mono)
         if dirty.rescan:
             # In this order, so that what an archive is joined with is known with it.
             self._rescan(mono, may_write)
         if not may_write:
             return
-        before = parts.applier.applied
-        wrote = parts.beside.next_due() <= mono
-        parts.beside.read_due(mono)
-        for folder in parts.folders:
-            folder.work(mono, lambda: parts.signals.stopping)
-        parts.tally.keep()
-        if wrote or parts.applier.applied != before:
-            parts.disk.wrote()
-        parts.jobs.poll(mono)
-        parts.chores.run_due(mono)
+        before = components.applier.applied
+        wrote = components.beside.next_due() <= mono
+        components.beside.read_due(mono)
+        for folder in components.folders:
+            folder.work(mono, lambda: components.signals.stopping)
+        components.tally.keep()
+        if wrote or components.applier.applied != before:
+            components.disk.wrote()
+        components.jobs.poll(mono)
+        components.chores.run_due(mono)
 
     def _rescan(self, mono: float, may_write: bool) -> None:
-        parts = self._parts
-        good = [folder.rescan(mono, may_write=may_write) for folder in parts.folders]
+        components = self._components
+        good = [folder.rescan(mono, may_write=may_write) for folder in components.folders]
         if good[0]:
-            self._last_rescan_ms = parts.clocks.wall_ms()
+            self._last_rescan_ms = components.clocks.wall_ms()
 
     def _may_write(self, mono: float) -> bool:
-        return mono >= self._not_before and self._parts.disk.reason(mono) is None
+        return mono >= self._not_before and self._components.disk.reason(mono) is None
 
     def _next_due(self) -> float:
-        parts = self._parts
-        mono = parts.clocks.mono()
-        planned = [self._next_check, parts.heart.next_due()]
+        components = self._components
+        mono = components.clocks.mono()
+        planned = [self._next_check, components.heart.next_due()]
         if self._may_write(mono):
-            planned += [parts.beside.next_due(), parts.chores.next_due()]
-            planned += [due for folder in parts.folders if (due := folder.next_due()) is not None]
+            planned += [components.beside.next_due(), components.chores.next_due()]
+            planned += [due for folder in components.folders if (due := folder.next_due()) is not None]
         return min(planned)
 
     def _tell_pause(self, mono: float) -> None:
-        reason = self._parts.disk.reason(mono)
-        log = self._parts.telling.log
+        reason = self._components.disk.reason(mono)
+        log = self._components.telling.log
         if reason and not self._pause_told:
             log.error("disk.low", reason=reason, doing="nothing is written until there is room again")
             self._pause_told = True
-        elif self._pause_told and not reason and self._parts.disk.is_proven:
+        elif self._pause_told and not reason and self._components.disk.is_proven:
             log.info("disk.resumed")
             self._pause_told = False
 
     def _show_signs(self, mono: float) -> None:
-        parts = self._parts
-        if parts.heart.is_due(mono):
-            parts.heart.show(self.vitals(), parts.heartbeat_s, parts.applier.applied, mono)
+        components = self._components
+        if components.heart.is_due(mono):
+            components.heart.show(self.vitals(), components.heartbeat_s, components.applier.applied, mono)

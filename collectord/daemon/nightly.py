@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collectord.daemon.clocks import Clocks
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.daemon.telling import Telling
 from collectord.index.writer import IndexWriter
 
 DAY_MS = 86_400_000

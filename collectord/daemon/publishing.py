@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.daemon.settled import Settling
-from collectord.daemon.telling import Telling
 from collectord.environment.survey import Survey
 from collectord.export.publish import read_snapshot
 from collectord.index.engine import IndexConnection

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
-from collectord.daemon.intake import GLANCES_PER_LOOK, Intake, Verified
-from collectord.daemon.places import Place, Rules
-from collectord.daemon.telling import Telling
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.watched_folders import Place, Rules
+from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
 from collectord.index.writer import Change, Seen
 from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
 from collectord.ingest.interpret import CORE_FILES
@@ -24,7 +24,7 @@ _STRAYS = (archive.NotADirectory, archive.IsSymlink)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class PendingChange:
     """A change that waits for its transaction. `seen` is the look before the read; None: nothing to frame."""
 
     name: str
@@ -75,7 +75,7 @@ class Reader:
         except (archive.Vanished, archive.ArchiveRefused, OSError):
             return False
 
-    def look(self, root: ArchiveRoot, name: str, mono: float) -> Held | None:
+    def look(self, root: ArchiveRoot, name: str, mono: float) -> PendingChange | None:
         """One due look, and the read if it is settled; None if nothing comes of it this time.
 
         Raises Vanished. Whatever else happens counts as one try of that archive.
@@ -105,7 +105,7 @@ class Reader:
         if is_new and len(self._intake.pending) <= CROWD:
             self._place.events.enter(name)
 
-    def frame(self, root: ArchiveRoot, held: Held, mono: float) -> Held | None:
+    def frame(self, root: ArchiveRoot, held: PendingChange, mono: float) -> PendingChange | None:
         """The look after the read, right before the transaction; None if the bytes are not to be taken.
 
         Raises Vanished.
@@ -128,12 +128,12 @@ class Reader:
         self._intake.pending.put(pending, verdict.until)
         return None
 
-    def failed(self, name: str, error: Exception, mono: float) -> Held | None:
+    def failed(self, name: str, error: Exception, mono: float) -> PendingChange | None:
         """Counts an unexpected error as a try of that archive."""
         self._telling.failed(name, error)
         return self._tried(name, f"unexpected: {type(error).__name__}", mono)
 
-    def _look(self, root: ArchiveRoot, name: str, mono: float) -> Held | None:
+    def _look(self, root: ArchiveRoot, name: str, mono: float) -> PendingChange | None:
         seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         known = self._intake.known(name)
         if is_known(known, seen.signature):
@@ -141,28 +141,28 @@ class Reader:
             self._place.events.leave(name)
             return None
         if worktree := worktree_in_place(self._place.kind, seen):
-            return Held(name, None, seen, worktree)
+            return PendingChange(name, None, seen, worktree)
         pending, verdict = look(self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle)
         self._intake.pending.put(pending, verdict.until)
         if verdict.kind is Kind.WAITING:
             return None
         change = read(root, seen, self._rules.limits, self._place.kind)
-        return Held(name, pending, seen, change)
+        return PendingChange(name, pending, seen, change)
 
     def _short_of(self, name: str, error: OSError, mono: float) -> None:
         """This process is short of something: look again in a second. An archive's own comes as a refusal."""
         self._telling.repeated("loop.short_of", str(error.errno), said=str(error))
         self._intake.pending.touch(name, mono + 1.0)
 
-    def _undecodable(self, name: str) -> Held | None:
+    def _undecodable(self, name: str) -> PendingChange | None:
         known = self._intake.known(name)
         change = undecodable(self._place.kind, readable_name(name))
         if known is not None and known.reason == change.reason and known.gone_ms is None:
             self._forget(name)
             return None
-        return Held(name, None, None, change)
+        return PendingChange(name, None, None, change)
 
-    def _refused(self, name: str, reason: str, mono: float) -> Held | None:
+    def _refused(self, name: str, reason: str, mono: float) -> PendingChange | None:
         """The directory cannot be read as an archive; what is in quarantine for that already stays there."""
         known = self._intake.known(name)
         if known is not None and (known.signature, known.reason, known.gone_ms) == (None, reason, None):
@@ -170,7 +170,7 @@ class Reader:
             return None
         return self._tried(name, reason, mono)
 
-    def _tried(self, name: str, reason: str, mono: float) -> Held | None:
+    def _tried(self, name: str, reason: str, mono: float) -> PendingChange | None:
         before = self._intake.pending.get(name)
         pending = after_failure(before, name, mono=mono, rules=self._rules.settle)
         if pending.failures < self._rules.quarantine_after:
@@ -184,7 +184,7 @@ class Reader:
             reason,
             tries=pending.failures,
         )
-        return Held(name, pending, None, change)
+        return PendingChange(name, pending, None, change)
 
     def verified(self, seen: Observation) -> Verified:
         """What that look showed of the directory and its core files."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectord.environment.look import environment_of
+from collectord.environment.observe import environment_of
 from collectord.model import GIT, Environment, EnvironmentObservation, Launch
 from collectord.sources.git_objects import first_parents, is_shallow
 from collectord.sources.policy_history import policy_history

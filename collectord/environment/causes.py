@@ -9,8 +9,7 @@ from typing import Any
 from collectord.cyntra.evidence import evidence_from, situation_json
 from collectord.environment.assign import Assignment
 from collectord.environment.contradictions import Contradiction, Policy, contradictions
-from collectord.environment.expected import facts_of
-from collectord.environment.facts import Facts, facts_shown
+from collectord.environment.evidence import Facts, facts_of, facts_shown
 from collectord.environment.kernels import KernelState, kernel_states_of
 from collectord.environment.reasons import fact_words
 from collectord.environment.standing import NOWHERE
@@ -18,7 +17,7 @@ from collectord.environment.survey import Survey
 from collectord.environment.timeline import DAEMON, changes
 from collectord.index.alerts import Cause
 from collectord.index.keys import text_digest
-from collectord.index.shown import ShownRun
+from collectord.index.run_evidence import ShownRun
 from collectord.model import GIT, EnvironmentChange, Epoch, Situation
 
 DRIFT = "environment.drift"

@@ -19,7 +19,7 @@ from collectord.cyntra.label import budgets
 from collectord.cyntra.policy.feasible import Possible, Verdict
 from collectord.cyntra.policy.toolchains import timeout_of
 from collectord.environment.actions import ROUTING, Actions
-from collectord.index.shown import Plan, ShownRun
+from collectord.index.run_evidence import Plan, ShownRun
 from collectord.model import Environment, Evidence, Situation
 
 # (swarm, the label as a person reads it)

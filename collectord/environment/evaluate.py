@@ -10,20 +10,20 @@ from typing import Any
 from collectord.cyntra.policy import PolicyUnreadable
 from collectord.cyntra.policy.toolchains import DEFAULT_TIMEOUT_SECONDS
 from collectord.cyntra.values import as_object, is_int, member
+from collectord.environment.alert_fields import Remembered, is_cutting, telling_of
 from collectord.environment.assign import RunKey
 from collectord.environment.causes import LASTING, causes
 from collectord.environment.kernels import kernel_states_of
-from collectord.environment.memory import Memory
 from collectord.environment.reassigned import reassigned
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey, survey
-from collectord.environment.told import Remembered, is_cutting, telling_of
+from collectord.environment.survey_cache import Memory
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
 from collectord.index.kernels import keep_kernel_states
+from collectord.index.run_evidence import fill_older
 from collectord.index.seals import Seal, drop_seals, keep_seal, seals, take_over
-from collectord.index.shown import fill_older
 from collectord.index.writer import info, put_info
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight, in_flight

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from collectord.environment.assign import Assignment, DispatchedRun, Explaining, KnownBy, RunKey
-from collectord.environment.facts import Facts
+from collectord.environment.evidence import Facts
 from collectord.environment.standing import Candidate
 from collectord.environment.survey import Survey
 from collectord.model import KernelSession

@@ -15,12 +15,7 @@ from collectord.cyntra.jsonio import JsonObject, Unparsable, ascii_json, parse_o
 from collectord.fs import atomic_write, ensure_private_dir
 from collectord.index.alerts import acknowledge
 from collectord.index.engine import IndexConnection
-from collectord.index.environments import (
-    forget_observations,
-    keep_cut,
-    keep_environment,
-    keep_observation,
-)
+from collectord.index.environments import forget_observations, keep_cut, keep_environment, keep_observation
 from collectord.model import GIT, Environment, EnvironmentObservation
 
 FOLDER = "requests"

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
+from collectord.environment.alert_fields import change_document, changes_between, environment_document
 from collectord.environment.assign import RunKey
 from collectord.environment.epochs import NONE, POLICY
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
-from collectord.environment.told import change_document, changes_between, environment_document
 from collectord.errors import CollectordError
 from collectord.model import Environment, Epoch
 

@@ -11,13 +11,13 @@ from typing import TypeVar
 from collectord.environment.assign import Assigned, RunKey, assign
 from collectord.environment.contradictions import Policy
 from collectord.environment.epochs import Cut, Folded, fold
-from collectord.environment.memory import Memory
 from collectord.environment.standing import Standing
+from collectord.environment.survey_cache import Memory
 from collectord.environment.timeline import Stretch, timelines
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import cuts, environments, observations
 from collectord.index.kernels import kernel_sessions
-from collectord.index.shown import ShownRun
+from collectord.index.run_evidence import ShownRun
 from collectord.model import GIT, Environment, Epoch, KernelSession
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from collectord.cyntra.jsonio import ascii_json
-from collectord.environment.facts import Facts
+from collectord.environment.evidence import Facts
 
 PREFIX = "evidence-"
 

@@ -14,7 +14,7 @@ from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.planned import (
+from collectord.export.row_plan import (
     FAB_WORLD,
     NOT_ENCODABLE,
     LazyRow,

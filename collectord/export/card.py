@@ -11,7 +11,7 @@ from collectord.cyntra.rows import SPLITS
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.values import is_int
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, TEXTS, Column, split_file
-from collectord.export.tallies import DIMENSIONS, Distributions
+from collectord.export.distributions import DIMENSIONS, Distributions
 
 _SHOWN_VALUES = 20
 _SHOWN_CHARACTERS = 60

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from collectord.cyntra.jsonio import Marked, compact_bytes, spaced_bytes
 from collectord.cyntra.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
 from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.planned import LazyRow, PlannedDataset
+from collectord.export.row_plan import LazyRow, PlannedDataset
 from collectord.export.rowcache import RowCache, unpack_row
 from collectord.export.splitting import splitter
 

@@ -32,7 +32,7 @@ from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.manifests import KeptRows, Manifests
 from collectord.export.options import DISPATCH, HISTORY_RULE, ExportOptions
-from collectord.export.planned import (
+from collectord.export.row_plan import (
     FAB_WORLD,
     NO_PLAN,
     NOT_ENCODABLE,

@@ -13,11 +13,10 @@ from collectord.cyntra.jsonio import canonical
 from collectord.export import snapshot
 from collectord.export.dataset import Progress, Written, meta_of, write_rows
 from collectord.export.documents import Contents, write_documents
-from collectord.export.gather import plan_dataset, read_repo
+from collectord.export.inputs import plan_dataset, read_repo
 from collectord.export.leftovers import remove_leftovers
 from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
-from collectord.export.planned import PlannedDataset, RunKeys
 from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
     Place,
@@ -29,9 +28,10 @@ from collectord.export.publish import (
     taken,
     workspace,
 )
-from collectord.export.recall import Last, Memory, copy_files, identity
+from collectord.export.reuse import Last, Memory, copy_files, identity
+from collectord.export.row_plan import PlannedDataset, RunKeys
 from collectord.export.rowcache import RowCache
-from collectord.garbage import rare_collections
+from collectord.gc_tuning import rare_collections
 from collectord.index.reader import IndexReader
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 from collectord.export.columns import split_file
 from collectord.export.dataset import Written
+from collectord.export.distributions import Tally
 from collectord.export.options import HISTORY_RULE, ExportOptions
-from collectord.export.planned import PlannedDataset
 from collectord.export.provenance import Provenance
-from collectord.export.tallies import Tally
+from collectord.export.row_plan import PlannedDataset
 from collectord.model import IndexedRun
 
 SNAPSHOT_SCHEMA = "collectord.snapshot.v1"

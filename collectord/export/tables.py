@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, split_file
-from collectord.export.flatten import outcome_columns, row_values, run_values
-from collectord.export.lines import published_row, row_head
-from collectord.export.planned import PlannedDataset
+from collectord.export.distributions import Tally
+from collectord.export.flat_columns import outcome_columns, row_values, run_values
+from collectord.export.jsonl import published_row, row_head
 from collectord.export.provenance import Provenance
+from collectord.export.row_plan import PlannedDataset
 from collectord.export.snapshot import DATASET_FILE, RUNS_TABLE, listed_runs
-from collectord.export.tallies import Tally
 from collectord.index.facts import facts_of
 from collectord.index.reader import IndexReader
 

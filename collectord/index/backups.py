@@ -11,10 +11,10 @@ from itertools import count
 from pathlib import Path
 
 from collectord.errors import CollectordError
-from collectord.index.aside import stamp_of_ms
 from collectord.index.backup import backup_file
 from collectord.index.check import check_index
 from collectord.index.reader import IndexReader
+from collectord.index.swap import stamp_of_ms
 
 FOLDER = "backups"
 _NAME = re.compile(r"index-\d{8}T\d{6}Z\.sqlite3")

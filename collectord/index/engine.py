@@ -12,14 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
-from collectord.errors import (
-    CollectordError,
-    IndexBusy,
-    IndexDamaged,
-    IndexFull,
-    IndexMissing,
-    IndexUnusable,
-)
+from collectord.errors import CollectordError, IndexBusy, IndexDamaged, IndexFull, IndexMissing, IndexUnusable
 
 BUSY_TIMEOUT_MS = 5000
 # What the rooms above hand around without knowing the library behind it.

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, case, func, select
 
 from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.index import tables
+from collectord.index.column_types import db_text
 from collectord.index.keys import text_digest
-from collectord.index.values import db_text
 from collectord.model import IssueRevision
 
 ASKS = "dk_speculate"

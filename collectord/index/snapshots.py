@@ -12,8 +12,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
+from collectord.index.column_types import db_text
 from collectord.index.engine import open_engine, readable_errors
-from collectord.index.values import db_text
 
 
 @dataclass(frozen=True, slots=True)

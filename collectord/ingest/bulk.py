@@ -11,7 +11,7 @@ from pathlib import Path
 from collectord import archive
 from collectord.absence import AbsenceRules, AbsenceState, state_from, state_json, weigh
 from collectord.archive import ArchiveRoot
-from collectord.garbage import rare_collections
+from collectord.gc_tuning import rare_collections
 from collectord.index.alerts import Notice
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray

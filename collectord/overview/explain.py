@@ -11,12 +11,12 @@ from collectord.cyntra.label import budgets
 from collectord.errors import CollectordError
 from collectord.export import builder_profile, dispatch_profile
 from collectord.export.options import ExportOptions
-from collectord.export.planned import FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM
-from collectord.index import views
+from collectord.export.row_plan import FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM
+from collectord.index import queries
 from collectord.index.reader import IndexReader
 from collectord.model import ARCHIVE, WORLD, IndexedRun
 from collectord.names import readable_name
-from collectord.overview.advice import advice_for
+from collectord.overview.remedies import advice_for
 from collectord.sources.universe import load_universe
 
 NO_RUN = "no_run"
@@ -60,8 +60,8 @@ def explain_directory(
 
 def _find(reader: IndexReader, wanted: str) -> dict[str, Any] | None:
     name = readable_name(wanted)
-    for kind, candidate in [(ARCHIVE, name), *views.directories_of_run(reader, wanted), (WORLD, name)]:
-        found = views.directory(reader, kind, candidate)
+    for kind, candidate in [(ARCHIVE, name), *queries.directories_of_run(reader, wanted), (WORLD, name)]:
+        found = queries.directory(reader, kind, candidate)
         if found is not None:
             return found
     return None
@@ -111,5 +111,5 @@ def _verdict(reason: str | None) -> dict[str, Any]:
 
 def _others(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str]) -> list[str]:
     """Names of other directories whose run has the same id; the kernel lets that happen."""
-    found = views.directories_of_run(reader, run.run_id) if run else []
+    found = queries.directories_of_run(reader, run.run_id) if run else []
     return [name for kind, name in found if (kind, name) != place]

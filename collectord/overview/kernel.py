@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collectord.model import KernelSession
-from collectord.sources.kernels import KernelLook
+from collectord.sources.kernel_processes import KernelLook
 
 # As in `index.kernels`: the start of one process can come out a little differently.
 SAME_START_MS = 2000

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from collectord.fs import Holder
-from collectord.index import views
+from collectord.index import queries
 from collectord.index.alerts import open_alerts
 from collectord.index.environments import known_fingerprint, last_look_ms
-from collectord.index.heartbeat import Heartbeat, last_beat
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
+from collectord.index.sign_of_life import Heartbeat, last_beat
 from collectord.index.snapshots import known_snapshots
 from collectord.model import OutcomeKind
-from collectord.overview.life import life_of
+from collectord.overview.liveness import life_of
 
 SCHEMA = "collectord.status.v1"
 STATES = (
@@ -42,14 +42,14 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
     `time_conflicts` counts runs whose times contradict each other, by how they do.
     `environment` is what stands as of the last look, with the open alerts by event.
     """
-    found = views.totals(reader)
+    found = queries.totals(reader)
     last = reader.info("last_ingest_ms")
     return {
         "schema": SCHEMA,
         "repo": repo,
         "index": {"path": str(reader.path), "exists": True, "bytes": _bytes(reader.path), "schema": HEAD},
         "archives": {str(state): found.archives.get(state, 0) for state in STATES},
-        "attention": views.wanting_an_eye(reader),
+        "attention": queries.wanting_an_eye(reader),
         "runs": found.runs,
         "plans": found.plans,
         "issues": found.issues,

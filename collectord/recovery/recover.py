@@ -12,11 +12,11 @@ from collectord.errors import CollectordError
 from collectord.fs import NO_ROOM
 from collectord.index.check import check_index
 from collectord.index.engine import open_engine, readable_errors
+from collectord.index.merge import transplant
+from collectord.index.merge_target import Transplanted
 from collectord.index.reader import IndexReader
 from collectord.index.salvage import Salvage
 from collectord.index.schema import upgrade
-from collectord.index.transplant import transplant
-from collectord.index.transplanted import Transplanted
 from collectord.index.wal import LogState
 from collectord.recovery.disk import ArchivesOnDisk
 from collectord.recovery.rederive import Progress, derive

@@ -9,7 +9,7 @@ from typing import Any
 from collectord.errors import IndexDamaged
 from collectord.index import rows
 from collectord.index.reader import IndexReader
-from collectord.index.stored import StoredRevision, stored_revisions
+from collectord.index.revisions import StoredRevision, stored_revisions
 from collectord.ingest.interpret import CORE_FILES, interpret
 from collectord.model import Artifacts, CoreFile, FileRecord, FileState, Observation, Reading, Run
 

@@ -10,11 +10,11 @@ from collectord.archive import ArchiveRoot
 from collectord.archive.opening import open_archive
 from collectord.errors import CollectordError, IndexDamaged
 from collectord.index.reader import IndexReader
-from collectord.index.stored import CurrentFiles
+from collectord.index.revisions import CurrentFiles
 from collectord.model import ARCHIVE, Known, Observation
 from collectord.names import OWN_PREFIX, readable_name
 from collectord.retention.plan import Ages, Due, Facts, due, objection
-from collectord.retention.trees import TreeRefused, remove_entry, size_of_entry
+from collectord.retention.safe_delete import TreeRefused, remove_entry, size_of_entry
 
 # Out of the way and not looked at yet: whoever finds it puts it back.
 CHECKING = f"{OWN_PREFIX}checking-"

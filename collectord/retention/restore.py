@@ -11,7 +11,7 @@ from collectord.archive.opening import demand_component
 from collectord.errors import CollectordError
 from collectord.fs import publish_directory
 from collectord.index.reader import IndexReader
-from collectord.index.stored import StoredArchive
+from collectord.index.revisions import StoredArchive
 from collectord.names import OWN_PREFIX
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from collectord.errors import UsageError
-from collectord.service.sealed import Installed as Installed
-from collectord.service.sealed import Uninstalled as Uninstalled
-from collectord.service.sealed import install as install
-from collectord.service.sealed import seal
-from collectord.service.sealed import uninstall as uninstall
+from collectord.service.install import Installed as Installed
+from collectord.service.install import Uninstalled as Uninstalled
+from collectord.service.install import install as install
+from collectord.service.install import seal
+from collectord.service.install import uninstall as uninstall
+from collectord.service.systemd_quoting import command, sentence, user_name, word, writable
 from collectord.service.templates import common_part, template
-from collectord.service.words import command, sentence, user_name, word, writable
 
 Kind = Literal["system", "user", "launchd"]
 

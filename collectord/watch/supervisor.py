@@ -11,7 +11,7 @@ from collectord.watch.notes import INFO, WARNING, WatchEvent, WatchNote
 
 if TYPE_CHECKING:
     from collectord.watch.dirty import DirtySet
-    from collectord.watch.feed import Feed, ObserverFactory
+    from collectord.watch.event_source import Feed, ObserverFactory
 
 FIRST_WAIT_S: Final = 1.0
 LONGEST_WAIT_S: Final = 60.0
@@ -117,7 +117,7 @@ class Supervisor:
         return []
 
     def _build(self, mono: float) -> list[WatchNote]:
-        from collectord.watch.feed import Feed
+        from collectord.watch.event_source import Feed
 
         try:
             self._feed = Feed(self._root, self._ear, self._make_observer)

@@ -15,7 +15,7 @@ from collectord.watch.root import RootChange, RootGuard, RootIdentity
 from collectord.watch.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from collectord.watch.feed import ObserverFactory
+    from collectord.watch.event_source import ObserverFactory
 
 WatchMode = Literal["auto", "events", "poll"]
 DEGRADED_POLL_S: Final = 5.0

@@ -19,11 +19,11 @@ from collectord.cyntra.policy.feasible import Executed
 from collectord.environment.actions import Actions
 from collectord.environment.assign import DispatchedRun, Explaining, assign
 from collectord.environment.epochs import fold
-from collectord.environment.look import environment_of
+from collectord.environment.observe import environment_of
 from collectord.environment.standing import Standing
 from collectord.environment.timeline import timelines
 from collectord.model import Environment, KernelSession
-from collectord.sources.kernels import KernelFinder
+from collectord.sources.kernel_processes import KernelFinder
 from tests.support.environments import kernel, run, seen, shows
 
 RUNS, ENVIRONMENTS, SESSIONS, AIM_S = 20_000, 50, 200, 3.0

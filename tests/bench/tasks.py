@@ -19,7 +19,7 @@ from typing import Any
 CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 FOR_INGEST = ("collectord.app", "collectord.config", "collectord.ingest.bulk")
 FOR_EXPORT = ("collectord.app", "collectord.config", "collectord.export.exporter")
-FOR_AUDIT = ("collectord.app.auditing", "collectord.audit.answers", "collectord.config")
+FOR_AUDIT = ("collectord.app.auditing", "collectord.audit.report", "collectord.config")
 _CHUNK = 2**20
 _YEAR_MS = 365 * 86_400_000
 Found = dict[str, Any]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.daemon.telling import Telling
 from collectord.log import configure
 from tests.support.cli import Cli
 from tests.support.daemon import Daemon, wait_until

@@ -15,12 +15,12 @@ import pytest
 
 from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
 from collectord.config import Settings, load
-from collectord.daemon.applying import Applier
+from collectord.daemon.commit import Applier
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.folder import Folder
-from collectord.daemon.intake import GLANCES_PER_LOOK, Intake, Verified
-from collectord.daemon.places import NoEvents, Place, rules_of
-from collectord.daemon.reading import CROWD, Held, Reader
-from collectord.daemon.telling import Telling
+from collectord.daemon.reading import CROWD, PendingChange, Reader
+from collectord.daemon.watched_folders import NoEvents, Place, rules_of
+from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
 from collectord.errors import IndexFull
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Change, IndexWriter
@@ -49,7 +49,7 @@ class Room:
         self.applier = Applier(self.writer, lambda: 1_000)
         self.root = ArchiveRoot(settings.archives_dir)
 
-    def settled(self, name: str) -> Held:
+    def settled(self, name: str) -> PendingChange:
         """The read that two looks far enough apart lead to."""
         assert self.reader.look(self.root, name, 0.0) is None
         held = self.reader.look(self.root, name, 100.0)

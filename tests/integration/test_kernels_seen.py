@@ -14,7 +14,7 @@ import pytest
 from collectord.index.kernels import kernel_sessions, note_kernels
 from collectord.index.writer import IndexWriter
 from collectord.model import KernelSession, Launch
-from collectord.sources.kernels import KernelFinder
+from collectord.sources.kernel_processes import KernelFinder
 from tests.support.stand_in import StandIn
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, _job_name
-from collectord.daemon.telling import Telling
 from collectord.environment.epochs import Folded
 from collectord.environment.evaluate import Evaluation, evaluate
 from collectord.environment.severity import Overrides

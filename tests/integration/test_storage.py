@@ -21,12 +21,12 @@ from collectord.app.recovering import recover
 from collectord.app.storage import backup
 from collectord.errors import IndexFull
 from collectord.fs import StateLock
-from collectord.index.aside import finish_exchange, ready_path
 from collectord.index.backups import backup_name, backups_in, expired, free_place
 from collectord.index.engine import open_engine, readable_errors
+from collectord.index.merge import transplant
 from collectord.index.salvage import Salvage
 from collectord.index.schema import upgrade
-from collectord.index.transplant import transplant
+from collectord.index.swap import finish_exchange, ready_path
 from collectord.recovery.recover import start_from_backup
 from collectord.recovery.rederive import derive
 from tests.conftest import unpack

@@ -18,7 +18,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver
 
 from collectord.watch import Watcher, WatchEvent, WatchNote
-from collectord.watch.feed import Ear, make_native_observer
+from collectord.watch.event_source import EventHandler, make_native_observer
 from collectord.watch.inotify import LinuxObserver
 
 NEVER = 100_000.0
@@ -39,7 +39,7 @@ class Loop:
         self.files: set[Path] = set()
         self.rescans = 0
 
-    def _make(self, ear: Ear, on_unmount: Callable[[], None]) -> BaseObserver:
+    def _make(self, ear: EventHandler, on_unmount: Callable[[], None]) -> BaseObserver:
         self.observers.append(make_native_observer(ear, on_unmount))
         return self.observers[-1]
 

@@ -65,7 +65,7 @@ MUTATIONS = (
     ),
     Mutation(
         "absences are weighed while a prune runs",
-        "collectord/daemon/wiring.py",
+        "collectord/daemon/compose.py",
         "    folders[0].absences.held = lambda: is_pruning(settings, lasting.jobs)\n",
         "",
         ("tests/integration/test_daemon_storage.py",),

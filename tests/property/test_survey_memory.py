@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from collectord.environment.alert_fields import is_cutting
 from collectord.environment.assign import RunKey
 from collectord.environment.causes import causes
-from collectord.environment.memory import Memory
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import survey
-from collectord.environment.told import is_cutting
+from collectord.environment.survey_cache import Memory
 from collectord.index.environments import keep_cut, keep_environment, keep_observation
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation, Evidence, Label, Reading, Run, Situation

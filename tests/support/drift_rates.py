@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectord.audit.drifting import drift
-from collectord.audit.targets import DRIFT_P
+from collectord.audit.drift import drift
+from collectord.audit.thresholds import DRIFT_P
 from tests.support.collections import WEEKS, as_of, collection
 
 

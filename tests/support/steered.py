@@ -7,10 +7,10 @@ from pathlib import Path
 
 from collectord.absence import AbsenceRules
 from collectord.archive import ArchiveRoot
-from collectord.daemon.applying import Applier
+from collectord.daemon.commit import Applier
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.folder import Folder
-from collectord.daemon.places import NoEvents, Place, Rules
-from collectord.daemon.telling import Telling
+from collectord.daemon.watched_folders import NoEvents, Place, Rules
 from collectord.index.writer import IndexWriter
 from collectord.ingest.collect import ReadLimits
 from collectord.log import configure

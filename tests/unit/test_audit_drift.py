@@ -6,8 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from collectord.audit.drifting import STATISTICS, drift
-from collectord.audit.permuting import Row, holm, shifts, sides
+from collectord.audit.drift import STATISTICS, drift
+from collectord.audit.permutation_test import Row, holm, shifts, sides
 from tests.support.drift_rates import false_alarms, found_shifts
 from tests.support.planted import DOUBLE, SERIAL, TRIPLE, facts, run, runs, said
 

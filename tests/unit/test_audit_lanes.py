@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from collectord.audit.answers import Answers, answer
 from collectord.audit.backlog import backlog
 from collectord.audit.backlog_records import backlog_of
 from collectord.audit.coverage import State, coverage
 from collectord.audit.facts import Action, Facts
 from collectord.audit.intervals import goodman, wilson
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
-from collectord.audit.playing import player_of, reach_of
-from collectord.audit.targets import CONFIDENCE, LANE_C, LANES
+from collectord.audit.reachability import player_of, reach_of
+from collectord.audit.report import Answers, answer
+from collectord.audit.thresholds import CONFIDENCE, LANE_C, LANES
 from collectord.cyntra.deps import parse_deps
 from tests.support.planted import DOUBLE, POLICY, SERIAL, TRIPLE, facts, issue, run, runs, said, surface_of
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from collectord.audit.answers import answer
 from collectord.audit.causes import cause_of
-from collectord.audit.playing import reach_of
-from collectord.audit.telling import tell
+from collectord.audit.reachability import reach_of
+from collectord.audit.report import answer
+from collectord.audit.run_facts import tell
 from collectord.cyntra.policy.bounded_regex import MAX_TEXT, limited_search
 from tests.support.planted import POLICY, TRIPLE, facts, issue, said, surface_of
 

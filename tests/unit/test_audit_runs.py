@@ -15,7 +15,7 @@ from collectord.audit.outcomes import outcomes
 from collectord.audit.phase import entropy, phase
 from collectord.audit.quality import is_vague, quality
 from collectord.audit.steadiness import steadiness
-from collectord.audit.targets import DAY_MS
+from collectord.audit.thresholds import DAY_MS
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, said
 
 SHORT = Action("serial_handoff", 1, 45)

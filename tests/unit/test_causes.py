@@ -8,13 +8,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from collectord.cyntra.evidence import situation_json
+from collectord.environment.alert_fields import Remembered, telling_of
 from collectord.environment.assign import RunKey
 from collectord.environment.causes import MAX_RUNS, causes
-from collectord.environment.look import environment_of
+from collectord.environment.observe import environment_of
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey
-from collectord.environment.told import Remembered, telling_of
-from collectord.index.shown import ShownRun
+from collectord.index.run_evidence import ShownRun
 from collectord.model import Environment, EnvironmentChange, Situation
 from collectord.sources.policy import read_policy
 from tests.support.environments import assigned, folded, run, shows

@@ -8,9 +8,9 @@ import pytest
 
 from collectord.config import Settings, load
 from collectord.config.schema import Config
-from collectord.config.units import rule_or_path
-from collectord.environment.catalog import rule_of
-from collectord.environment.edits import edits
+from collectord.config.types import rule_or_path
+from collectord.environment.changes import edits
+from collectord.environment.rules import rule_of
 from collectord.environment.severity import Ignored, Overrides, overrides_from
 from collectord.errors import ConfigError
 from tests.support.environment_pairs import DIFFERENT

@@ -10,8 +10,8 @@ from collectord.cyntra.policy import normalise
 from collectord.cyntra.policy.feasible import Executed
 from collectord.environment.actions import Actions
 from collectord.environment.contradictions import Contradiction, Policy, contradictions, varieties
-from collectord.environment.look import environment_of
-from collectord.index.shown import ShownRun
+from collectord.environment.observe import environment_of
+from collectord.index.run_evidence import ShownRun
 from collectord.model import Situation
 from tests.support.environments import shows
 

@@ -13,7 +13,10 @@ from collectord.cli.main import COMMANDS, collectord
 from collectord.config.schema import dotted_keys
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/commands.md"]
+PAGES = [
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
+    *("docs/design.md", "docs/commands.md", "docs/architecture.md", "docs/glossary.md"),
+]
 
 
 def _commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
@@ -84,3 +87,26 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
         assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"])
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w<>.-]+/)*[\w<>.-]+\.py|(?:[\w-]+/)+)`", text))
+    rooms = (ROOT, ROOT / "collectord", ROOT / "collectord/daemon")
+    assert len(named) > 20
+    for name in sorted(n for n in named if "<" not in n):
+        assert any((room / name).exists() for room in rooms), f"{page}: {name}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_room_has_a_paragraph() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    rooms = [path.name for path in (ROOT / "collectord").iterdir() if (path / "__init__.py").exists()]
+    assert [room for room in rooms if f"`{room}/`" not in text] == []

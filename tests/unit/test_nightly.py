@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from collectord.config.units import age, time_of_day
+from collectord.config.types import age, time_of_day
 from collectord.daemon.clocks import Clocks
+from collectord.daemon.daemon_log import Telling
 from collectord.daemon.jobs import Job, JobResult
-from collectord.daemon.keeping import prune_fault
+from collectord.daemon.maintenance import prune_fault
 from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s
-from collectord.daemon.telling import Telling
 from collectord.log import configure
 from tests.support.times import at
 

@@ -18,7 +18,7 @@ from collectord.cyntra.rows import SPLITS, split_of_issue
 from collectord.export.arrays import arrow_array
 from collectord.export.card import shown
 from collectord.export.columns import FLAG, INTEGER, REAL, TEXT, TEXTS, Column
-from collectord.export.lines import published_row, row_head
+from collectord.export.jsonl import published_row, row_head
 from collectord.export.parquet import ParquetFile
 from collectord.export.rowschema import row_schema, violations
 

@@ -16,7 +16,7 @@ from watchdog.observers.api import BaseObserver
 
 from collectord.watch import Dirty, Watcher, WatchEvent, WatchNote
 from collectord.watch.dirty import DirtySet
-from collectord.watch.feed import Ear, make_native_observer
+from collectord.watch.event_source import EventHandler, make_native_observer
 from collectord.watch.root import RootChange, RootGuard
 
 
@@ -318,7 +318,7 @@ class Observers:
         self.made: list[BaseObserver] = []
         self.broken = False
 
-    def __call__(self, ear: Ear, on_unmount: Callable[[], None]) -> BaseObserver:
+    def __call__(self, ear: EventHandler, on_unmount: Callable[[], None]) -> BaseObserver:
         if self.broken:
             raise OSError(errno.EIO, "broken")
         self.made.append(make_native_observer(ear, on_unmount))

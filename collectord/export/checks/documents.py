@@ -15,9 +15,9 @@ from collectord.cyntra.values import member
 from collectord.export import snapshot
 from collectord.export.checks.findings import Findings
 from collectord.export.checks.rows import CheckedRows, lines_of
+from collectord.export.distributions import OUTCOME
 from collectord.export.documents import described
 from collectord.export.options import BY_TIME
-from collectord.export.tallies import OUTCOME
 
 _COUNTS = ("dataset_hash", "example_count", "split_counts")
 

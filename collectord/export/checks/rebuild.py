@@ -16,13 +16,13 @@ from collectord.export.checks.tables import Record, same_records, unequal
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, split_file
 from collectord.export.dataset import whole_rows
 from collectord.export.differences import differences, short
-from collectord.export.flatten import outcome_columns, run_values
-from collectord.export.gather import plan_dataset
-from collectord.export.lines import row_head
+from collectord.export.flat_columns import outcome_columns, run_values
+from collectord.export.inputs import plan_dataset
+from collectord.export.jsonl import row_head
 from collectord.export.options import BUILDER, FIRST_RULE, ExportOptions, options_from_json
 from collectord.export.parquet import pyarrow_version, read_parquet
-from collectord.export.planned import OTHER_EPOCH, PlannedDataset, RunKeys
 from collectord.export.provenance import Provenance
+from collectord.export.row_plan import OTHER_EPOCH, PlannedDataset, RunKeys
 from collectord.export.tables import count_rows
 from collectord.index.facts import facts_of
 from collectord.index.reader import IndexReader, Revisions

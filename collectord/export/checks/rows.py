@@ -14,9 +14,9 @@ from typing import Any
 from collectord.cyntra.jsonio import JsonObject, canonical
 from collectord.cyntra.rows import SPLITS
 from collectord.export.checks.findings import Findings
+from collectord.export.distributions import Distributions, Tally
 from collectord.export.rowschema import row_schema, violations
 from collectord.export.snapshot import DATASET_FILE, SCHEMA_FILE
-from collectord.export.tallies import Distributions, Tally
 
 _OURS = row_schema()
 _NO_SCHEMA = (TypeError, KeyError, AttributeError, ValueError, re.error)

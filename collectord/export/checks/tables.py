@@ -11,11 +11,11 @@ from collectord.cyntra.jsonio import JsonObject
 from collectord.export.checks.findings import Findings
 from collectord.export.checks.rows import lines_of
 from collectord.export.columns import ARTIFACT_COLUMNS, ROW_COLUMNS, RUN_COLUMNS, split_file
-from collectord.export.flatten import row_columns
-from collectord.export.lines import published_row
+from collectord.export.flat_columns import row_columns
+from collectord.export.jsonl import published_row
 from collectord.export.parquet import read_parquet
 from collectord.export.snapshot import DATASET_FILE, RUNS_FILE, RUNS_TABLE
-from collectord.index.values import db_text
+from collectord.index.column_types import db_text
 
 Record = dict[str, Any]
 

@@ -11,16 +11,11 @@ from typing import Any
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.planner_input import recorded_issue_id
 from collectord.cyntra.values import as_object
-from collectord.export.compare.explain import (
-    EnvironmentChange,
-    environment_changes,
-    other_ways,
-    why_flipped,
-)
+from collectord.export.compare.explain import EnvironmentChange, environment_changes, other_ways, why_flipped
 from collectord.export.compare.shifts import counts_of, shifts
 from collectord.export.compare.side import Key, Side, environments_differ, read_side
 from collectord.export.differences import differences
-from collectord.export.tallies import LABEL_PARTS
+from collectord.export.distributions import LABEL_PARTS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.values import as_object
-from collectord.export.tallies import DIMENSIONS, LABEL_PARTS, OUTCOME
+from collectord.export.distributions import DIMENSIONS, LABEL_PARTS, OUTCOME
 
 Counts = Mapping[str, int]
 

@@ -14,7 +14,7 @@ from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.values import as_object
 from collectord.errors import CollectordError
 from collectord.export import snapshot
-from collectord.export.lines import row_mark
+from collectord.export.jsonl import row_mark
 
 # A run id and which of its rows: two directories can carry the same run id.
 Key = tuple[str, int]

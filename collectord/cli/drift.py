@@ -1,0 +1,98 @@
+"""`collectord drift`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from collectord.cli.environment import print_changes
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
+from collectord.cli.runs import age_start_ms
+from collectord.environment.summaries import summary_of
+from collectord.errors import UsageError
+
+_TOLD_APART = frozenset({"changes", "more_changes"})
+
+
+@click.group(short_help="Alerts about the environment and labels.")
+def drift() -> None:
+    """Alerts about the environment: what changed, stale kernels, unexplained runs, contradictory labels."""
+
+
+@drift.command("list")
+@click.option("--since", help="Only what is open, or was at most this long ago, such as 7d or 12h.")
+@json_option
+@click.pass_obj
+def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None:
+    """List alerts, the newest first."""
+    from collectord.app.epochs import alerts
+
+    found = alerts(invocation.settings(), age_start_ms(since))
+    if as_json:
+        emit_json(found)
+        return
+    rows = [
+        (str(a["id"]), time_text(a["opened_ms"]), a["event"], a["state"], summary_of(a["event"], a["fields"]))
+        for a in found["alerts"]
+    ]
+    table(("id", "since", "alert", "state", "what"), rows)
+    if not rows:
+        complain("there are no alerts")
+
+
+@drift.command("show")
+@click.argument("number", type=click.IntRange(min=1))
+@json_option
+@click.pass_obj
+def drift_show(invocation: Invocation, number: int, as_json: bool) -> None:
+    """Show everything about one alert, by its id."""
+    from collectord.app.epochs import alert
+
+    document = alert(invocation.settings(), number)
+    if as_json:
+        emit_json(document)
+        return
+    found = document["alert"]
+    fields = {key: value for key, value in found["fields"].items() if key not in _TOLD_APART}
+    pairs(
+        [
+            ("alert", f"{found['id']}: {found['event']} ({found['state']})"),
+            ("opened", time_text(found["opened_ms"])),
+            ("resolved", time_text(found["resolved_ms"])),
+            ("acknowledged", time_text(found["acked_ms"])),
+            *((key, _text(key, value)) for key, value in fields.items()),
+        ]
+    )
+    print_changes(found["fields"].get("changes", []))
+    if more := found["fields"].get("more_changes"):
+        line(f"… and {more} more changes: `collectord environment diff` shows them all")
+
+
+def _text(key: str, value: object) -> str:
+    if key.endswith("_ms") and isinstance(value, int):
+        return time_text(value)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "; ".join(value) or "none"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@drift.command("ack")
+@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="Every alert.")
+@json_option
+@click.pass_obj
+def drift_ack(invocation: Invocation, numbers: tuple[int, ...], everything: bool, as_json: bool) -> None:
+    """Mark alerts as seen, by their ids."""
+    from collectord.app.epochs import acknowledge
+
+    if bool(numbers) == everything:
+        raise UsageError("name the ids of alerts, or --all; `collectord drift list` shows them")
+    done = acknowledge(invocation.settings(), None if everything else numbers)
+    if as_json:
+        emit_json(done)
+    elif done["done"]:
+        line(f"{done['changed']} marked as seen")
+    else:
+        line("the running collectord carries it out within a minute")

@@ -1,0 +1,143 @@
+"""`collectord status` and `collectord stats`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from collectord import app
+from collectord.cli.daemon_rows import daemon_rows
+from collectord.cli.invocation import Invocation
+from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
+from collectord.overview.kernel import hidden_words
+
+_MAX_ATTENTION = 5
+
+
+@click.command(short_help="Show what the index holds and how it is.")
+@click.option("--disk", is_flag=True, help="Measure the disk now: walks every archive.")
+@json_option
+@click.pass_obj
+def status(invocation: Invocation, disk: bool, as_json: bool) -> None:
+    """Show what the index holds, what was not taken, and who is writing to it."""
+    found = app.status(invocation.settings(), measure=disk)
+    if as_json:
+        emit_json(found)
+        return
+    if not found["index"]["exists"]:
+        line(f"no index yet at {found['index']['path']}: run `collectord ingest`")
+        return
+    pairs(_status_rows(found))
+    for archive in found["attention"][:_MAX_ATTENTION]:
+        line(f"{archive['name']}: {archive['state']}: {archive['reason']}")
+    if (more := len(found["attention"]) - _MAX_ATTENTION) > 0:
+        line(f"… and {more} more that are not whole: `collectord status --json` lists them")
+
+
+def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    index, snapshot = found["index"], found["snapshot"]
+    return [
+        ("repo", found["repo"]),
+        ("index", f"{index['path']} ({size_text(index['bytes'])})"),
+        ("schema", index["schema"]),
+        ("archives", _archives_text(found)),
+        ("runs", f"{found['runs']} ({found['plans']} with an executed plan)"),
+        ("issues", str(found["issues"])),
+        ("last ingest", time_text(found["last_ingest_ms"])),
+        ("writer now", _holder_text(found["lock"])),
+        *daemon_rows(found["daemon"]),
+        ("kernel", _kernel_text(found["kernel"])),
+        ("environment", _environment_text(found["environment"])),
+        ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
+        ("on disk", _disk_text(found["disk"])),
+        *_workcell_rows(found["stale_workcells"]),
+    ]
+
+
+def _archives_text(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
+    vanished = found["vanished"]
+    return f"{counts}; {vanished} removed before they were read" if vanished else counts
+
+
+def _disk_text(disk: dict[str, Any] | None) -> str:
+    if disk is None:
+        return "not measured yet: the daemon does it every night, `collectord status --disk` now"
+    return f"{usage_text(disk['bytes'])} ({time_text(disk['measured_ms'])})"
+
+
+def _workcell_rows(stale: list[str]) -> list[tuple[str, str]]:
+    if not stale:
+        return []
+    shown = ", ".join(stale[:_MAX_ATTENTION]) + (", …" if len(stale) > _MAX_ATTENTION else "")
+    return [("stale workcells", f"{len(stale)} in .workcells unchanged for a day: {shown}")]
+
+
+def _kernel_text(kernel: dict[str, Any]) -> str:
+    """One line: each process, since when, which configuration it has, and whether it wants a restart."""
+    parts = [_process_text(one) for one in kernel["running"]]
+    if kernel["hidden"]:
+        hidden = hidden_words(kernel["hidden"])
+        parts.append(f"{hidden} may be one of this repo (`collectord doctor` says how to see it)")
+    if parts:
+        return "; ".join(parts)
+    if kernel["in_flight"]:
+        count = f"{kernel['in_flight']} in .workcells"
+        return f"no process can be seen ({count}; `collectord doctor` says why that may be)"
+    return "none runs"
+
+
+def _process_text(one: dict[str, Any]) -> str:
+    text = f"process {one['pid']} since {time_text(one['started_ms'])}"
+    if one["command"] != "cyntra run":
+        text += f" ({one['command']})"
+    if one["environment"] is None:
+        return f"{text}; nothing says what it had read at its start"
+    epoch = f"epoch {one['epoch']}" if one["epoch"] is not None else "an epoch to come"
+    if one["wants_restart"]:
+        edited = time_text(one["changed_ms"])
+        return f"{text}, with the configuration of {epoch}; restart it: edited {edited}, not in effect"
+    return f"{text}, with the configuration of {epoch}, up to date"
+
+
+def _environment_text(environment: dict[str, Any]) -> str:
+    known = environment["fingerprint"]
+    if known is None:
+        text = "not known: no policy file of the repo was read yet"
+    else:
+        text = f"{known[:12]}, seen {time_text(environment['looked_ms'])}"
+    alerts = ", ".join(f"{count} {event}" for event, count in environment["alerts"].items())
+    return f"{text}; open alerts: {alerts} (`collectord drift list`)" if alerts else text
+
+
+def _holder_text(holder: dict[str, Any] | None) -> str:
+    if holder is None:
+        return "none"
+    if "pid" not in holder:
+        return "a process that has not given its name yet"
+    since = f" since {time_text(holder['since_ms'])}" if "since_ms" in holder else ""
+    return f"process {holder['pid']} ({holder.get('command', '?')}){since}"
+
+
+def _snapshot_text(snapshot: dict[str, Any]) -> str:
+    gone = "" if snapshot["exists"] else " and no longer there"
+    when = time_text(snapshot["published_ms"])
+    return f"{snapshot['path']} ({snapshot['example_count']} rows, {snapshot['profile']}, {when}{gone})"
+
+
+@click.command(short_help="Count run summaries as the kernel's planner does.")
+@click.option("--include-world/--no-include-world", default=None, help="Also world runs; default no.")
+@json_option
+@click.pass_obj
+def stats(invocation: Invocation, include_world: bool | None, as_json: bool) -> None:
+    """Count run summaries by job type and domain, as `cyntra planner stats` does."""
+    settings = invocation.settings({"export.include_world": include_world})
+    found = app.stats(settings, include_world=settings.config.export.include_world)
+    if as_json:
+        emit_json(found)
+        return
+    rows = [("summaries", str(found["example_count"]))]
+    for group in ("by_job_type", "by_domain"):
+        rows += [(f"{group[3:].replace('_', ' ')} {key}", str(n)) for key, n in found[group].items()]
+    pairs([*rows, ("default universe", found["default_universe_id"] or "none")])

@@ -1,0 +1,191 @@
+"""Builds the components of the loop from the settings; nothing else does."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from collectord.archive import ArchiveRoot
+from collectord.config import Settings
+from collectord.daemon.clocks import Clocks
+from collectord.daemon.commit import Applier
+from collectord.daemon.counters import Tally
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.disk_guard import FIRST_WAIT_S, DiskGuard
+from collectord.daemon.disk_rules import SMALL_DISK_SHARE, DiskRules
+from collectord.daemon.environment import EnvironmentChore
+from collectord.daemon.folder import Folder
+from collectord.daemon.heartbeat import Heart
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.loop import Components
+from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
+from collectord.daemon.schedule import Chore, Chores
+from collectord.daemon.sidecar_files import FILES, Beside
+from collectord.daemon.signals import Signals
+from collectord.daemon.watched_folders import WORLDS, NoEvents, Place, rules_of
+from collectord.daemon.weekly import WeeklyAudit
+from collectord.errors import CollectordError
+from collectord.fs import StateLock, is_network_filesystem
+from collectord.index.reader import IndexReader
+from collectord.index.writer import IndexWriter
+from collectord.model import ARCHIVE, WORLD
+from collectord.watch import Watcher
+
+CHECK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessState:
+    """What stays for the life of the process, through every reload of the configuration."""
+
+    lock: StateLock
+    writer: IndexWriter
+    clocks: Clocks
+    telling: Telling
+    signals: Signals
+    heart: Heart
+    jobs: Jobs
+    applier: Applier
+    tally: Tally
+
+
+def wire(settings: Settings, process_state: ProcessState) -> Components:
+    """The components of a loop under these settings."""
+    watcher = _watcher(settings)
+    folders = _folders(settings, process_state, watcher)
+    return Components(
+        clocks=process_state.clocks,
+        telling=process_state.telling,
+        signals=process_state.signals,
+        watcher=watcher,
+        folders=folders,
+        beside=Beside(
+            process_state.writer,
+            settings.repo,
+            process_state.telling,
+            process_state.clocks.mono,
+            process_state.clocks.wall_ms,
+        ),
+        applier=process_state.applier,
+        tally=process_state.tally,
+        disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
+        chores=Chores(chores_of(settings, process_state, watcher), process_state.telling.chore_failed),
+        jobs=process_state.jobs,
+        heart=process_state.heart,
+        heartbeat_s=settings.config.daemon.heartbeat_interval,
+        check_s=_quick(settings, CHECK_EVERY_S, 1),
+        demand_lock=lambda: _demand_lock(settings, process_state.lock),
+    )
+
+
+def chores_of(settings: Settings, process_state: ProcessState, watcher: Watcher) -> Sequence[Chore]:
+    """Every chore of the daemon, in the order in which they run when several are due."""
+    return (
+        EnvironmentChore(
+            settings,
+            process_state.writer,
+            process_state.jobs,
+            process_state.applier,
+            process_state.telling,
+            process_state.clocks.wall_ms,
+        ),
+        _weekly_audit(settings, process_state),
+        *storage_chores(
+            settings,
+            TaskContext(
+                process_state.writer,
+                process_state.applier,
+                process_state.jobs,
+                process_state.clocks,
+                process_state.telling,
+            ),
+        ),
+    )
+
+
+def _weekly_audit(settings: Settings, process_state: ProcessState) -> WeeklyAudit:
+    config, log = settings.config.audit, process_state.telling.log
+    return WeeklyAudit(
+        repo=settings.repo,
+        weekday=config.weekly,
+        hour=config.hour,
+        jobs=process_state.jobs,
+        clocks=process_state.clocks,
+        began_ms=lambda: _began_ms(settings),
+        info=log.info,
+        warning=log.warning,
+    )
+
+
+def _began_ms(settings: Settings) -> int | None:
+    # Read beside the writer, as any reader does: it must not wait for a lock that another process holds.
+    with IndexReader(settings.index_path) as reader:
+        found = reader.info("first_ingest_ms")
+    return int(found) if found else None
+
+
+def _watcher(settings: Settings) -> Watcher:
+    config = settings.config.watch
+    return Watcher(
+        settings.archives_dir,
+        files=[settings.repo / file for file in FILES],
+        mode=config.mode,
+        poll_interval=config.poll_interval,
+        is_network=is_network_filesystem,
+    )
+
+
+def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) -> list[Folder]:
+    worlds = settings.repo / WORLDS
+    ignore = frozenset(settings.config.watch.ignore)
+    places = (
+        Place(
+            ARCHIVE,
+            settings.archives_dir,
+            ignore,
+            watcher,
+            lambda root: watcher.evidence(root.device, root.inode),
+        ),
+        Place(WORLD, worlds, frozenset(), NoEvents(), _identity),
+    )
+    folders = [
+        Folder(
+            place,
+            rules_of(settings),
+            process_state.writer,
+            process_state.applier,
+            process_state.telling,
+            process_state.tally.add,
+            process_state.clocks.mono,
+        )
+        for place in places
+    ]
+    folders[0].absences.held = lambda: is_pruning(settings, process_state.jobs)
+    return folders
+
+
+def _identity(root: ArchiveRoot) -> tuple[int, int] | None:
+    """The identity of a folder that nobody watches: it counts while its path leads to it."""
+    return (root.device, root.inode) if root.is_current() else None
+
+
+def _quick(settings: Settings, usual_s: float, scans: int) -> float:
+    """Who scans every few hundred milliseconds also wants to know as soon that there is room again."""
+    return min(usual_s, scans * settings.config.watch.poll_interval)
+
+
+def _disk_rules(settings: Settings) -> DiskRules:
+    config = settings.config.disk
+    # What somebody wrote down counts as it is; the default would be most of a small disk.
+    is_default = settings.sources["disk.min_free_bytes"] == "default"
+    share = SMALL_DISK_SHARE if is_default else math.inf
+    return DiskRules(config.min_free_percent, config.min_free_bytes, share)
+
+
+def _demand_lock(settings: Settings, lock: StateLock) -> None:
+    if not lock.is_at(settings.lock_path):
+        raise CollectordError(
+            f"{settings.state_dir}: the state folder was removed or replaced under the daemon, which could "
+            "only write where nobody finds it; start it again"
+        )

@@ -1,0 +1,88 @@
+"""What the loop says: one closing line for each archive, and faults that come again only now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from collectord.absence import Alarm
+from collectord.daemon.log_throttle import Repeats
+from collectord.log import Logger
+from collectord.model import ARCHIVE, Outcome, OutcomeKind
+from collectord.watch import WatchNote
+
+_CLOSING = {
+    OutcomeKind.INDEXED: ("info", "archive.indexed"),
+    OutcomeKind.UNCHANGED: ("debug", "archive.unchanged"),
+    OutcomeKind.PARTIAL: ("warning", "archive.partial"),
+    OutcomeKind.QUARANTINED: ("warning", "archive.quarantined"),
+    OutcomeKind.IGNORED: ("info", "archive.ignored"),
+    OutcomeKind.VANISHED: ("info", "archive.gone"),
+}
+
+
+def error_fields(error: Exception) -> dict[str, object]:
+    """An error as fields of a line; what it says is escaped and capped by the log."""
+    return {"error": type(error).__name__, "said": str(error)}
+
+
+class Telling:
+    """The log lines of one daemon; the logger can be replaced while it runs."""
+
+    def __init__(self, log: Logger, mono: Callable[[], float]) -> None:
+        self.log = log
+        self._mono = mono
+        self._repeats = Repeats()
+
+    def closing(self, kind: str, outcome: Outcome, waited_s: float | None) -> None:
+        """The one line that ends an archive's way; `waited_s` is since the first look at it."""
+        level, event = _CLOSING[outcome.kind]
+        fields: dict[str, object] = {"archive": outcome.name}
+        if kind != ARCHIVE:
+            fields["kind"] = kind
+        if outcome.revision is not None:
+            fields["revision"] = outcome.revision
+        if outcome.reason is not None and outcome.kind is not OutcomeKind.VANISHED:
+            fields["reason"] = outcome.reason
+        if waited_s is not None:
+            fields["waited_s"] = round(waited_s, 3)
+        self.line(level, event, fields)
+
+    def vanished(self, name: str, total: int) -> None:
+        """An archive was pruned before it was ever read."""
+        self.log.warning("archive.vanished", archive=name, reason="removed before it was read", total=total)
+
+    def failed(self, name: str, error: Exception) -> None:
+        """A try of an archive met an error that nobody foresaw."""
+        self.repeated("archive.failed", type(error).__name__, archive=name, **error_fields(error))
+
+    def chore_failed(self, name: str, error: Exception, wait_s: float) -> None:
+        """A chore raised and is tried again later."""
+        self.log.warning("chore.failed", chore=name, again_in_s=wait_s, **error_fields(error))
+
+    def repeated(self, event: str, key: str, **fields: object) -> None:
+        """A fault that may come again and again: told once, then with the number of those held back."""
+        held_back = self._repeats.tell(f"{event}\0{key}", self._mono())
+        if held_back is None:
+            return
+        more = {"held_back": held_back} if held_back else {}
+        self.log.warning(event, **fields, **more)
+
+    def over(self, event: str, key: str) -> bool:
+        """A repeated fault is over; whether it was there."""
+        return self._repeats.over(f"{event}\0{key}")
+
+    def absence_alarm(self, alarm: Alarm | None) -> None:
+        """Too many are missing at once, or it is over."""
+        if alarm is None:
+            self.log.info("absence.over")
+        else:
+            self.log.warning("absence.alarm", why=alarm.kind, missing=alarm.missing, known=alarm.known)
+
+    def watch_notes(self, notes: Iterable[WatchNote]) -> None:
+        """What the watcher has to say."""
+        for note in notes:
+            self.line(note.level, str(note.event), note.details)
+
+    def line(self, level: str, event: str, fields: dict[str, object]) -> None:
+        """A line at a level given as a word."""
+        getattr(self.log, level)(event, **fields)

@@ -1,0 +1,191 @@
+"""What the daemon does for storage once a day: a backup of the index, and a prune where one is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from collectord.app.disk import MEASURED
+from collectord.app.retention import prune_lock
+from collectord.archive import ArchiveRoot, RootUnusable
+from collectord.config import Settings
+from collectord.config.types import OFF
+from collectord.cyntra.jsonio import ascii_json
+from collectord.daemon.clocks import Clocks
+from collectord.daemon.commit import Applier
+from collectord.daemon.daemon_log import Telling
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.nightly import Nightly, minute_of
+from collectord.daemon.schedule import Chore
+from collectord.errors import LockHeld
+from collectord.fs import StateLock, holder
+from collectord.index.reader import IndexReader
+from collectord.index.writer import Gone, IndexWriter
+from collectord.model import ARCHIVE, Outcome
+from collectord.retention.prune import is_there, put_back_unchecked
+from collectord.retention.prune_log import notes_left
+
+BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
+# Before the others, which change what is measured; minutes after midnight, UTC.
+_USAGE_MINUTE = 150
+_NOTES_EVERY_S = 5.0
+# Some of what was planned could stay, with a reason; the document says what went.
+_PRUNED = frozenset({0, 1})
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What the chores work with, all of it the loop's."""
+
+    writer: IndexWriter
+    applier: Applier
+    jobs: Jobs
+    clocks: Clocks
+    telling: Telling
+
+
+def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Chore]:
+    """The chores that the configuration asks for."""
+    config = settings.config
+    yield PruneNotes(settings, context)
+    made = partial(
+        Nightly,
+        jobs=context.jobs,
+        clocks=context.clocks,
+        writer=context.writer,
+        telling=context.telling,
+        info=lambda key: _info(settings, key),
+    )
+    measured = partial(_note_usage, context)
+    yield made(USAGE, _USAGE_MINUTE, ("status", "--disk", "--json"), frozenset({0}), measured)
+    if config.backup.at != OFF:
+        told = partial(_tell_backup, context.telling)
+        yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
+    if config.retention.removes_anything:
+        arguments = ("prune", *prune_options(settings), "--yes", "--json")
+        noted = partial(_note_pruned, context)
+        yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, noted, fault=prune_fault)
+
+
+def is_pruning(settings: Settings, jobs: Jobs) -> bool:
+    """Whether archives go away by our own hand right now, or did and are not noted yet."""
+    return jobs.running == PRUNE or any(notes_left(settings.state_dir)) or _somebody_prunes(settings)
+
+
+def _somebody_prunes(settings: Settings) -> bool:
+    try:
+        return holder(prune_lock(settings)) is not None
+    except OSError:
+        return False
+
+
+class PruneNotes:
+    """What somebody pruned beside the daemon, noted within seconds instead of weighed as an absence."""
+
+    name = "prune notes"
+
+    def __init__(self, settings: Settings, context: TaskContext) -> None:
+        self._settings, self._context = settings, context
+        self._every_s = min(_NOTES_EVERY_S, settings.config.watch.poll_interval)
+        self._next = float("-inf")
+
+    def due_at(self) -> float:
+        """The next look."""
+        return self._next
+
+    def run(self, mono: float) -> None:
+        """Take in every note; one that is interrupted is taken in again, and none while a prune runs."""
+        self._next = mono + self._every_s
+        notes = list(notes_left(self._settings.state_dir))
+        # Listed first: a prune leaves its note under its lock, and holds that until all of it is done.
+        if not notes or _somebody_prunes(self._settings):
+            return
+        put_back(self._settings, self._context.telling)
+        try:
+            with ArchiveRoot(self._settings.archives_dir) as root:
+                # A note can be old, or of a prune that was killed: some were restored, or never removed.
+                notes = [
+                    (path, [name for name in names if not is_there(root, name)]) for path, names in notes
+                ]
+        except (RootUnusable, OSError):
+            return  # nobody can say now what is gone
+        for path, names in notes:
+            _note_gone(self._context, names)
+            path.unlink(missing_ok=True)
+
+
+def prune_options(settings: Settings) -> tuple[str, ...]:
+    """The options of `prune` that the configuration asks for; none where nothing is to go."""
+    retention = settings.config.retention
+    ages = {
+        "--logs-older-than": retention.logs_older_than,
+        "--renders-older-than": retention.renders_older_than,
+        "--archives-older-than": retention.archives_older_than,
+    }
+    return tuple(part for option, age in ages.items() if age != OFF for part in (option, f"{age:.3f}s"))
+
+
+def prune_fault(document: dict[str, Any]) -> str | None:
+    """Why a prune removed nothing of what it had planned; None where it did some, or had no plans. Pure."""
+    kept = document["kept"]
+    failed = [one["name"] for one in document["planned"] if one["name"] in kept]
+    if not failed or len(failed) < len(document["planned"]):
+        return None
+    return f"nothing of what was planned could be removed; {failed[0]}: {kept[failed[0]]}"
+
+
+def put_back(settings: Settings, telling: Telling) -> None:
+    """Give archives their names again that a killed prune had out of the way, unless one runs now."""
+    try:
+        with (
+            StateLock.acquire(prune_lock(settings), "collectord run"),
+            ArchiveRoot(settings.archives_dir) as root,
+        ):
+            back, stuck = put_back_unchecked(root)
+    except (LockHeld, RootUnusable, OSError):
+        return
+    for name in back:
+        telling.log.info("archive.put_back", archive=name, reason="a prune was killed")
+    for name, why in stuck.items():
+        telling.log.warning("archive.not_put_back", archive=name, reason=why)
+
+
+def _info(settings: Settings, key: str) -> int | None:
+    # Read beside the writer, as any reader does: it must not wait for a lock that another process holds.
+    with IndexReader(settings.index_path) as reader:
+        found = reader.info(key)
+    return int(found) if found else None
+
+
+def _note_usage(context: TaskContext, document: dict[str, Any]) -> None:
+    context.writer.set_info(MEASURED, ascii_json(document["disk"]))
+
+
+def _tell_backup(telling: Telling, document: dict[str, Any]) -> None:
+    removed = len(document["removed"])
+    telling.log.info("backup.made", path=document["path"], bytes=document["bytes"], removed=removed)
+
+
+def _note_pruned(context: TaskContext, document: dict[str, Any]) -> None:
+    _note_gone(context, document["gone"])
+    counts = {name: len(document[name]) for name in ("gone", "touched", "kept")}
+    context.telling.log.info("prune.done", bytes=document["bytes"], **counts)
+
+
+def _note_gone(context: TaskContext, names: Iterable[str]) -> None:
+    """Believe at once that what was removed is gone: scans would weigh it, and many at once are an alarm."""
+    changes = list(_gone(context.writer, names))
+    for position, result in context.applier.apply(changes):
+        if isinstance(result, Outcome):
+            context.telling.closing(ARCHIVE, result, None)
+        else:
+            context.telling.failed(changes[position].name, result)
+
+
+def _gone(writer: IndexWriter, names: Iterable[str]) -> Iterator[Gone]:
+    for name in names:
+        known = writer.known.get((ARCHIVE, name))
+        if known is not None and known.gone_ms is None:
+            yield Gone(ARCHIVE, name)

@@ -1,0 +1,127 @@
+"""Which directories want a look: what scans and events say, against what was verified before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+from collectord.archive import DirStat
+from collectord.daemon.watched_folders import Place
+from collectord.index.writer import KnownKey
+from collectord.ingest.collect import is_stray
+from collectord.model import Known
+from collectord.names import is_own, readable_name
+from collectord.settle import PendingSet
+
+# How many verified directories each scan doubts again. An edit in place moves no time of the directory
+# itself, so that only a look inside shows it; 20,000 come round in ten minutes of the default scans.
+DOUBTED_PER_SCAN = 1024
+# After so many glances at its core files a directory's turn is a whole look, which also shows an edit outside
+# of them: prune leaves alone what does not look as the index has it.
+GLANCES_PER_LOOK = 7
+
+Entries = Iterable[tuple[str, str, DirStat | None]]
+
+
+class Verified(NamedTuple):
+    """A directory's times, and its core files (`archive.glance`) where a look saw them; made by thousands.
+
+    `glances` is how many came since that look.
+    """
+
+    stat: DirStat
+    files: int | None
+    glances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a whole scan showed: every name as the index would keep it, and what is no archive with why."""
+
+    present: frozenset[str]
+    strays: list[tuple[str, str]]
+
+
+class Intake:
+    """The names of one folder, each in one of three states; owned by the loop's thread.
+
+    Verified: the index has the directory as it was when it had these times. Doubtful: known to the index,
+    to be looked at once. Pending: new or changed, followed until it is settled. All three hold only names
+    that are on disk or were a moment ago.
+    """
+
+    def __init__(self, place: Place, known: dict[KnownKey, Known], pending: PendingSet) -> None:
+        self._place, self._known = place, known
+        self.pending = pending
+        self._verified: dict[str, Verified] = {}
+        self._doubtful: dict[str, Verified] = {}
+
+    @property
+    def doubtful(self) -> int:
+        """How many directories wait to be verified."""
+        return len(self._doubtful)
+
+    def known(self, name: str) -> Known | None:
+        """What the index has under the name of a directory."""
+        return self._known.get((self._place.kind, readable_name(name)))
+
+    def note(self, names: Iterable[str], mono: float) -> None:
+        """Events came from these."""
+        for name in names:
+            if name not in self._place.ignore and not is_own(name):
+                self.pending.touch(name, mono)
+
+    def take_scan(self, entries: Entries, mono: float) -> Scan:
+        """Takes in a scan; raises what the scan raises, and has then concluded nothing from absences."""
+        present: set[str] = set()
+        strays: list[tuple[str, str]] = []
+        verified = self._verified
+        for name, kind, stat in entries:
+            if is_own(name):
+                continue
+            present.add(name)
+            if stat is not None and (before := verified.get(name)) is not None and before.stat == stat:
+                continue
+            reason = is_stray(name, kind, self._place.ignore)
+            if reason is not None:
+                strays.append((name, reason))
+            elif stat is not None and name not in self.pending:
+                self._take_directory(name, stat, mono)
+        self._keep_only(present)
+        self._doubt_some()
+        return Scan(frozenset(name if name.isascii() else readable_name(name) for name in present), strays)
+
+    def _take_directory(self, name: str, stat: DirStat, mono: float) -> None:
+        known = self.known(name)
+        if known is None or known.gone_ms is not None or self._verified.pop(name, None) is not None:
+            self._doubtful.pop(name, None)
+            self.pending.touch(name, mono)
+        else:
+            self._doubtful[name] = Verified(stat, None)
+
+    def _keep_only(self, present: set[str]) -> None:
+        for names in (self._verified, self._doubtful):
+            for name in names.keys() - present:
+                del names[name]
+
+    def _doubt_some(self) -> None:
+        # In the order in which they were verified: the longest ago comes first.
+        for name in list(islice(self._verified, DOUBTED_PER_SCAN)):
+            self._doubtful[name] = self._verified.pop(name)
+
+    def take_doubtful(self, limit: int) -> list[tuple[str, Verified]]:
+        """At most so many names to verify; each is `verify`ed, touched, or found again by the next scan."""
+        return [(name, self._doubtful.pop(name)) for name in list(islice(self._doubtful, limit))]
+
+    def verify(self, name: str, verified: Verified) -> None:
+        """The index has it as it is with these times; nothing is pending there."""
+        self.pending.drop(name)
+        self._verified[name] = verified
+
+    def reset(self, pending: PendingSet) -> None:
+        """Another folder stands in the place: nothing that was seen in the old one counts."""
+        self.pending = pending
+        self._verified.clear()
+        self._doubtful.clear()

@@ -1,0 +1,165 @@
+"""What people and programs ask the index for beside datasets: counts, lists, and all about one archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, select
+
+from collectord.index import tables
+from collectord.index.column_types import db_int, db_text
+from collectord.index.engine import readable_errors
+from collectord.index.reader import IndexReader
+from collectord.model import ARCHIVE, OutcomeKind
+
+DbRow = dict[str, Any]
+_UNTOLD = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`archives` by state, with `gone` for those no longer there; `plans` are runs with an explicit plan.
+
+    `time_conflicts` counts runs whose times contradict each other, by how they do.
+    """
+
+    archives: dict[str, int]
+    runs: int
+    plans: int
+    issues: int
+    time_conflicts: dict[str, int]
+
+
+def totals(reader: IndexReader) -> Totals:
+    """Counts over everything that is current."""
+    a, label = tables.archives, tables.labels
+    by_state = select(a.c.state, func.count().label("n")).filter_by(kind=ARCHIVE).group_by(a.c.state)
+    gone = _number(a, a.c.kind == ARCHIVE, a.c.gone_ms.is_not(None))
+    plans = _number(current_runs(with_labels=True), label.c.explicit == 1)
+    issues = select(func.count(func.distinct(tables.issue_revisions.c.issue_id)))
+    with readable_errors(reader.path):
+        states = {row.state: int(row.n) for row in reader.connection.execute(by_state)}
+        queries = (gone, _number(current_runs()), plans, issues)
+        counts = [int(reader.connection.execute(query).scalar_one()) for query in queries]
+        conflicts = _time_conflicts(reader)
+    gone_now, runs, with_plan, known_issues = counts
+    return Totals({**states, "gone": gone_now}, runs, with_plan, known_issues, conflicts)
+
+
+def _time_conflicts(reader: IndexReader) -> dict[str, int]:
+    """How many runs have times that contradict each other, by how they do."""
+    column = tables.runs.c.time_conflict
+    query = select(column, func.count()).select_from(current_runs()).where(column.is_not(None))
+    return {row[0]: int(row[1]) for row in reader.connection.execute(query.group_by(column).order_by(column))}
+
+
+def _number(source: FromClause, *where: ColumnElement[bool]) -> Select[Any]:
+    return select(func.count()).select_from(source).where(*where)
+
+
+def wanting_an_eye(reader: IndexReader) -> list[DbRow]:
+    """Archives that are there and not whole or not taken, with the reason, by name."""
+    a = tables.archives
+    wanted = a.c.state.in_([OutcomeKind.PARTIAL, OutcomeKind.QUARANTINED])
+    query = select(a.c.name, a.c.state, a.c.reason).filter_by(kind=ARCHIVE, gone_ms=None).where(wanted)
+    return _all(reader, query.order_by(a.c.name))
+
+
+def list_runs(
+    reader: IndexReader, *, since_ms: int | None, wanted: Mapping[str, str | None], limit: int
+) -> list[DbRow]:
+    """Runs of current archives with their plans, the newest first; `wanted` are column → value."""
+    a, label = tables.archives, tables.labels
+    columns = {c.name: c for c in (*told_of_a_run(), label.c.swarm_id)}
+    plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
+    query = select(a.c.name, a.c.state, a.c.gone_ms, *told_of_a_run(), *plan)
+    query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE)
+    for name, value in wanted.items():
+        if value is not None:
+            query = query.where(columns[name] == db_text(value))
+    if since_ms is not None:
+        query = query.where(tables.runs.c.started_ms >= (db_int(since_ms) or 0))
+    return _all(reader, query.order_by(tables.runs.c.started_ms.desc(), a.c.name).limit(limit))
+
+
+def directories_of_run(reader: IndexReader, run_id: str) -> list[tuple[str, str]]:
+    """(kind, name) of every directory whose current run has that id, archives first."""
+    a = tables.archives
+    query = select(a.c.kind, a.c.name).select_from(current_runs())
+    query = query.where(tables.runs.c.run_id == db_text(run_id)).order_by(a.c.kind, a.c.name)
+    return [(row["kind"], row["name"]) for row in _all(reader, query)]
+
+
+def directory(reader: IndexReader, kind: str, name: str) -> DbRow | None:
+    """Everything the index holds of one directory, with its `revisions`; None if it was never seen."""
+    a, r = tables.archives, tables.revisions
+    found = _all(reader, select(a).where(a.c.kind == kind, a.c.name == db_text(name)))
+    if not found:
+        return None
+    query = select(r).filter_by(archive_id=found[0]["id"]).order_by(r.c.number)
+    revisions = [{**row, **_parts(reader, row["id"])} for row in _all(reader, query)]
+    return {**found[0], "revisions": revisions}
+
+
+def _parts(reader: IndexReader, revision_id: int) -> DbRow:
+    f, artifact, run = tables.revision_files, tables.artifacts, tables.runs
+    columns = (f.c.name, f.c.state, f.c.sha256, f.c.mtime_ns, f.c.reason, artifact.c.size)
+    files = select(*columns).select_from(f.outerjoin(artifact, artifact.c.sha256 == f.c.sha256))
+    told = select(*told_of_a_run()).select_from(_runs(current=False)).where(run.c.revision_id == revision_id)
+    runs = _all(reader, told)
+    labels = _all(reader, select(tables.labels).filter_by(revision_id=revision_id))
+    return {
+        "files": _all(reader, files.where(f.c.revision_id == revision_id).order_by(f.c.name)),
+        "run": runs[0] if runs else None,
+        "label": _label(labels[0]) if labels else None,
+    }
+
+
+def _label(row: DbRow) -> DbRow:
+    swarms = row["recorded_swarms"]
+    return {**row, "recorded_swarms": None if swarms is None else json.loads(swarms)}
+
+
+def quarantined(reader: IndexReader) -> list[DbRow]:
+    """Every directory in quarantine with its reason."""
+    q, a = tables.quarantine, tables.archives
+    query = select(a.c.kind, a.c.name, a.c.tries, q).join_from(q, a).order_by(a.c.kind, a.c.name)
+    return _all(reader, query)
+
+
+def _all(reader: IndexReader, query: Any) -> list[DbRow]:
+    with readable_errors(reader.path):
+        return [dict(row._mapping) for row in reader.connection.execute(query)]
+
+
+def current_runs(*, with_labels: bool = False) -> FromClause:
+    """Archives and worlds joined with their current revisions and runs, and with labels if asked."""
+    joined, label = _runs(current=True), tables.labels
+    if not with_labels:
+        return joined
+    return joined.outerjoin(label, label.c.revision_id == tables.runs.c.revision_id)
+
+
+def _runs(*, current: bool) -> FromClause:
+    a, r, run = tables.archives, tables.revisions, tables.runs
+    of_archive = r.c.archive_id == a.c.id
+    joined = a.join(r, of_archive & (r.c.number == a.c.revision) if current else of_archive)
+    return joined.join(run, run.c.revision_id == r.c.id)
+
+
+def told_of_a_run() -> list[ColumnElement[Any]]:
+    """The columns of a run; one that left no proof ends as the event log says, as in a dataset."""
+    run, end, a = tables.runs, tables.workcell_ends, tables.archives
+    of_it = and_(end.c.workcell_id == a.c.name, end.c.timed_out == 1)
+    timed_out = and_(run.c.ends_in_event_log == 1, exists().where(of_it))
+    lasted = select(end.c.duration_ms).where(of_it).order_by(end.c.position).limit(1).scalar_subquery()
+    finished = case((lasted > 0, run.c.started_ms + lasted), else_=None)
+    joined = {
+        "status": case((timed_out, "timeout"), else_=run.c.status),
+        "duration_ms": case((timed_out, lasted), else_=run.c.duration_ms),
+        "finished_ms": case((timed_out, finished), else_=run.c.finished_ms),
+    }
+    return [joined[c.name].label(c.name) if c.name in joined else c for c in run.c if c.name not in _UNTOLD]
