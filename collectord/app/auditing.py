@@ -13,7 +13,7 @@ from collectord.gc_tuning import rare_collections
 from collectord.model import ARCHIVE
 
 if TYPE_CHECKING:
-    from collectord.audit.facts import Facts, LabelVariety
+    from collectord.audit.facts import AuditFacts, LabelVariety
     from collectord.config import Settings
     from collectord.cyntra.policy import Surface
     from collectord.environment.survey import Survey
@@ -33,7 +33,7 @@ def audit(
 ) -> Document:
     """The audit as one document; `rebuild` also makes the newest dataset again."""
     from collectord.audit.document import document
-    from collectord.audit.gather import Beside, gather
+    from collectord.audit.gather import AuditContext, gather
     from collectord.audit.report import answer
     from collectord.cyntra.policy.bounded_regex import limited_search
     from collectord.overview.train_serve_agreement import compare_inputs
@@ -43,7 +43,7 @@ def audit(
     # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
     window = min(now, window_ms or int(settings.config.audit.window * 1000))
     with app.reader_for(settings) as reader:
-        beside = Beside(
+        beside = AuditContext(
             **_environment(settings, reader),
             agreement=compare_inputs(reader, settings.repo, now - window),
             rebuilt=rebuilt,
@@ -74,7 +74,7 @@ def _concurrent(surface: Surface | None) -> int | None:
     return surface.components["scheduling"]["max_concurrent_workcells"] if surface else None
 
 
-def _only_epoch(facts: Facts, epoch: int | None) -> Facts:
+def _only_epoch(facts: AuditFacts, epoch: int | None) -> AuditFacts:
     if epoch is None:
         return facts
     numbers = [one.number for one in facts.epochs] or [1]

@@ -10,11 +10,11 @@ from collectord.errors import CollectordError
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.overview.doctor import Finding
+    from collectord.overview.doctor import Check
     from collectord.overview.facts import DoctorFacts
 
 
-def examine(settings: Settings) -> tuple[list[Finding], dict[str, int]]:
+def examine(settings: Settings) -> tuple[list[Check], dict[str, int]]:
     """Findings, and bytes on disk by part."""
     from collectord.overview.doctor import findings
 

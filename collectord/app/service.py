@@ -22,7 +22,7 @@ class ServiceFile:
     `unheard` are keys that this shell's environment sets and the service will not see.
     """
 
-    kind: units.Kind
+    kind: units.ServiceKind
     path: Path
     text: str
     next: tuple[str, ...]
@@ -72,7 +72,7 @@ def _unheard(sources: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(key for key, source in sources.items() if source.startswith("COLLECTORD_") and key != "repo")
 
 
-def _kind(system: bool, platform: str) -> units.Kind:
+def _kind(system: bool, platform: str) -> units.ServiceKind:
     if platform == "darwin":
         if system:
             raise UsageError("--system is for systemd; on macOS collectord runs as the agent of a user")

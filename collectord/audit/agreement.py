@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from collectord.audit.facts import Facts
+from collectord.audit.facts import AuditFacts
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, listing, percent
 
@@ -32,7 +32,7 @@ class AgreementAnswer:
     findings: tuple[Finding, ...]
 
 
-def agreement(facts: Facts) -> AgreementAnswer:
+def agreement(facts: AuditFacts) -> AgreementAnswer:
     """Hash states over all labelled runs; histories and issue fields over those that were compared."""
     labelled = [run for run in facts.runs if run.label]
     hashes = Counter(run.hash_state for run in labelled)
@@ -59,7 +59,7 @@ def agreement(facts: Facts) -> AgreementAnswer:
 
 
 def _findings(
-    facts: Facts,
+    facts: AuditFacts,
     mismatched: tuple[str, ...],
     differing: tuple[str, ...],
     fields: Counter[str],
@@ -76,7 +76,12 @@ def _findings(
         why += f"; {missing} show a run that had not ended yet or is not in the index, {extra} lack one"
         do = "expect inputs at serving to look unlike the recorded ones; `collectord export --n-similar 7` "
         do += "builds every history again"
-        yield Finding(Kind.DISAGREEMENT if len(differing) * 5 > compared else Kind.NOTE, "agreement", do, why)
+        yield Finding(
+            Kind.DISAGREEMENT if len(differing) * 5 > compared else Kind.NOTE,
+            "agreement",
+            do,
+            why,
+        )
     if fields:
         why = listing(f"{name} in {count(number, 'run')}" for name, number in fields.most_common())
         do = "set issue fields before an issue becomes ready: later edits reach the backlog, not the rows"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.backlog_records import RISKS, is_ready
-from collectord.audit.facts import BacklogIssue, Facts
+from collectord.audit.facts import AuditFacts, BacklogIssue
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import capped, count, listing, percent, span
 from collectord.audit.reachability import DEFAULT_RISK, Player, facts_of
@@ -34,7 +34,7 @@ class Backlog:
     findings: tuple[Finding, ...]
 
 
-def backlog(facts: Facts, play: Player | None, given_up: Collection[str] = ()) -> Backlog:
+def backlog(facts: AuditFacts, play: Player | None, given_up: Collection[str] = ()) -> Backlog:
     """What is ready now and what would come of it; `given_up` may grow while issues are played."""
     ready = [issue for issue in facts.backlog if is_ready(issue)]
     labels, nothing = _labels(ready, play) if play else (Counter(), ())
@@ -109,7 +109,10 @@ def _pressure(ready: int, concurrent: int | None) -> str:
 
 
 def _findings(
-    facts: Facts, ready: Sequence[BacklogIssue], shares: Mapping[str, float] | None, nothing: Sequence[str]
+    facts: AuditFacts,
+    ready: Sequence[BacklogIssue],
+    shares: Mapping[str, float] | None,
+    nothing: Sequence[str],
 ) -> Iterator[Finding]:
     low, high = READY_RANGE
     if facts.backlog and len(ready) < low:
@@ -125,7 +128,10 @@ def _findings(
     if nothing:
         do = f"see to the toolchains of {listing(nothing)}: no toolchain that is on takes them"
         yield Finding(
-            Kind.BLOCKED, "backlog", do, count(len(nothing), "ready issue") + " would not be dispatched"
+            Kind.BLOCKED,
+            "backlog",
+            do,
+            count(len(nothing), "ready issue") + " would not be dispatched",
         )
     yield from _mix(shares, len(ready))
 

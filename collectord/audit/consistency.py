@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from collectord.audit.clusters import Cluster, grouped, lost_rows, situation_words, worst
-from collectord.audit.facts import Action, AuditRun, Facts
+from collectord.audit.facts import Action, AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, listing, percent
 from collectord.audit.thresholds import SERIAL
@@ -84,7 +84,7 @@ class Consistency:
     findings: tuple[Finding, ...]
 
 
-def consistency(facts: Facts) -> Consistency:
+def consistency(facts: AuditFacts) -> Consistency:
     """Over all labelled runs."""
     runs = [run for run in facts.runs if run.label]
     keys = tuple(_key_answer(key, words, runs) for key, words in KEYS)

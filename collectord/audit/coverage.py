@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import product
 
 from collectord.audit.backlog_records import RISKS, SIZES
-from collectord.audit.facts import Action, AuditRun, Facts
+from collectord.audit.facts import Action, AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, listing
 from collectord.audit.reachability import DEFAULT_RISK, DEFAULT_SIZE, Reach
@@ -69,7 +69,7 @@ def actions_of_grid() -> tuple[Action, ...]:
     return tuple(Action(*width, minutes) for width in widths for minutes in MINUTES_BINS)
 
 
-def coverage(facts: Facts, reach: Reach | None) -> Coverage:
+def coverage(facts: AuditFacts, reach: Reach | None) -> Coverage:
     """Every cell with its rows and state; without a readable policy nothing is called unreachable."""
     labelled = [run for run in facts.runs if run.label]
     grid = actions_of_grid()

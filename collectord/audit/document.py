@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from collectord.audit import thresholds
-from collectord.audit.facts import Action, Facts
+from collectord.audit.facts import Action, AuditFacts
 from collectord.audit.findings import Kind
 from collectord.audit.report import Answers
 
@@ -16,7 +16,7 @@ SCHEMA = "collectord.audit.v1"
 JsonObject = dict[str, Any]
 
 
-def document(facts: Facts, answers: Answers, *, epoch: int | None = None) -> JsonObject:
+def document(facts: AuditFacts, answers: Answers, *, epoch: int | None = None) -> JsonObject:
     """The whole audit; times are UTC epoch milliseconds, shares between 0 and 1."""
     findings = answers.findings
     return {

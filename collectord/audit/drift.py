@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from collectord.audit.facts import Action, AuditRun, Facts
+from collectord.audit.facts import Action, AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import percent
 from collectord.audit.permutation_test import Row, Sides, holm, shifts, sides
@@ -38,7 +38,7 @@ class Drift:
     findings: tuple[Finding, ...]
 
 
-def drift(facts: Facts) -> Drift:
+def drift(facts: AuditFacts) -> Drift:
     """The window against what came before it in its epoch."""
     recent = [run for run in facts.recent if run.label]
     epoch = recent[-1].epoch if recent else 0

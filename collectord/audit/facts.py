@@ -208,7 +208,7 @@ class LabelVariety:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AuditFacts:
     """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch."""
 
     repo: str

@@ -9,7 +9,7 @@ from math import ceil
 
 from collectord.audit.backlog_records import RISKS, SIZES, is_ready
 from collectord.audit.coverage import Coverage, kind_of
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, interval_words, listing, percent
 from collectord.audit.intervals import Interval, wilson
@@ -42,7 +42,7 @@ class Fill:
     findings: tuple[Finding, ...]
 
 
-def fill(facts: Facts, found: Lanes, cover: Coverage, reach: Reach | None) -> Fill:
+def fill(facts: AuditFacts, found: Lanes, cover: Coverage, reach: Reach | None) -> Fill:
     """From lanes whose verdict is out; an undetermined one asks for nothing yet."""
     since_ms = facts.now_ms - max(TREND_WEEKS * WEEK_MS, facts.window_ms)
     seen = [run for run in facts.runs if run.label and run.started_ms >= since_ms]
@@ -62,7 +62,7 @@ def _wanted(
     lane: LaneAnswer,
     found: Lanes,
     seen: Sequence[AuditRun],
-    facts: Facts,
+    facts: AuditFacts,
     cover: Coverage,
     reach: Reach | None,
 ) -> Wanted:

@@ -11,9 +11,9 @@ from collectord.audit.backlog_records import backlog_of
 from collectord.audit.cache import keep, kept
 from collectord.audit.facts import (
     Agreement,
+    AuditFacts,
     AuditRun,
     Epoch,
-    Facts,
     Health,
     LabelVariety,
     OpenAlert,
@@ -34,7 +34,7 @@ _WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class AuditContext:
     """What other rooms know: epochs and which runs are in them, alerts, inputs that were built again."""
 
     epochs: tuple[Epoch, ...] = ()
@@ -48,15 +48,15 @@ class Beside:
 
 
 def gather(
-    reader: IndexReader, repo: Path, cache: Path | None, *, now_ms: int, window_ms: int, beside: Beside
-) -> Facts:
+    reader: IndexReader, repo: Path, cache: Path | None, *, now_ms: int, window_ms: int, beside: AuditContext
+) -> AuditFacts:
     """Everything the audit looks at; `cache` is a folder where what artifacts told is kept."""
     rows = told_runs(reader)
     told, not_kept = _told(reader, rows, cache)
     runs = tuple(
         _run(row, told[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
     )
-    return Facts(
+    return AuditFacts(
         repo=str(repo),
         now_ms=now_ms,
         window_ms=window_ms,
@@ -127,7 +127,7 @@ def _run(row: DbRow, told: Told, epoch_of: Mapping[str, int]) -> AuditRun:
     )
 
 
-def _health(reader: IndexReader, beside: Beside) -> Health:
+def _health(reader: IndexReader, beside: AuditContext) -> Health:
     last = reader.info("last_ingest_ms")
     return Health(
         archives=dict(totals(reader).archives),
@@ -139,7 +139,7 @@ def _health(reader: IndexReader, beside: Beside) -> Health:
     )
 
 
-def _snapshot(reader: IndexReader, beside: Beside) -> SnapshotFact | None:
+def _snapshot(reader: IndexReader, beside: AuditContext) -> SnapshotFact | None:
     known = known_snapshots(reader.connection)
     if not known:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
-from collectord.audit.facts import AuditRun, Epoch, Facts, OpenAlert, SnapshotFact
+from collectord.audit.facts import AuditFacts, AuditRun, Epoch, OpenAlert, SnapshotFact
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, day, listing, week
 from collectord.audit.thresholds import TREND_WEEKS, WEEK_MS
@@ -46,7 +46,7 @@ class HealthAnswer:
     findings: tuple[Finding, ...]
 
 
-def health(facts: Facts) -> HealthAnswer:
+def health(facts: AuditFacts) -> HealthAnswer:
     """What the index knows of its own collection."""
     found = facts.health
     weeks = [week(facts.now_ms - back * WEEK_MS) for back in reversed(range(TREND_WEEKS))]
@@ -78,7 +78,7 @@ def _lag(recent: Sequence[AuditRun]) -> Lag:
     return Lag(len(late), median(late), quantiles(late, n=20)[-1] if len(late) > 1 else late[0])
 
 
-def _findings(facts: Facts, lag: Lag) -> Iterator[Finding]:
+def _findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
     found = facts.health
     for state in ("quarantined", "partial"):
         names = [name for name, of, _ in found.reasons if of == state]

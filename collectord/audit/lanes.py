@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, interval_words, percent, span, week
 from collectord.audit.intervals import Interval, goodman
@@ -89,7 +89,7 @@ class Lanes:
     findings: tuple[Finding, ...]
 
 
-def lanes(facts: Facts) -> Lanes:
+def lanes(facts: AuditFacts) -> Lanes:
     """Shares of the window against their bands."""
     labelled = [run for run in facts.recent if run.label]
     counts = Counter(run.lane for run in labelled)
@@ -172,7 +172,7 @@ def _minutes(labelled: Sequence[AuditRun]) -> tuple[MinutesAnswer, ...]:
     return tuple(MinutesAnswer(m, n, i) for m, n, i in zip(WANTED_MINUTES, numbers, found, strict=False))
 
 
-def trend(facts: Facts) -> tuple[Week, ...]:
+def trend(facts: AuditFacts) -> tuple[Week, ...]:
     """The labelled runs of the last eight ISO weeks, the present one included."""
     weeks = [week(facts.now_ms - back * WEEK_MS) for back in reversed(range(TREND_WEEKS))]
     counts: dict[str, Counter[str]] = {name: Counter() for name in weeks}

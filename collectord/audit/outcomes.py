@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, day, listing, percent, week
 from collectord.audit.intervals import Interval, wilson
@@ -67,7 +67,7 @@ _BY: tuple[tuple[str, Callable[[AuditRun], str]], ...] = (
 )
 
 
-def outcomes(facts: Facts) -> Outcomes:
+def outcomes(facts: AuditFacts) -> Outcomes:
     """Counts, shares and what stands out."""
     recent = facts.recent
     causes = tuple(_causes(recent))
@@ -110,18 +110,18 @@ def is_environment(run: AuditRun) -> bool:
     return run.status != "success" and run.told.cause is not None
 
 
-def _of_weeks(facts: Facts) -> list[AuditRun]:
+def _of_weeks(facts: AuditFacts) -> list[AuditRun]:
     return [run for run in facts.runs if run.started_ms >= facts.now_ms - TREND_WEEKS * WEEK_MS]
 
 
-def _weeks(facts: Facts) -> tuple[Group, ...]:
+def _weeks(facts: AuditFacts) -> tuple[Group, ...]:
     found: dict[str, list[AuditRun]] = {}
     for run in _of_weeks(facts):
         found.setdefault(week(run.started_ms), []).append(run)
     return tuple(_group(name, runs) for name, runs in sorted(found.items()))
 
 
-def _lanes_by_week(facts: Facts) -> Iterator[dict[str, object]]:
+def _lanes_by_week(facts: AuditFacts) -> Iterator[dict[str, object]]:
     found: dict[tuple[str, str], list[AuditRun]] = {}
     for run in _of_weeks(facts):
         if run.lane:
@@ -143,7 +143,7 @@ def _causes(recent: Sequence[AuditRun]) -> Iterator[CauseAnswer]:
         yield CauseAnswer(cause, len(runs), runs[0].started_ms, runs[-1].started_ms, evidence, names)
 
 
-def _findings(facts: Facts, causes: Sequence[CauseAnswer], empty: Sequence[str]) -> Iterator[Finding]:
+def _findings(facts: AuditFacts, causes: Sequence[CauseAnswer], empty: Sequence[str]) -> Iterator[Finding]:
     failed = sum(run.status != "success" for run in facts.recent)
     for cause in causes:
         wave = cause.runs >= _WAVE_RUNS and cause.runs >= _WAVE_SHARE * failed

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, day, listing, percent
 from collectord.audit.thresholds import PHASES, WEEK_MS
@@ -49,7 +49,7 @@ class Phase:
     findings: tuple[Finding, ...]
 
 
-def phase(facts: Facts) -> Phase:
+def phase(facts: AuditFacts) -> Phase:
     """Where the collection stands."""
     labelled = [run for run in facts.runs if run.label]
     whole = sum(run.has_proof and run.told.has_manifest for run in facts.runs)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.backlog_records import DONE
-from collectord.audit.facts import BacklogIssue, Facts
+from collectord.audit.facts import AuditFacts, BacklogIssue
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, listing, percent
 
@@ -50,7 +50,7 @@ def is_vague(title: str) -> bool:
     return len(words) < _LEAST_WORDS or all(word in _EMPTY_WORDS or word.isdigit() for word in words)
 
 
-def quality(facts: Facts) -> Quality:
+def quality(facts: AuditFacts) -> Quality:
     """Each rule with the issues that break it."""
     run = {one.issue_id for one in facts.recent}
     issues = [i for i in facts.backlog if i.status not in DONE or i.issue_id in run]

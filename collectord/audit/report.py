@@ -10,7 +10,7 @@ from collectord.audit.backlog import Backlog, backlog
 from collectord.audit.consistency import Consistency, consistency
 from collectord.audit.coverage import Coverage, coverage
 from collectord.audit.drift import Drift, drift
-from collectord.audit.facts import Facts
+from collectord.audit.facts import AuditFacts
 from collectord.audit.fill import Fill, fill
 from collectord.audit.findings import Finding, in_order
 from collectord.audit.health import HealthAnswer, health
@@ -48,7 +48,7 @@ class Answers:
 
 
 def answer(
-    facts: Facts, surface: Surface | None, search: Search = search, given_up: Collection[str] = ()
+    facts: AuditFacts, surface: Surface | None, search: Search = search, given_up: Collection[str] = ()
 ) -> Answers:
     """Every answer from the facts and the policy of now; without one nothing is called unreachable.
 

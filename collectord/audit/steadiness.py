@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
-from collectord.audit.facts import AuditRun, Facts
+from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.formatting import count, day, percent
 from collectord.audit.thresholds import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_GAP_MS
@@ -46,7 +46,7 @@ class Steadiness:
     findings: tuple[Finding, ...]
 
 
-def steadiness(facts: Facts) -> Steadiness:
+def steadiness(facts: AuditFacts) -> Steadiness:
     """How the runs of the window lie in time and among issues."""
     recent = facts.recent
     first = facts.now_ms // DAY_MS - ceil(facts.window_ms / DAY_MS) + 1
@@ -79,7 +79,7 @@ def _top(counts: Counter[str]) -> tuple[str | None, int]:
     return name, counts[name]
 
 
-def _gaps(facts: Facts, recent: Sequence[AuditRun]) -> Iterator[Gap]:
+def _gaps(facts: AuditFacts, recent: Sequence[AuditRun]) -> Iterator[Gap]:
     """Longer ones than a day, inside the window; what came before the first run of all is none."""
     if not facts.runs:
         return

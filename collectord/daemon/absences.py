@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from collections.abc import Set as AbstractSet
 
 from collectord.absence import AbsenceRules, AbsenceState, weigh
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 
 
 class Absences:
@@ -15,7 +15,7 @@ class Absences:
     While `held` says so nothing is concluded: archives go away by our own hand, which tells which.
     """
 
-    def __init__(self, rules: AbsenceRules, telling: Telling) -> None:
+    def __init__(self, rules: AbsenceRules, telling: DaemonLog) -> None:
         self._rules, self._telling = rules, telling
         self.held: Callable[[], bool] = lambda: False
         self._state = AbsenceState()

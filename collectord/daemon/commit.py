@@ -12,7 +12,7 @@ from collectord.model import Outcome
 NOT_THE_CHANGE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
 
 
-class Applier:
+class Committer:
     """The one door through which the loop writes what it read."""
 
     def __init__(self, writer: IndexWriter, wall_ms: Callable[[], int]) -> None:

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from collectord.archive import ArchiveRoot
 from collectord.config import Settings
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Applier
-from collectord.daemon.counters import Tally
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.counters import VanishedCount
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import FIRST_WAIT_S, DiskGuard
 from collectord.daemon.disk_rules import SMALL_DISK_SHARE, DiskRules
-from collectord.daemon.environment import EnvironmentChore
+from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import Heart
+from collectord.daemon.heartbeat import HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
 from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
-from collectord.daemon.schedule import Chore, Chores
-from collectord.daemon.sidecar_files import FILES, Beside
+from collectord.daemon.schedule import Schedule, ScheduledTask
+from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
-from collectord.daemon.watched_folders import WORLDS, NoEvents, Place, rules_of
+from collectord.daemon.watched_folders import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.daemon.weekly import WeeklyAudit
 from collectord.errors import CollectordError
 from collectord.fs import StateLock, is_network_filesystem
@@ -42,12 +42,12 @@ class ProcessState:
     lock: StateLock
     writer: IndexWriter
     clocks: Clocks
-    telling: Telling
+    telling: DaemonLog
     signals: Signals
-    heart: Heart
+    heart: HeartbeatWriter
     jobs: Jobs
-    applier: Applier
-    tally: Tally
+    applier: Committer
+    tally: VanishedCount
 
 
 def wire(settings: Settings, process_state: ProcessState) -> Components:
@@ -60,7 +60,7 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
         signals=process_state.signals,
         watcher=watcher,
         folders=folders,
-        beside=Beside(
+        beside=SidecarFiles(
             process_state.writer,
             settings.repo,
             process_state.telling,
@@ -70,7 +70,7 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
         applier=process_state.applier,
         tally=process_state.tally,
         disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
-        chores=Chores(chores_of(settings, process_state, watcher), process_state.telling.chore_failed),
+        chores=Schedule(chores_of(settings, process_state, watcher), process_state.telling.chore_failed),
         jobs=process_state.jobs,
         heart=process_state.heart,
         heartbeat_s=settings.config.daemon.heartbeat_interval,
@@ -79,10 +79,10 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
     )
 
 
-def chores_of(settings: Settings, process_state: ProcessState, watcher: Watcher) -> Sequence[Chore]:
+def chores_of(settings: Settings, process_state: ProcessState, watcher: Watcher) -> Sequence[ScheduledTask]:
     """Every chore of the daemon, in the order in which they run when several are due."""
     return (
-        EnvironmentChore(
+        EnvironmentTask(
             settings,
             process_state.writer,
             process_state.jobs,
@@ -140,14 +140,14 @@ def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) 
     worlds = settings.repo / WORLDS
     ignore = frozenset(settings.config.watch.ignore)
     places = (
-        Place(
+        WatchedFolder(
             ARCHIVE,
             settings.archives_dir,
             ignore,
             watcher,
             lambda root: watcher.evidence(root.device, root.inode),
         ),
-        Place(WORLD, worlds, frozenset(), NoEvents(), _identity),
+        WatchedFolder(WORLD, worlds, frozenset(), NoEvents(), _identity),
     )
     folders = [
         Folder(

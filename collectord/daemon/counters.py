@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.index.writer import IndexWriter
 
 KEY = "vanished"
 
 
-class Tally:
+class VanishedCount:
     """Owned by the loop's thread."""
 
-    def __init__(self, writer: IndexWriter, telling: Telling) -> None:
+    def __init__(self, writer: IndexWriter, telling: DaemonLog) -> None:
         self._writer, self._telling = writer, telling
         self.total = int(writer.info(KEY) or 0)
         self._kept = self.total

@@ -25,7 +25,7 @@ def error_fields(error: Exception) -> dict[str, object]:
     return {"error": type(error).__name__, "said": str(error)}
 
 
-class Telling:
+class DaemonLog:
     """The log lines of one daemon; the logger can be replaced while it runs."""
 
     def __init__(self, log: Logger, mono: Callable[[], float]) -> None:

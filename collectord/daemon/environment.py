@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from collectord.config import Settings
 from collectord.cyntra.jsonio import ascii_json
 from collectord.cyntra.policy import PolicyUnreadable
-from collectord.daemon.commit import Applier
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher
@@ -55,7 +55,7 @@ class _Files:
     has_universe: bool = field(default=True)
 
 
-class EnvironmentChore:
+class EnvironmentTask:
     """Belongs to the loop's thread. A look costs a few milliseconds while nothing changes."""
 
     name = "environment"
@@ -65,8 +65,8 @@ class EnvironmentChore:
         settings: Settings,
         writer: IndexWriter,
         jobs: Jobs,
-        applier: Applier,
-        telling: Telling,
+        applier: Committer,
+        telling: DaemonLog,
         wall_ms: Callable[[], int],
     ) -> None:
         section = settings.config.environment

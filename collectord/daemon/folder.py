@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from collectord import archive
 from collectord.archive import ArchiveRoot
 from collectord.daemon.absences import Absences
-from collectord.daemon.commit import NOT_THE_CHANGE, Applier
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import NOT_THE_CHANGE, Committer
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.reading import MAX_HELD_BYTES, PendingChange, Reader
-from collectord.daemon.watched_folders import Place, Rules
+from collectord.daemon.watched_folders import Rules, WatchedFolder
 from collectord.daemon.work_queue import Intake, Scan
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.model import Outcome, OutcomeKind
@@ -27,11 +27,11 @@ class Folder:
 
     def __init__(
         self,
-        place: Place,
+        place: WatchedFolder,
         rules: Rules,
         writer: IndexWriter,
-        applier: Applier,
-        telling: Telling,
+        applier: Committer,
+        telling: DaemonLog,
         vanished: Callable[[str], None],
         mono: Callable[[], float],
     ) -> None:

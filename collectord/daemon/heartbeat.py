@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexFull
 from collectord.index.sign_of_life import Heartbeat, beat
 from collectord.index.writer import IndexWriter, put_info
@@ -64,7 +64,7 @@ class Vitals:
         return f"{self.pending} pending{stalled}{checking}, {self.watching}{degraded}"
 
 
-class Heart:
+class HeartbeatWriter:
     """Owned by the loop's thread."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Heart:
         writer: IndexWriter,
         notifier: Notifier,
         clocks: Clocks,
-        telling: Telling,
+        telling: DaemonLog,
         environ: Mapping[str, str],
     ) -> None:
         self._writer, self._notifier, self._clocks, self._telling = writer, notifier, clocks, telling

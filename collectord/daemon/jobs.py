@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from collectord.daemon.commit import NOT_THE_CHANGE
-from collectord.daemon.daemon_log import Telling, error_fields
+from collectord.daemon.daemon_log import DaemonLog, error_fields
 
 NICENESS = 10
 MAX_OUTPUT_BYTES = 16 * 2**20
@@ -80,7 +80,7 @@ class _Running:
 class Jobs:
     """Owned by the loop's thread; `top` are the options before the command (`--repo`, `--config`)."""
 
-    def __init__(self, top: Sequence[str], telling: Telling) -> None:
+    def __init__(self, top: Sequence[str], telling: DaemonLog) -> None:
         self._top, self._telling = tuple(top), telling
         self._queue: deque[_Waiting] = deque()
         self._undelivered: deque[tuple[Job, JobResult]] = deque()

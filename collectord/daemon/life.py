@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from collectord.app import DAEMON
 from collectord.config import Settings
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Applier
+from collectord.daemon.commit import Committer
 from collectord.daemon.compose import ProcessState, wire
-from collectord.daemon.counters import Tally
-from collectord.daemon.daemon_log import Telling
-from collectord.daemon.heartbeat import Heart
+from collectord.daemon.counters import VanishedCount
+from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.heartbeat import HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Loop
 from collectord.daemon.maintenance import put_back
@@ -36,7 +36,7 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
     with StateLock.acquire(settings.lock_path, DAEMON) as lock:
         clocks = Clocks()
         log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
-        telling = Telling(log, clocks.mono)
+        telling = DaemonLog(log, clocks.mono)
         signals = Signals()
         signals.install(settings.config.daemon.shutdown_timeout, lambda: telling.log.error("daemon.gave_up"))
         notifier = Notifier.from_environ(environ)
@@ -54,10 +54,10 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
                 clocks=clocks,
                 telling=telling,
                 signals=signals,
-                heart=Heart(writer, notifier, clocks, telling, environ),
+                heart=HeartbeatWriter(writer, notifier, clocks, telling, environ),
                 jobs=Jobs(_options(settings), telling),
-                applier=Applier(writer, clocks.wall_ms),
-                tally=Tally(writer, telling),
+                applier=Committer(writer, clocks.wall_ms),
+                tally=VanishedCount(writer, telling),
             )
             _Running(settings, process_state, notifier, read_again).run()
         finally:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Applier
-from collectord.daemon.counters import Tally
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.counters import VanishedCount
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import DiskGuard
 from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import Heart, Vitals
+from collectord.daemon.heartbeat import HeartbeatWriter, Vitals
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.schedule import Chores
-from collectord.daemon.sidecar_files import Beside
+from collectord.daemon.schedule import Schedule
+from collectord.daemon.sidecar_files import SidecarFiles
 from collectord.daemon.signals import Signals
 from collectord.errors import IndexBusy, IndexFull
 from collectord.watch import Dirty, Watcher
@@ -31,17 +31,17 @@ class Components:
     """
 
     clocks: Clocks
-    telling: Telling
+    telling: DaemonLog
     signals: Signals
     watcher: Watcher
     folders: Sequence[Folder]
-    beside: Beside
-    applier: Applier
-    tally: Tally
+    beside: SidecarFiles
+    applier: Committer
+    tally: VanishedCount
     disk: DiskGuard
-    chores: Chores
+    chores: Schedule
     jobs: Jobs
-    heart: Heart
+    heart: HeartbeatWriter
     heartbeat_s: float
     check_s: float
     demand_lock: Callable[[], None]

@@ -14,11 +14,11 @@ from collectord.config import Settings
 from collectord.config.types import OFF
 from collectord.cyntra.jsonio import ascii_json
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Applier
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.nightly import Nightly, minute_of
-from collectord.daemon.schedule import Chore
+from collectord.daemon.schedule import ScheduledTask
 from collectord.errors import LockHeld
 from collectord.fs import StateLock, holder
 from collectord.index.reader import IndexReader
@@ -40,13 +40,13 @@ class TaskContext:
     """What the chores work with, all of it the loop's."""
 
     writer: IndexWriter
-    applier: Applier
+    applier: Committer
     jobs: Jobs
     clocks: Clocks
-    telling: Telling
+    telling: DaemonLog
 
 
-def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Chore]:
+def storage_chores(settings: Settings, context: TaskContext) -> Iterator[ScheduledTask]:
     """The chores that the configuration asks for."""
     config = settings.config
     yield PruneNotes(settings, context)
@@ -136,7 +136,7 @@ def prune_fault(document: dict[str, Any]) -> str | None:
     return f"nothing of what was planned could be removed; {failed[0]}: {kept[failed[0]]}"
 
 
-def put_back(settings: Settings, telling: Telling) -> None:
+def put_back(settings: Settings, telling: DaemonLog) -> None:
     """Give archives their names again that a killed prune had out of the way, unless one runs now."""
     try:
         with (
@@ -163,7 +163,7 @@ def _note_usage(context: TaskContext, document: dict[str, Any]) -> None:
     context.writer.set_info(MEASURED, ascii_json(document["disk"]))
 
 
-def _tell_backup(telling: Telling, document: dict[str, Any]) -> None:
+def _tell_backup(telling: DaemonLog, document: dict[str, Any]) -> None:
     removed = len(document["removed"])
     telling.log.info("backup.made", path=document["path"], bytes=document["bytes"], removed=removed)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.index.writer import IndexWriter
 
@@ -63,7 +63,7 @@ class Nightly:
     jobs: Jobs
     clocks: Clocks
     writer: IndexWriter
-    telling: Telling
+    telling: DaemonLog
     info: Callable[[str], int | None]
     fault: Callable[[dict[str, Any]], str | None] = lambda _document: None
     _next: float = field(default=float("-inf"), init=False)

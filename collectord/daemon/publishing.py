@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.environment.survey import Survey
@@ -25,7 +25,7 @@ Asked = tuple[str, str]
 class Publisher:
     """Belongs to the loop's thread; `quiet_s` is how long nothing may arrive before an export begins."""
 
-    def __init__(self, writer: IndexWriter, jobs: Jobs, telling: Telling, quiet_s: float) -> None:
+    def __init__(self, writer: IndexWriter, jobs: Jobs, telling: DaemonLog, quiet_s: float) -> None:
         self._writer, self._jobs, self._telling, self._quiet_s = writer, jobs, telling, quiet_s
         self._settling: dict[str, Settling] = {}
         self._given_up: set[Asked] = set()

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
-from collectord.daemon.daemon_log import Telling
-from collectord.daemon.watched_folders import Place, Rules
+from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.watched_folders import Rules, WatchedFolder
 from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
 from collectord.index.writer import Change, Seen
 from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
 from collectord.ingest.interpret import CORE_FILES
 from collectord.model import Observation, OutcomeKind, Reading
 from collectord.names import readable_name
-from collectord.settle import Kind, Pending, after_failure, after_read, look
+from collectord.settle import Pending, VerdictKind, after_failure, after_read, look
 
 MAX_HELD_BYTES = 32 * 2**20
 # While more wait, each is looked at in its turn: events would hurry few, and each costs a watch and a thread.
@@ -42,7 +42,7 @@ class PendingChange:
 class Reader:
     """Looks and reads in one folder; owned by the loop's thread. `mono` is seconds, monotonic."""
 
-    def __init__(self, place: Place, rules: Rules, intake: Intake, telling: Telling) -> None:
+    def __init__(self, place: WatchedFolder, rules: Rules, intake: Intake, telling: DaemonLog) -> None:
         self._place, self._rules, self._intake, self._telling = place, rules, intake, telling
         self._files = CORE_FILES[place.kind]
 
@@ -121,7 +121,7 @@ class Reader:
             return None
         whole = held.change.whole if isinstance(held.change, Reading) else False
         pending, verdict = after_read(held.pending, after, core_ok=whole, mono=mono, rules=self._rules.settle)
-        if verdict.kind in (Kind.ACCEPT, Kind.ACCEPT_PARTIAL):
+        if verdict.kind in (VerdictKind.ACCEPT, VerdictKind.ACCEPT_PARTIAL):
             return replace(held, pending=pending)
         if isinstance(held.change, Seen) and pending.failures >= self._rules.quarantine_after:
             return replace(held, pending=pending, change=replace(held.change, tries=pending.failures))
@@ -144,7 +144,7 @@ class Reader:
             return PendingChange(name, None, seen, worktree)
         pending, verdict = look(self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle)
         self._intake.pending.put(pending, verdict.until)
-        if verdict.kind is Kind.WAITING:
+        if verdict.kind is VerdictKind.WAITING:
             return None
         change = read(root, seen, self._rules.limits, self._place.kind)
         return PendingChange(name, pending, seen, change)

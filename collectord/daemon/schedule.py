@@ -13,7 +13,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
 _NOT_THE_CHORE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
 
 
-class Chore(Protocol):
+class ScheduledTask(Protocol):
     """Work that comes due by itself; runs on the loop's thread and is brief."""
 
     name: str
@@ -28,10 +28,10 @@ class Chore(Protocol):
 Failed = Callable[[str, Exception, float], None]
 
 
-class Chores:
+class Schedule:
     """Runs chores when they are due. One that fails waits, longer each time, and holds up no other."""
 
-    def __init__(self, chores: Sequence[Chore], failed: Failed) -> None:
+    def __init__(self, chores: Sequence[ScheduledTask], failed: Failed) -> None:
         self._chores = list(chores)
         self._failed = failed
         self._wait: dict[str, float] = {}
@@ -54,10 +54,10 @@ class Chores:
             if self._due_at(chore) <= mono:
                 self._run(chore, mono)
 
-    def _due_at(self, chore: Chore) -> float:
+    def _due_at(self, chore: ScheduledTask) -> float:
         return max(chore.due_at(), self._not_before.get(chore.name, -math.inf))
 
-    def _run(self, chore: Chore, mono: float) -> None:
+    def _run(self, chore: ScheduledTask, mono: float) -> None:
         try:
             chore.run(mono)
         except _NOT_THE_CHORE:

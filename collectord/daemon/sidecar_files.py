@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectord.daemon.commit import NOT_THE_CHANGE
-from collectord.daemon.daemon_log import Telling, error_fields
+from collectord.daemon.daemon_log import DaemonLog, error_fields
 from collectord.index.writer import IndexWriter
 from collectord.ingest.sources import ingest_beads, ingest_events
 from collectord.sources.beads import BEADS_FILE
@@ -29,14 +29,14 @@ class _Source:
     not_before: float = float("-inf")
 
 
-class Beside:
+class SidecarFiles:
     """Owned by the loop's thread; everything is read once at the start."""
 
     def __init__(
         self,
         writer: IndexWriter,
         repo: Path,
-        telling: Telling,
+        telling: DaemonLog,
         mono: Callable[[], float],
         wall_ms: Callable[[], int],
     ) -> None:

@@ -42,7 +42,7 @@ Evidence = Callable[[ArchiveRoot], Hashable | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WatchedFolder:
     """One folder of directories to index; `kind` as in the index."""
 
     kind: str

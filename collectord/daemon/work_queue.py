@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from collectord.archive import DirStat
-from collectord.daemon.watched_folders import Place
+from collectord.daemon.watched_folders import WatchedFolder
 from collectord.index.writer import KnownKey
 from collectord.ingest.collect import is_stray
 from collectord.model import Known
@@ -52,7 +52,7 @@ class Intake:
     that are on disk or were a moment ago.
     """
 
-    def __init__(self, place: Place, known: dict[KnownKey, Known], pending: PendingSet) -> None:
+    def __init__(self, place: WatchedFolder, known: dict[KnownKey, Known], pending: PendingSet) -> None:
         self._place, self._known = place, known
         self.pending = pending
         self._verified: dict[str, Verified] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collectord.errors import CollectordError
-from collectord.export.publish import LINK, Place, candidates, read_snapshot
+from collectord.export.publish import LINK, PublishPlace, candidates, read_snapshot
 from collectord.export.snapshot import DATASET_FILE
 
 LATEST = "latest"
@@ -22,7 +22,7 @@ def list_snapshots(benches: Path) -> list[dict[str, Any]]:
             "latest": latest is not None and folder == latest,
             "snapshot": read_snapshot(folder),
         }
-        for folder in (candidates(Place(benches)) if benches.is_dir() else [])
+        for folder in (candidates(PublishPlace(benches)) if benches.is_dir() else [])
     ]
 
 

@@ -19,7 +19,7 @@ from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
 from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
-    Place,
+    PublishPlace,
     candidates,
     point_link,
     publish,
@@ -60,9 +60,9 @@ class Target:
     out: Path | None = None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> PublishPlace:
         """The place to publish at."""
-        return Place(self.benches if self.out is None else self.out.parent, self.out)
+        return PublishPlace(self.benches if self.out is None else self.out.parent, self.out)
 
 
 @rare_collections()

@@ -24,7 +24,7 @@ _CONTENT = ("options", "dataset_hash", "runs_digest", "epoch", "environment")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PublishPlace:
     """Where a snapshot is to stand: one exact directory, or a dated name in the benches folder."""
 
     folder: Path
@@ -32,7 +32,7 @@ class Place:
 
 
 @contextmanager
-def workspace(place: Place) -> Iterator[Path]:
+def workspace(place: PublishPlace) -> Iterator[Path]:
     """A temporary directory beside the final one; removed unless it was published."""
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def read_snapshot(folder: Path) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def candidates(place: Place) -> list[Path]:
+def candidates(place: PublishPlace) -> list[Path]:
     """The published snapshots that a new one could repeat."""
     if place.exact is not None:
         return [place.exact] if place.exact.is_dir() else []
@@ -77,7 +77,7 @@ def _age_key(path: Path) -> tuple[str, int]:
     return date, int(number) if number.isdigit() else 1
 
 
-def publish(workspace_path: Path, place: Place, now_ms: int) -> Path:
+def publish(workspace_path: Path, place: PublishPlace, now_ms: int) -> Path:
     """Give the finished directory its name; raises CollectordError where an exact name is taken."""
     # The folders stay writable by their owner: an old snapshot must go away with one `rm -r`.
     for file in workspace_path.rglob("*"):

@@ -20,7 +20,7 @@ FUTURE_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing that was looked at; `advice` is what to do, None where all is well."""
 
     check: str
@@ -29,7 +29,7 @@ class Finding:
     advice: str | None = None
 
 
-def findings(facts: DoctorFacts) -> list[Finding]:
+def findings(facts: DoctorFacts) -> list[Check]:
     """Everything that was looked at, good and bad, in a fixed order."""
     parts = (
         *(_folders, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon),
@@ -38,101 +38,97 @@ def findings(facts: DoctorFacts) -> list[Finding]:
     return [finding for part in parts for finding in part(facts)]
 
 
-def _folders(facts: DoctorFacts) -> Iterator[Finding]:
+def _folders(facts: DoctorFacts) -> Iterator[Check]:
     archives, state = facts.archives, facts.state
     if not archives.exists:
-        yield Finding("archives folder", WARNING, f"{archives.path} is not there", _ARCHIVES_MISSING)
+        yield Check("archives folder", WARNING, f"{archives.path} is not there", _ARCHIVES_MISSING)
     elif not archives.is_folder or not archives.readable:
-        yield Finding("archives folder", ERROR, f"{archives.path} cannot be read", "check its rights")
+        yield Check("archives folder", ERROR, f"{archives.path} cannot be read", "check its rights")
     else:
-        yield Finding("archives folder", OK, archives.path)
+        yield Check("archives folder", OK, archives.path)
     if not state.writable:
         advice = "run as the user who owns it, or let that user write (ReadWritePaths= in a unit)"
-        yield Finding("state folder", ERROR, f"{state.path} cannot be written", advice)
+        yield Check("state folder", ERROR, f"{state.path} cannot be written", advice)
     elif state.network:
         advice = "put it on a local disk (paths.state): locks and the log of SQLite do not hold there"
-        yield Finding("state folder", ERROR, f"{state.path} lies on a network file system", advice)
+        yield Check("state folder", ERROR, f"{state.path} lies on a network file system", advice)
     elif state.mode is not None and state.mode & 0o077:
-        yield Finding("state folder", WARNING, f"others can enter {state.path}", f"chmod 700 {state.path}")
+        yield Check("state folder", WARNING, f"others can enter {state.path}", f"chmod 700 {state.path}")
     else:
-        yield Finding("state folder", OK, state.path)
+        yield Check("state folder", OK, state.path)
 
 
 _ARCHIVES_MISSING = "is --repo a Cyntra repo, did a run ever finish? A daemon waits for it by itself"
 
 
-def _disk(facts: DoctorFacts) -> Iterator[Finding]:
+def _disk(facts: DoctorFacts) -> Iterator[Check]:
     for name, folder in (("state", facts.state), ("benches", facts.benches)):
         yield _room(name, folder)
 
 
-def _room(name: str, folder: FolderFacts) -> Finding:
+def _room(name: str, folder: FolderFacts) -> Check:
     check = f"disk of {name}"
     free, total, inodes = folder.free_bytes, folder.total_bytes, folder.free_inodes
     if free is None or total is None:
-        return Finding(
-            check, WARNING, f"{folder.path}: its disk does not tell its size", "look at it with df"
-        )
+        return Check(check, WARNING, f"{folder.path}: its disk does not tell its size", "look at it with df")
     if free < max(min(LEAST_FREE, total // 10), total // 100):
-        return Finding(
-            check, ERROR, f"{free >> 20} MiB free: writing pauses", "`collectord prune` makes room"
-        )
+        return Check(check, ERROR, f"{free >> 20} MiB free: writing pauses", "`collectord prune` makes room")
     if inodes is not None and inodes < LEAST_INODES:
-        return Finding(check, ERROR, f"{inodes} inodes free", "remove files; `collectord prune` helps")
-    return Finding(check, OK, f"{free >> 20} MiB free")
+        return Check(check, ERROR, f"{inodes} inodes free", "remove files; `collectord prune` helps")
+    return Check(check, OK, f"{free >> 20} MiB free")
 
 
-def _watch(facts: DoctorFacts) -> Iterator[Finding]:
+def _watch(facts: DoctorFacts) -> Iterator[Check]:
     watches = facts.watch_limits.get("max_user_watches")
     if facts.archives.network:
-        yield Finding("watching", OK, "the archives lie on a network file system and are polled")
+        yield Check("watching", OK, "the archives lie on a network file system and are polled")
     elif watches is not None and watches < LEAST_WATCHES:
         advice = "sysctl fs.inotify.max_user_watches=65536; until then the daemon may have to poll"
-        yield Finding("watching", WARNING, f"only {watches} watches for each user", advice)
+        yield Check("watching", WARNING, f"only {watches} watches for each user", advice)
     else:
-        yield Finding("watching", OK, f"{watches or 'unknown'} watches for each user")
+        yield Check("watching", OK, f"{watches or 'unknown'} watches for each user")
 
 
-def _sqlite(facts: DoctorFacts) -> Iterator[Finding]:
+def _sqlite(facts: DoctorFacts) -> Iterator[Check]:
     version = tuple(int(part) for part in facts.sqlite.split(".") if part.isdigit())
     if version >= WAL_FIXED:
-        yield Finding("SQLite", OK, facts.sqlite)
+        yield Check("SQLite", OK, facts.sqlite)
         return
     said = f"{facts.sqlite}: before 3.51.3 several writers that checkpoint at once can damage the log"
-    yield Finding("SQLite", OK, f"{said}; collectord has one writer, and its readers cannot checkpoint")
+    yield Check("SQLite", OK, f"{said}; collectord has one writer, and its readers cannot checkpoint")
 
 
-def _index(facts: DoctorFacts) -> Iterator[Finding]:
+def _index(facts: DoctorFacts) -> Iterator[Check]:
     if facts.log_lost > 1:
         said = f"{facts.log_lost} transactions stand behind a damaged part of the log"
-        yield Finding("index", ERROR, said, "stop the daemon and run `collectord db recover`")
+        yield Check("index", ERROR, said, "stop the daemon and run `collectord db recover`")
     elif facts.index_error is not None:
-        yield Finding("index", ERROR, facts.index_error, "where it is damaged, `collectord db recover`")
+        yield Check("index", ERROR, facts.index_error, "where it is damaged, `collectord db recover`")
     elif facts.status is None:
-        yield Finding("index", WARNING, "there is none yet", "run `collectord ingest` or start the daemon")
+        yield Check("index", WARNING, "there is none yet", "run `collectord ingest` or start the daemon")
     else:
-        yield Finding("index", OK, f"schema {facts.schema}; `collectord db check` looks closer")
+        yield Check("index", OK, f"schema {facts.schema}; `collectord db check` looks closer")
 
 
-def _backups(facts: DoctorFacts) -> Iterator[Finding]:
+def _backups(facts: DoctorFacts) -> Iterator[Check]:
     if facts.status is None:
         return
     if facts.newest_backup_ms is None:
         advice = "run `collectord db backup`: a pruned archive is only in the index"
-        yield Finding("backups", WARNING, "there is none", advice)
+        yield Check("backups", WARNING, "there is none", advice)
     elif facts.clock_ms - facts.newest_backup_ms > BACKUP_AGE_MS:
         days = (facts.clock_ms - facts.newest_backup_ms) // 86_400_000
-        yield Finding("backups", WARNING, f"the newest is {days} days old", "run `collectord db backup`")
+        yield Check("backups", WARNING, f"the newest is {days} days old", "run `collectord db backup`")
     else:
-        yield Finding("backups", OK, f"{facts.backups}, the newest less than three days old")
+        yield Check("backups", OK, f"{facts.backups}, the newest less than three days old")
 
 
-def _clock(facts: DoctorFacts) -> Iterator[Finding]:
+def _clock(facts: DoctorFacts) -> Iterator[Check]:
     if facts.newest_ms is not None and facts.newest_ms - facts.clock_ms > FUTURE_MS:
         advice = "set the clock (timedatectl); nothing waits for it, but runs are dated by it"
-        yield Finding("clock", WARNING, "an archive was modified more than an hour in the future", advice)
+        yield Check("clock", WARNING, "an archive was modified more than an hour in the future", advice)
     else:
-        yield Finding("clock", OK, "no archive is from the future")
+        yield Check("clock", OK, "no archive is from the future")
 
 
 _INSTALL = "`collectord service install` makes it start by itself; `collectord run` starts it here"
@@ -146,14 +142,14 @@ _LIVES = {
 }
 
 
-def _daemon(facts: DoctorFacts) -> Iterator[Finding]:
+def _daemon(facts: DoctorFacts) -> Iterator[Check]:
     if facts.status is None:
         return
     life = str((facts.status.get("daemon") or {}).get("life", Life.NEVER))
-    yield Finding("daemon", *_LIVES[Life(life)])
+    yield Check("daemon", *_LIVES[Life(life)])
     holder = facts.status.get("lock")
     if holder:
-        yield Finding("lock", OK, f"held by process {holder.get('pid', '?')} ({holder.get('command', '?')})")
+        yield Check("lock", OK, f"held by process {holder.get('pid', '?')} ({holder.get('command', '?')})")
 
 
 _SEE_IT = (
@@ -163,44 +159,44 @@ _SEE_IT = (
 )
 
 
-def _kernel(facts: DoctorFacts) -> Iterator[Finding]:
+def _kernel(facts: DoctorFacts) -> Iterator[Check]:
     """Whether the kernel's process can be seen, and whether it has read what the files say."""
     running, hidden = facts.kernel["running"], facts.kernel["hidden"]
     for one in running:
         yield _process(one)
     if len(running) > 1:
         advice = "stop all but one: they take issues from each other, and what a run had is less certain"
-        yield Finding("kernel", WARNING, f"{len(running)} run at once on this repo", advice)
+        yield Check("kernel", WARNING, f"{len(running)} run at once on this repo", advice)
     if hidden:
         said = f"not visible: {hidden_words(hidden)} runs a kernel, and its folder may not be read"
-        yield Finding("kernel", WARNING, said, _SEE_IT)
+        yield Check("kernel", WARNING, said, _SEE_IT)
     elif not running and facts.kernel["in_flight"] > len(facts.stale_workcells):
         said = f"not visible: {facts.kernel['in_flight']} in .workcells, and no process of a kernel is seen"
-        yield Finding("kernel", WARNING, said, _SEE_IT)
+        yield Check("kernel", WARNING, said, _SEE_IT)
     elif not running:
-        yield Finding("kernel", OK, "none runs")
+        yield Check("kernel", OK, "none runs")
 
 
-def _process(one: Mapping[str, Any]) -> Finding:
+def _process(one: Mapping[str, Any]) -> Check:
     said = f"process {one['pid']}: {one['command']}"
     if one["wants_restart"]:
         advice = "restart `cyntra run`: the files were edited since, and nothing of it is in effect"
-        return Finding("kernel", WARNING, f"{said}, with an older configuration", advice)
-    return Finding("kernel", OK, said)
+        return Check("kernel", WARNING, f"{said}, with an older configuration", advice)
+    return Check("kernel", OK, said)
 
 
-def _labels(facts: DoctorFacts) -> Iterator[Finding]:
+def _labels(facts: DoctorFacts) -> Iterator[Check]:
     if facts.status is None or not facts.status["runs"]:
         return
     runs, plans = facts.status["runs"], facts.status["plans"]
     if not plans:
         advice = "manifests without planner.executed_plan give no labels: set planner.mode to log"
-        yield Finding("labels", ERROR, f"none of {runs} runs has an executed plan", advice)
+        yield Check("labels", ERROR, f"none of {runs} runs has an executed plan", advice)
     elif plans < runs // 2:
         advice = "`collectord explain` says of each run why; was planner.mode off for a while?"
-        yield Finding("labels", WARNING, f"only {plans} of {runs} runs have an executed plan", advice)
+        yield Check("labels", WARNING, f"only {plans} of {runs} runs have an executed plan", advice)
     else:
-        yield Finding("labels", OK, f"{plans} of {runs} runs have an executed plan")
+        yield Check("labels", OK, f"{plans} of {runs} runs have an executed plan")
 
 
 _CONFLICTS = {
@@ -209,22 +205,22 @@ _CONFLICTS = {
 }
 
 
-def _times(facts: DoctorFacts) -> Iterator[Finding]:
+def _times(facts: DoctorFacts) -> Iterator[Check]:
     """Runs whose times contradict each other; a rebuilt history shows them from the later time on."""
     found = (facts.status or {}).get("time_conflicts", {})
     if found:
         said = ", ".join(f"{count} runs {_CONFLICTS.get(how, how)}" for how, count in found.items())
         advice = "a clock that was set, or times without a zone; histories may miss these runs, no more"
-        yield Finding("times", WARNING, said, advice)
+        yield Check("times", WARNING, said, advice)
     elif facts.status is not None and facts.status["runs"]:
-        yield Finding("times", OK, "of no run contradict each other")
+        yield Check("times", OK, "of no run contradict each other")
 
 
-def _workcells(facts: DoctorFacts) -> Iterator[Finding]:
+def _workcells(facts: DoctorFacts) -> Iterator[Check]:
     if facts.stale_workcells:
         shown = ", ".join(facts.stale_workcells[:5])
         advice = "if no kernel works on them, `cyntra` or you may remove them; collectord never does"
         said = f"{len(facts.stale_workcells)} in .workcells unchanged for a day: {shown}"
-        yield Finding("workcells", WARNING, said, advice)
+        yield Check("workcells", WARNING, said, advice)
     else:
-        yield Finding("workcells", OK, "none is stale")
+        yield Check("workcells", OK, "none is stale")

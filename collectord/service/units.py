@@ -25,20 +25,20 @@ from collectord.service.install import uninstall as uninstall
 from collectord.service.systemd_quoting import command, sentence, user_name, word, writable
 from collectord.service.templates import common_part, template
 
-Kind = Literal["system", "user", "launchd"]
+ServiceKind = Literal["system", "user", "launchd"]
 
 _SYSTEM_FOLDER = Path("/etc/systemd/system")
 _TEMPORARY_FOLDERS = (Path("/tmp"), Path("/var/tmp"))
 
 
-def service_name(kind: Kind, repo: Path) -> str:
+def service_name(kind: ServiceKind, repo: Path) -> str:
     """`collectord-<folder>-<6 hex of the path>.service`; for launchd the label, without a suffix."""
     folder = re.sub(r"[^A-Za-z0-9_.]+", "-", repo.name).strip("-.")[:40] or "repo"
     name = f"{folder}-{hashlib.sha256(os.fsencode(repo)).hexdigest()[:6]}"
     return f"com.cyntra.collectord.{name}" if kind == "launchd" else f"collectord-{name}.service"
 
 
-def service_path(kind: Kind, repo: Path, *, home: Path, config_home: Path | None) -> Path:
+def service_path(kind: ServiceKind, repo: Path, *, home: Path, config_home: Path | None) -> Path:
     """Where the service manager looks for it; `config_home` is $XDG_CONFIG_HOME, if set."""
     name = service_name(kind, repo)
     match kind:
@@ -56,7 +56,7 @@ def log_path(repo: Path, *, home: Path) -> Path:
 
 
 def render(
-    kind: Kind,
+    kind: ServiceKind,
     *,
     python: Path,
     repo: Path,
@@ -87,7 +87,7 @@ def render(
 
 
 def after_install(
-    kind: Kind, repo: Path, *, path: Path, read_write: Sequence[Path], user: str | None
+    kind: ServiceKind, repo: Path, *, path: Path, read_write: Sequence[Path], user: str | None
 ) -> tuple[str, ...]:
     """Shell commands that start the installed service, or start it again after an update."""
     name = service_name(kind, repo)
@@ -107,7 +107,7 @@ def after_install(
             return (f"launchctl bootout gui/$(id -u)/{name} 2>/dev/null; {load}",)
 
 
-def after_uninstall(kind: Kind, repo: Path) -> tuple[str, ...]:
+def after_uninstall(kind: ServiceKind, repo: Path) -> tuple[str, ...]:
     """Shell commands that stop the service whose file was removed."""
     name = service_name(kind, repo)
     match kind:
@@ -119,7 +119,7 @@ def after_uninstall(kind: Kind, repo: Path) -> tuple[str, ...]:
             return (f"launchctl bootout gui/$(id -u)/{name}",)
 
 
-def _heading(kind: Kind, repo: Path) -> str:
+def _heading(kind: ServiceKind, repo: Path) -> str:
     edit = "systemctl edit" if kind == "system" else "systemctl --user edit"
     return (
         "# Written by `collectord service install`, which will not replace it once it was changed by hand.\n"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collectord.settle.pending import PendingSet
 from collectord.settle.stillness import (
-    Kind,
     Pending,
     SettleRules,
     Verdict,
+    VerdictKind,
     after_failure,
     after_read,
     is_stuck,
@@ -18,11 +18,11 @@ from collectord.settle.stillness import (
 )
 
 __all__ = [
-    "Kind",
     "Pending",
     "PendingSet",
     "SettleRules",
     "Verdict",
+    "VerdictKind",
     "after_failure",
     "after_read",
     "is_stuck",

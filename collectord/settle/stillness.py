@@ -60,7 +60,7 @@ class Pending:
     retry_at: float = 0.0
 
 
-class Kind(StrEnum):
+class VerdictKind(StrEnum):
     """WAITING: look again later. SETTLED, STALLED: read it now. ACCEPT, ACCEPT_PARTIAL: index the read."""
 
     WAITING = "waiting"
@@ -74,7 +74,7 @@ class Kind(StrEnum):
 class Verdict:
     """A decision, and the monotonic time at which it is worth asking again if it says WAITING."""
 
-    kind: Kind
+    kind: VerdictKind
     until: float
 
 
@@ -100,13 +100,13 @@ def after_read(
     """
     now = _noted(pending, after, mono)
     if after.signature != pending.signature:
-        return now, Verdict(Kind.WAITING, next_look(now, rules))
+        return now, Verdict(VerdictKind.WAITING, next_look(now, rules))
     if core_ok:
-        return now, Verdict(Kind.ACCEPT, mono)
+        return now, Verdict(VerdictKind.ACCEPT, mono)
     if mono >= stalled_at(now, rules):
-        return now, Verdict(Kind.ACCEPT_PARTIAL, mono)
+        return now, Verdict(VerdictKind.ACCEPT_PARTIAL, mono)
     now = replace(now, failures=now.failures + 1, retry_at=mono + _retry_wait(now.failures, rules))
-    return now, Verdict(Kind.WAITING, next_look(now, rules))
+    return now, Verdict(VerdictKind.WAITING, next_look(now, rules))
 
 
 def after_failure(pending: Pending | None, name: str, *, mono: float, rules: SettleRules) -> Pending:
@@ -163,14 +163,14 @@ def _noted(pending: Pending | None, seen: Observation, mono: float) -> Pending:
     return replace(now, quiet_since=pending.quiet_since, failures=pending.failures, retry_at=pending.retry_at)
 
 
-def _stillness(now: Pending, rules: SettleRules) -> Kind:
+def _stillness(now: Pending, rules: SettleRules) -> VerdictKind:
     if now.looked_at <= now.quiet_since:
-        return Kind.WAITING  # one look shows no stillness, however short the times are set
+        return VerdictKind.WAITING  # one look shows no stillness, however short the times are set
     if now.looked_at >= stalled_at(now, rules):
-        return Kind.STALLED
+        return VerdictKind.STALLED
     # Without a manifest there is nothing to parse: not worth a read before it is given up as stalled.
     ready = now.has_manifest and now.looked_at >= max(settled_at(now, rules), now.retry_at)
-    return Kind.SETTLED if ready else Kind.WAITING
+    return VerdictKind.SETTLED if ready else VerdictKind.WAITING
 
 
 def _retry_wait(failures: int, rules: SettleRules) -> float:

@@ -16,7 +16,7 @@ import pytest
 
 from collectord.audit.charts import CHARTS
 from collectord.audit.document import document
-from collectord.audit.facts import Agreement, Epoch, Facts, Health, OpenAlert
+from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert
 from collectord.audit.page import page
 from collectord.audit.report import answer
 from collectord.audit.thresholds import DAY_MS
@@ -43,7 +43,7 @@ FLAGS = (
 pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
 
 
-def hostile_facts() -> Facts:
+def hostile_facts() -> AuditFacts:
     """A collection in which every text that is not ours is hostile, and every chart has something to show."""
     weeks = [
         one

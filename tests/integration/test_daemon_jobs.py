@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.log import configure
 from tests.support.cli import Cli
@@ -28,7 +28,7 @@ def said() -> io.StringIO:
 @pytest.fixture
 def jobs(ingested: Cli, said: io.StringIO) -> Iterator[Jobs]:
     log = configure(level="info", form="json", stream=said, environ={})
-    made = Jobs(["--repo", str(ingested.repo)], Telling(log, time.monotonic))
+    made = Jobs(["--repo", str(ingested.repo)], DaemonLog(log, time.monotonic))
     yield made
     made.stop()
 

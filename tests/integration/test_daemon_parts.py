@@ -15,11 +15,11 @@ import pytest
 
 from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
 from collectord.config import Settings, load
-from collectord.daemon.commit import Applier
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.folder import Folder
 from collectord.daemon.reading import CROWD, PendingChange, Reader
-from collectord.daemon.watched_folders import NoEvents, Place, rules_of
+from collectord.daemon.watched_folders import NoEvents, WatchedFolder, rules_of
 from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
 from collectord.errors import IndexFull
 from collectord.index.reader import IndexReader
@@ -42,11 +42,11 @@ class Room:
         settings.state_dir.mkdir(parents=True)
         self.writer = IndexWriter(settings.index_path)
         rules = rules_of(settings)
-        place = Place(ARCHIVE, settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
+        place = WatchedFolder(ARCHIVE, settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
         self.intake = Intake(place, self.writer.known, PendingSet(rules.settle))
         log = configure(level="error", form="json", stream=io.StringIO(), environ={})
-        self.reader = Reader(place, rules, self.intake, Telling(log, lambda: 0.0))
-        self.applier = Applier(self.writer, lambda: 1_000)
+        self.reader = Reader(place, rules, self.intake, DaemonLog(log, lambda: 0.0))
+        self.applier = Committer(self.writer, lambda: 1_000)
         self.root = ArchiveRoot(settings.archives_dir)
 
     def settled(self, name: str) -> PendingChange:
@@ -232,7 +232,7 @@ def test_an_archive_that_nobody_edits_is_looked_at_whole_again_only_after_some_g
     assert len(room.intake.pending) == 0
 
 
-class FullAfterASpoiledChange(Applier):
+class FullAfterASpoiledChange(Committer):
     """A change cannot go in, and by the time that its quarantine is written the disk is full."""
 
     spoiled = False
@@ -247,12 +247,12 @@ class FullAfterASpoiledChange(Applier):
 
 def test_what_cannot_be_put_into_quarantine_for_lack_of_room_is_looked_at_again(room: Room) -> None:
     _archive(room)
-    place = Place(ARCHIVE, room.settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
+    place = WatchedFolder(ARCHIVE, room.settings.archives_dir, frozenset(), NoEvents(), lambda _: 1)
     plain = rules_of(room.settings)
     rules = replace(plain, limits=replace(plain.limits, entries=1), quarantine_after=1)
     log = configure(level="error", form="json", stream=io.StringIO(), environ={})
     applier = FullAfterASpoiledChange(room.writer, lambda: 1_000)
-    telling = Telling(log, lambda: 0.0)
+    telling = DaemonLog(log, lambda: 0.0)
     folder = Folder(place, rules, room.writer, applier, telling, lambda _: None, lambda: 0.0)
     folder.rescan(0.0, may_write=True)
     with pytest.raises(IndexFull):
@@ -274,9 +274,9 @@ class Asked(NoEvents):
 def test_events_are_asked_for_where_few_archives_wait_and_not_from_a_crowd(room: Room) -> None:
     names = Maker(room.settings.repo).add(3)
     events = Asked()
-    place = Place(ARCHIVE, room.settings.archives_dir, frozenset(), events, lambda _: 1)
+    place = WatchedFolder(ARCHIVE, room.settings.archives_dir, frozenset(), events, lambda _: 1)
     log = configure(level="error", form="json", stream=io.StringIO(), environ={})
-    reader = Reader(place, rules_of(room.settings), room.intake, Telling(log, lambda: 0.0))
+    reader = Reader(place, rules_of(room.settings), room.intake, DaemonLog(log, lambda: 0.0))
     room.intake.note([f"other-{n}" for n in range(CROWD + 1)], 0.0)
     reader.look(room.root, names[0], 0.0)
     assert events.names == []

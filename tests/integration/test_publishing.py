@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, _job_name
 from collectord.environment.epochs import Folded
@@ -39,7 +39,7 @@ class Room:
         self.cli.ok("ingest")
         self.writer = IndexWriter(cli.index)
         log = configure_log(level="info", form="json", stream=self.said, environ={})
-        telling = Telling(log, time.monotonic)
+        telling = DaemonLog(log, time.monotonic)
         self.jobs = Jobs(["--repo", str(cli.repo)], telling)
         self.publisher = Publisher(self.writer, self.jobs, telling, 0.0)
 

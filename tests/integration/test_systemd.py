@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collectord.service.templates import template
-from collectord.service.units import Kind, render, service_name
+from collectord.service.units import ServiceKind, render, service_name
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None,
@@ -54,7 +54,7 @@ def exposure(tmp_path: Path, unit: Path) -> float:
     return float(found[1])
 
 
-def written(tmp_path: Path, kind: Kind, repo: Path, python: Path) -> Path:
+def written(tmp_path: Path, kind: ServiceKind, repo: Path, python: Path) -> Path:
     folders = [repo / ".cyntra/state/collectord", repo / ".cyntra/benches"]
     config = repo / "collectord.yaml"
     text = render(kind, python=python, repo=repo, config=config, read_write=folders, user="daemon")
@@ -94,7 +94,7 @@ def test_a_rendered_system_unit_is_as_closed_as_the_shipped_one(tmp_path: Path) 
 @pytest.mark.parametrize("weird", WEIRD)
 @pytest.mark.parametrize("kind", ["system", "user"])
 def test_a_rendered_unit_is_clean_whatever_its_paths_are_called(
-    kind: Kind, weird: str, tmp_path: Path
+    kind: ServiceKind, weird: str, tmp_path: Path
 ) -> None:
     (tmp_path / weird).mkdir()
     python = tmp_path / weird / "python"

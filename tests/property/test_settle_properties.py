@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectord.model import Entry, Observation
-from collectord.settle import Kind, Pending, PendingSet, SettleRules, after_read, look, settled_at
+from collectord.settle import Pending, PendingSet, SettleRules, VerdictKind, after_read, look, settled_at
 from tests.support.examples import examples
 
 FILES = ("manifest.json", "proof.json", ".workcell", "logs")
@@ -42,7 +42,7 @@ rules_of_any_length = st.builds(
 
 def kinds(
     start: float, schedule: list[Step], present: tuple[str, ...], rules: SettleRules, *, clock_ns: int = 0
-) -> list[Kind]:
+) -> list[VerdictKind]:
     pending, mono, version, told = None, start, 0, []
     for step in schedule:
         mono += step.after_s
@@ -64,7 +64,7 @@ def test_nothing_settles_before_two_equal_looks_the_settle_time_apart(
         mono += step.after_s
         version += step.writes
         history.append((mono, version))
-        if kind is not Kind.WAITING:
+        if kind is not VerdictKind.WAITING:
             first_equal = min(t for t, v in history if v == version)
             assert mono >= first_equal + least
 
@@ -75,7 +75,7 @@ def test_a_write_before_a_look_makes_that_look_wait(
 ) -> None:
     for step, kind in zip(schedule, kinds(start, schedule, present, rules), strict=True):
         if step.writes:
-            assert kind is Kind.WAITING
+            assert kind is VerdictKind.WAITING
 
 
 @given(starts, steps, names, mtimes)
@@ -86,14 +86,14 @@ def test_whatever_the_wall_clock_wrote_into_the_mtimes_changes_no_verdict(
     assert kinds(start, schedule, present, rules) == kinds(start, schedule, present, rules, clock_ns=shift_ns)
 
 
-def follow(seen: Observation, mono: float, rules: SettleRules, core_ok: bool) -> Kind:
+def follow(seen: Observation, mono: float, rules: SettleRules, core_ok: bool) -> VerdictKind:
     """Looks exactly when told to and reads when told to, until the archive is accepted."""
     pending: Pending | None = None
     for _ in range(2000):
         pending, verdict = look(pending, seen, mono=mono, rules=rules)
-        if verdict.kind is not Kind.WAITING:
+        if verdict.kind is not VerdictKind.WAITING:
             pending, verdict = after_read(pending, seen, core_ok=core_ok, mono=mono, rules=rules)
-        if verdict.kind is not Kind.WAITING:
+        if verdict.kind is not VerdictKind.WAITING:
             return verdict.kind
         assert verdict.until > mono
         mono = verdict.until
@@ -106,7 +106,7 @@ def test_a_quiet_archive_is_always_accepted_in_the_end(
     start: float, present: tuple[str, ...], rules: SettleRules, core_ok: bool
 ) -> None:
     kind = follow(observe(0, present, 0), start, rules, core_ok)
-    assert kind is (Kind.ACCEPT if core_ok else Kind.ACCEPT_PARTIAL)
+    assert kind is (VerdictKind.ACCEPT if core_ok else VerdictKind.ACCEPT_PARTIAL)
 
 
 @given(starts, steps, names, rules_of_any_length, st.booleans())
@@ -122,7 +122,7 @@ def test_a_read_during_which_something_was_written_is_never_accepted(
     after, verdict = after_read(
         pending, observe(version + 1, present, 0), core_ok=core_ok, mono=mono + 1e6, rules=rules
     )
-    assert verdict.kind is Kind.WAITING
+    assert verdict.kind is VerdictKind.WAITING
     assert settled_at(after, rules) >= mono + 1e6
 
 

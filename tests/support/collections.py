@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from collectord.audit.facts import Action, AuditRun, Facts
+from collectord.audit.facts import Action, AuditFacts, AuditRun
 from collectord.audit.thresholds import WEEK_MS
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, run
 
@@ -15,7 +15,7 @@ _SHORT = {SERIAL: Action("serial_handoff", 1, 45)}
 
 def collection(
     seed: int, *, rows_a_week: int, shift: float = 0.0, retries: bool = False, base: float = 0.75
-) -> Facts:
+) -> AuditFacts:
     """Runs of eight weeks; the success share of the last one is `shift` lower.
 
     Each issue has a label and a difficulty of its own and is run one to four times within some days; with
@@ -53,8 +53,8 @@ def _issue(
     return made
 
 
-def as_of(found: Facts, weeks_ago: int) -> Facts:
+def as_of(found: AuditFacts, weeks_ago: int) -> AuditFacts:
     """The same collection as an earlier weekly audit saw it."""
     now = NOW_MS - weeks_ago * WEEK_MS
     runs = tuple(one for one in found.runs if one.started_ms <= now)
-    return Facts(repo=found.repo, now_ms=now, window_ms=found.window_ms, runs=runs)
+    return AuditFacts(repo=found.repo, now_ms=now, window_ms=found.window_ms, runs=runs)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collectord.audit.facts import Action, AuditRun, BacklogIssue, Facts, Told
+from collectord.audit.facts import Action, AuditFacts, AuditRun, BacklogIssue, Told
 from collectord.audit.thresholds import DAY_MS, WEEK_MS
 from collectord.cyntra.policy import Surface
 from collectord.sources.policy import read_policy
@@ -106,11 +106,11 @@ def issue(number: int, **more: Any) -> BacklogIssue:
     return replace(made, **more)
 
 
-def facts(found: Iterable[AuditRun], backlog: Iterable[BacklogIssue] = (), **more: Any) -> Facts:
+def facts(found: Iterable[AuditRun], backlog: Iterable[BacklogIssue] = (), **more: Any) -> AuditFacts:
     """What the audit would have gathered, as of NOW_MS with a window of a week."""
     ordered = tuple(sorted(found, key=lambda one: (one.started_ms, one.run_id)))
     given = {"repo": "/repo", "now_ms": NOW_MS, "window_ms": WEEK_MS, "concurrent": 3, **more}
-    return Facts(runs=ordered, backlog=tuple(backlog), **given)
+    return AuditFacts(runs=ordered, backlog=tuple(backlog), **given)
 
 
 def said(answer: Any) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from collectord.absence import AbsenceRules
 from collectord.archive import ArchiveRoot
-from collectord.daemon.commit import Applier
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.commit import Committer
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.folder import Folder
-from collectord.daemon.watched_folders import NoEvents, Place, Rules
+from collectord.daemon.watched_folders import NoEvents, Rules, WatchedFolder
 from collectord.index.writer import IndexWriter
 from collectord.ingest.collect import ReadLimits
 from collectord.log import configure
@@ -30,9 +30,9 @@ class Steered:
         self.mono, self.said = 1000.0, io.StringIO()
         self.vanished: list[str] = []
         self._writer = IndexWriter(self.index)
-        telling = Telling(configure(level="debug", form="json", stream=self.said, environ={}), self._now)
-        applier = Applier(self._writer, lambda: int(self.mono * 1000))
-        watched = Place(ARCHIVE, self.archives, frozenset(), NoEvents(), _identity)
+        telling = DaemonLog(configure(level="debug", form="json", stream=self.said, environ={}), self._now)
+        applier = Committer(self._writer, lambda: int(self.mono * 1000))
+        watched = WatchedFolder(ARCHIVE, self.archives, frozenset(), NoEvents(), _identity)
         self.folder = Folder(watched, RULES, self._writer, applier, telling, self.vanished.append, self._now)
         self._next_rescan = 0.0
 

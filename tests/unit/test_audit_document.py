@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from collectord.audit.document import document
-from collectord.audit.facts import Agreement, Epoch, Facts, Health, OpenAlert, SnapshotFact
+from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert, SnapshotFact
 from collectord.audit.formatting import day, percent, week
 from collectord.audit.page import page
 from collectord.audit.report import answer
@@ -29,7 +29,7 @@ SHIPPED = files("collectord.audit").joinpath("audit.schema.json").read_text(enco
 SAID_ALWAYS = {"95", "0", "1", "2", "3", "100"}
 
 
-def everything() -> Facts:
+def everything() -> AuditFacts:
     """A collection in which every answer has something to say."""
     found = [
         *runs({SERIAL: 403, DOUBLE: 37, TRIPLE: 11}, days=6.5),

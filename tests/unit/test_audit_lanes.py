@@ -9,7 +9,7 @@ import pytest
 from collectord.audit.backlog import backlog
 from collectord.audit.backlog_records import backlog_of
 from collectord.audit.coverage import State, coverage
-from collectord.audit.facts import Action, Facts
+from collectord.audit.facts import Action, AuditFacts
 from collectord.audit.intervals import goodman, wilson
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
 from collectord.audit.reachability import player_of, reach_of
@@ -22,7 +22,7 @@ BALANCED = {SERIAL: 600, DOUBLE: 300, TRIPLE: 100}
 SHORT_OF_C = {SERIAL: 370, DOUBLE: 225, TRIPLE: 5}
 
 
-def answers(folder: Path, found: Facts, policy: str = POLICY) -> Answers:
+def answers(folder: Path, found: AuditFacts, policy: str = POLICY) -> Answers:
     return answer(found, surface_of(folder, policy))
 
 

@@ -15,8 +15,8 @@ from collectord.daemon.disk_rules import DiskRules, is_full
 from collectord.daemon.heartbeat import Vitals
 from collectord.daemon.log_throttle import MAX_KEYS, Repeats
 from collectord.daemon.reload import changed_keys, refusal
-from collectord.daemon.schedule import Chores
-from collectord.daemon.watched_folders import NoEvents, Place
+from collectord.daemon.schedule import Schedule
+from collectord.daemon.watched_folders import NoEvents, WatchedFolder
 from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, Verified
 from collectord.errors import IndexFull
 from collectord.fs import Holder
@@ -137,7 +137,7 @@ class _Chore:
 def test_a_chore_that_fails_waits_longer_each_time_and_holds_up_no_other() -> None:
     bad, good = _Chore("bad", ValueError("x")), _Chore("good")
     told: list[tuple[str, float]] = []
-    chores = Chores([bad, good], lambda name, _error, wait: told.append((name, wait)))
+    chores = Schedule([bad, good], lambda name, _error, wait: told.append((name, wait)))
     assert chores.next_due() == 5.0
     for mono in (4.0, 5.0, 64.9, 65.0, 184.9, 185.0):
         chores.run_due(mono)
@@ -148,7 +148,7 @@ def test_a_chore_that_fails_waits_longer_each_time_and_holds_up_no_other() -> No
 
 def test_a_chore_is_said_to_fail_until_it_has_run_well() -> None:
     chore = _Chore("bad", ValueError("x"))
-    chores = Chores([chore, _Chore("good")], lambda *_: None)
+    chores = Schedule([chore, _Chore("good")], lambda *_: None)
     chores.run_due(5.0)
     chores.run_due(6.0)
     assert chores.failing == ("the chore bad failed and is tried again: the log says why",)
@@ -159,7 +159,7 @@ def test_a_chore_is_said_to_fail_until_it_has_run_well() -> None:
 
 def test_a_full_index_is_no_fault_of_a_chore() -> None:
     with pytest.raises(IndexFull):
-        Chores([_Chore("any", IndexFull("full"))], lambda *_: None).run_due(5.0)
+        Schedule([_Chore("any", IndexFull("full"))], lambda *_: None).run_due(5.0)
 
 
 STAT = DirStat(1, 1, 1)
@@ -170,7 +170,9 @@ def _known(name: str, gone_ms: int | None = None) -> Known:
 
 
 def _intake(*known: Known) -> Intake:
-    place = Place("archive", Path("/nowhere"), frozenset({"orphaned-workcells"}), NoEvents(), lambda _: 1)
+    place = WatchedFolder(
+        "archive", Path("/nowhere"), frozenset({"orphaned-workcells"}), NoEvents(), lambda _: 1
+    )
     return Intake(place, {(k.kind, k.name): k for k in known}, PendingSet(RULES))
 
 

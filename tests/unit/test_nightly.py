@@ -11,7 +11,7 @@ import pytest
 
 from collectord.config.types import age, time_of_day
 from collectord.daemon.clocks import Clocks
-from collectord.daemon.daemon_log import Telling
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.maintenance import prune_fault
 from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s
@@ -103,7 +103,7 @@ class World:
             world,
             clocks,
             world,
-            Telling(log, clocks.mono),
+            DaemonLog(log, clocks.mono),
             lambda key: read[key](),
         )
 

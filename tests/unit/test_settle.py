@@ -7,11 +7,11 @@ import pytest
 
 from collectord.model import Entry, Observation
 from collectord.settle import (
-    Kind,
     Pending,
     PendingSet,
     SettleRules,
     Verdict,
+    VerdictKind,
     after_read,
     is_stuck,
     look,
@@ -42,63 +42,63 @@ def still(what: Observation, *times: float, rules: SettleRules = RULES) -> tuple
 
 def test_first_look_never_settles_however_old_everything_is() -> None:
     _, verdict = still(WHOLE, 1_000_000.0)
-    assert verdict.kind is Kind.WAITING
+    assert verdict.kind is VerdictKind.WAITING
 
 
 def test_one_look_is_never_enough_even_without_any_wait() -> None:
     rules = SettleRules(min_age_s=0.0, short_s=0.0, stalled_after_s=0.0)
-    assert still(WHOLE, 10.0, rules=rules)[1].kind is Kind.WAITING
-    assert still(WHOLE, 10.0, 10.5, rules=rules)[1].kind is not Kind.WAITING
+    assert still(WHOLE, 10.0, rules=rules)[1].kind is VerdictKind.WAITING
+    assert still(WHOLE, 10.0, 10.5, rules=rules)[1].kind is not VerdictKind.WAITING
 
 
 @pytest.mark.parametrize(
     ("what", "wait"), [(WHOLE, 2.0), (NO_WORKCELL, 30.0)], ids=["with .workcell", "without .workcell"]
 )
 def test_same_signature_on_two_looks_the_settle_time_apart_settles(what: Observation, wait: float) -> None:
-    assert still(what, 10.0, 10.0 + wait - 0.01)[1].kind is Kind.WAITING
-    assert still(what, 10.0, 10.0 + wait)[1].kind is Kind.SETTLED
+    assert still(what, 10.0, 10.0 + wait - 0.01)[1].kind is VerdictKind.WAITING
+    assert still(what, 10.0, 10.0 + wait)[1].kind is VerdictKind.SETTLED
 
 
 def test_waiting_tells_the_moment_at_which_it_settles() -> None:
     _, verdict = still(WHOLE, 10.0, 11.5)
-    assert verdict == Verdict(Kind.WAITING, 12.0)
+    assert verdict == Verdict(VerdictKind.WAITING, 12.0)
 
 
 def test_a_change_between_looks_starts_the_wait_anew() -> None:
     pending, _ = still(WHOLE, 0.0, 1.9)
     changed = seen("manifest.json", "proof.json", ".workcell", version=1)
     pending, verdict = look(pending, changed, mono=2.0, rules=RULES)
-    assert verdict.kind is Kind.WAITING
-    assert look(pending, changed, mono=3.9, rules=RULES)[1].kind is Kind.WAITING
-    assert look(pending, changed, mono=4.0, rules=RULES)[1].kind is Kind.SETTLED
+    assert verdict.kind is VerdictKind.WAITING
+    assert look(pending, changed, mono=3.9, rules=RULES)[1].kind is VerdictKind.WAITING
+    assert look(pending, changed, mono=4.0, rules=RULES)[1].kind is VerdictKind.SETTLED
 
 
 def test_workcell_arriving_changes_the_wait_to_the_short_one() -> None:
     pending, _ = still(NO_WORKCELL, 0.0, 20.0)
     pending, _ = look(pending, WHOLE, mono=21.0, rules=RULES)
-    assert look(pending, WHOLE, mono=23.0, rules=RULES)[1].kind is Kind.SETTLED
+    assert look(pending, WHOLE, mono=23.0, rules=RULES)[1].kind is VerdictKind.SETTLED
 
 
 def test_mtimes_from_the_future_block_nothing() -> None:
     future = seen("manifest.json", ".workcell", mtime_s=99_999_999_999)
-    assert still(future, 0.0, 2.0)[1].kind is Kind.SETTLED
+    assert still(future, 0.0, 2.0)[1].kind is VerdictKind.SETTLED
 
 
 def test_nothing_younger_than_the_least_age_settles_even_with_a_shorter_settle_time() -> None:
     rules = SettleRules(min_age_s=2.0, short_s=0.1)
-    assert still(WHOLE, 0.0, 1.9, rules=rules)[1].kind is Kind.WAITING
-    assert still(WHOLE, 0.0, 2.0, rules=rules)[1].kind is Kind.SETTLED
+    assert still(WHOLE, 0.0, 1.9, rules=rules)[1].kind is VerdictKind.WAITING
+    assert still(WHOLE, 0.0, 2.0, rules=rules)[1].kind is VerdictKind.SETTLED
 
 
 def test_without_a_manifest_it_is_never_read_before_it_is_given_up_as_stalled() -> None:
-    assert still(NO_MANIFEST, 0.0, 3599.0)[1].kind is Kind.WAITING
-    assert still(NO_MANIFEST, 0.0, 3600.0)[1].kind is Kind.STALLED
+    assert still(NO_MANIFEST, 0.0, 3599.0)[1].kind is VerdictKind.WAITING
+    assert still(NO_MANIFEST, 0.0, 3600.0)[1].kind is VerdictKind.STALLED
 
 
 def test_a_readable_archive_that_did_not_change_under_the_reader_is_accepted() -> None:
     pending, _ = still(WHOLE, 0.0, 2.0)
     _, verdict = after_read(pending, WHOLE, core_ok=True, mono=2.1, rules=RULES)
-    assert verdict.kind is Kind.ACCEPT
+    assert verdict.kind is VerdictKind.ACCEPT
 
 
 @pytest.mark.parametrize("core_ok", [True, False])
@@ -107,15 +107,15 @@ def test_bytes_that_changed_under_the_reader_are_worthless(core_ok: bool, mono: 
     pending, _ = still(WHOLE, 0.0, 2.0)
     changed = seen("manifest.json", "proof.json", ".workcell", version=1)
     pending, verdict = after_read(pending, changed, core_ok=core_ok, mono=mono, rules=RULES)
-    assert verdict.kind is Kind.WAITING
+    assert verdict.kind is VerdictKind.WAITING
     assert pending.quiet_since == mono
 
 
 def test_unreadable_core_is_tried_again_later_and_later_then_taken_as_partial() -> None:
     pending, verdict = still(WHOLE, 0.0, 2.0)
     mono, reads = 2.0, []
-    while verdict.kind is not Kind.ACCEPT_PARTIAL:
-        if verdict.kind in (Kind.SETTLED, Kind.STALLED):
+    while verdict.kind is not VerdictKind.ACCEPT_PARTIAL:
+        if verdict.kind in (VerdictKind.SETTLED, VerdictKind.STALLED):
             reads.append(mono)
             pending, verdict = after_read(pending, WHOLE, core_ok=False, mono=mono, rules=RULES)
         else:
@@ -130,8 +130,10 @@ def test_unreadable_core_is_tried_again_later_and_later_then_taken_as_partial() 
 
 def test_stalled_archive_that_turns_out_whole_is_accepted_as_whole() -> None:
     pending, verdict = still(NO_WORKCELL, 0.0, 4000.0)
-    assert verdict.kind is Kind.STALLED
-    assert after_read(pending, NO_WORKCELL, core_ok=True, mono=4000.0, rules=RULES)[1].kind is Kind.ACCEPT
+    assert verdict.kind is VerdictKind.STALLED
+    assert (
+        after_read(pending, NO_WORKCELL, core_ok=True, mono=4000.0, rules=RULES)[1].kind is VerdictKind.ACCEPT
+    )
 
 
 def test_a_change_makes_failed_reads_forgotten() -> None:
@@ -145,7 +147,7 @@ def test_a_change_makes_failed_reads_forgotten() -> None:
 def test_looks_without_events_come_at_doubling_distances_up_to_the_longest() -> None:
     pending, verdict = still(NO_MANIFEST, 0.0)
     times = []
-    while verdict.kind is Kind.WAITING:
+    while verdict.kind is VerdictKind.WAITING:
         times.append(verdict.until)
         pending, verdict = look(pending, NO_MANIFEST, mono=verdict.until, rules=RULES)
     assert times[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0]

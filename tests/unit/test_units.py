@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from collectord.errors import CollectordError, UsageError
 from collectord.service import systemd_quoting, templates, units
-from collectord.service.units import Kind, after_install, after_uninstall, install, render, uninstall
+from collectord.service.units import ServiceKind, after_install, after_uninstall, install, render, uninstall
 
-KINDS: list[Kind] = ["system", "user", "launchd"]
+KINDS: list[ServiceKind] = ["system", "user", "launchd"]
 REPO = Path("/srv/project")
 PATHS = st.text(
     st.characters(exclude_categories=["Cc", "Cs"]) | st.sampled_from(" \\\"'%$;#{}=-+@:!~*"), min_size=1
 ).map(lambda name: f"/{name}")
 
 
-def rendered(kind: Kind, repo: Path = REPO, **changes: object) -> str:
+def rendered(kind: ServiceKind, repo: Path = REPO, **changes: object) -> str:
     settings: dict[str, object] = {
         "python": Path("/opt/collectord/bin/python"),
         "config": None,
@@ -115,7 +115,7 @@ def test_only_the_state_folder_has_to_exist() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rendering_twice_gives_the_same_text(kind: Kind) -> None:
+def test_rendering_twice_gives_the_same_text(kind: ServiceKind) -> None:
     assert rendered(kind) == rendered(kind)
 
 
@@ -141,7 +141,7 @@ def test_a_system_unit_needs_a_user_that_can_be_one(user: str | None) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("repo", ["/a\nExecStartPre=/bin/sh", "/a\x7f", "/a\udcff", "relative", "/a/../b"])
-def test_a_path_that_cannot_be_written_down_is_refused(kind: Kind, repo: str) -> None:
+def test_a_path_that_cannot_be_written_down_is_refused(kind: ServiceKind, repo: str) -> None:
     with pytest.raises(UsageError, match=r"rename|absolute"):
         rendered(kind, Path(repo))
 
@@ -192,12 +192,12 @@ def test_the_commands_to_type_name_the_service_and_quote_the_folders() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_commands_after_uninstalling_stop_the_service(kind: Kind) -> None:
+def test_the_commands_after_uninstalling_stop_the_service(kind: ServiceKind) -> None:
     assert any("stop" in line or "bootout" in line for line in after_uninstall(kind, REPO))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_installing_and_uninstalling_can_be_repeated(kind: Kind, tmp_path: Path) -> None:
+def test_installing_and_uninstalling_can_be_repeated(kind: ServiceKind, tmp_path: Path) -> None:
     target = tmp_path / "not" / "yet" / "unit"
     assert [install(target, rendered(kind)) for _ in range(2)] == ["created", "unchanged"]
     assert target.stat().st_mode & 0o777 == 0o644
@@ -209,7 +209,7 @@ def test_installing_and_uninstalling_can_be_repeated(kind: Kind, tmp_path: Path)
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("edit", ["append", "change", "remove the mark", "empty", "not text"])
-def test_a_file_changed_by_hand_stays_unless_forced(kind: Kind, edit: str, tmp_path: Path) -> None:
+def test_a_file_changed_by_hand_stays_unless_forced(kind: ServiceKind, edit: str, tmp_path: Path) -> None:
     target = tmp_path / "unit"
     install(target, rendered(kind))
     text = target.read_bytes()
