@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collectord.config import Settings
     from collectord.export.compare.diff import Diff
     from collectord.export.exporter import Exported
-    from collectord.export.options import ExportOptions
+    from collectord.export.row_plan import ExportOptions
     from collectord.export.verify import Verified
     from collectord.index.schema import Upgrade
     from collectord.ingest.bulk import IngestOptions, IngestResult
@@ -108,8 +108,8 @@ def export(
     """
     from collectord.app.epochs import select
     from collectord.export.exporter import Target, export_dataset
-    from collectord.export.provenance import Provenance
-    from collectord.index.column_types import db_text
+    from collectord.export.snapshot import Provenance
+    from collectord.index.codec import db_text
     from collectord.index.snapshots import known_snapshots
 
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
@@ -214,7 +214,7 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     """What became of one archive, and of its run in the datasets that the configuration asks for."""
     from collectord.app.environment import survey_of
     from collectord.environment.json_views import run_document
-    from collectord.export.options import ExportOptions
+    from collectord.export.row_plan import ExportOptions
     from collectord.overview.explain import explain_directory
 
     asked = settings.config.export
@@ -227,7 +227,7 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
 
 def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
     """Counts over run summaries."""
-    from collectord.overview.stats import stats_of
+    from collectord.overview.status import stats_of
 
     with reader_for(settings) as reader:
         return stats_of(reader, settings.repo, include_world=include_world)

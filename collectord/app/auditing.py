@@ -87,8 +87,8 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
     from collectord.app.environment import survey_of
     from collectord.audit.facts import Epoch, OpenAlert
-    from collectord.audit.formatting import capped
-    from collectord.environment.summaries import summary_of
+    from collectord.audit.layout import capped
+    from collectord.environment.alert_fields import summary_of
     from collectord.index.alerts import alerts
 
     survey = survey_of(settings, reader.connection)
@@ -147,7 +147,7 @@ def schema() -> str:
 
 def require_page(target: Path) -> None:
     """Raise before any work is done where no page can be written: no extra, no folder."""
-    from collectord.audit.svg import require_drawing
+    from collectord.audit.charts import require_drawing
 
     require_drawing()
     if not target.absolute().parent.is_dir():

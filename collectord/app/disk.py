@@ -19,7 +19,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     from collectord.index.backups import FOLDER
     from collectord.index.wal import log_path
     from collectord.overview.disk_usage import usage_of
-    from collectord.recovery.scratch import scratch_folders
+    from collectord.recovery.recover import scratch_folders
 
     index, state = settings.index_path, settings.state_dir
     parts = {

@@ -113,7 +113,7 @@ def history(settings: Settings) -> dict[str, Any]:
 def diff(settings: Settings, before: str, after: str) -> dict[str, Any]:
     """What changed between two environments, each named by a time, a fingerprint, an epoch or a file."""
     from collectord.environment.json_views import difference
-    from collectord.environment.resolve import environment_named
+    from collectord.environment.selection import environment_named
 
     if Path(before).is_file() and Path(after).is_file():
         pair = [environment_named(None, name, now_ms()) for name in (before, after)]
@@ -128,7 +128,7 @@ def diff(settings: Settings, before: str, after: str) -> dict[str, Any]:
 def backfill(settings: Settings) -> dict[str, Any]:
     """Read the repo's git history of its policy files into the timeline, in place of an earlier reading."""
     from collectord.environment import requests
-    from collectord.environment.backfill import read_history
+    from collectord.environment.observe import read_history
 
     done = read_history(settings.repo, now_ms())
     others = [read_history(settings.repo, now_ms(), launch) for launch in _launches(settings)]

@@ -29,7 +29,7 @@ def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:
 
 def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
     from collectord.index.queries import directory
-    from collectord.overview.remedies import advice_for
+    from collectord.overview.explain import advice_for
 
     with reader_for(settings) as reader:
         known = directory(reader, row["kind"], row["name"]) or {}
@@ -42,7 +42,7 @@ def requeue(settings: Settings, wanted: Collection[str] | None) -> list[str]:
 
     Raises LockHeld while another process writes, CollectordError for a name that is not in quarantine.
     """
-    from collectord.index.requeue import requeue as forget
+    from collectord.index.queries import requeue as forget
     from collectord.index.schema import require_exists
 
     require_exists(settings.index_path)

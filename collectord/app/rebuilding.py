@@ -13,7 +13,7 @@ from collectord.fs import StateLock, ensure_private_dir, holder
 if TYPE_CHECKING:
     from collectord.config import Settings
     from collectord.index.compare import Difference
-    from collectord.index.merge_target import Transplanted
+    from collectord.index.merge import Transplanted
 
 # What nobody can derive again: a row of these that only the old index has must not go away with it.
 WITNESSED = frozenset(
@@ -76,7 +76,7 @@ def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progres
     from collectord.index.backup import backup_file
     from collectord.index.compare import compare_indexes, count_rows
     from collectord.index.swap import REBUILT, finish_exchange, put_ready, stamp_of_ms
-    from collectord.recovery.scratch import REBUILDING, scratch_folder
+    from collectord.recovery.recover import REBUILDING, scratch_folder
 
     with scratch_folder(settings.state_dir, REBUILDING, "collectord rebuild") as scratch:
         old, new = scratch / "old.sqlite3", scratch / "new.sqlite3"

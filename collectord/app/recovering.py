@@ -13,9 +13,9 @@ from collectord.model import ARCHIVE, WORLD
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.index.merge_target import Transplanted
+    from collectord.index.merge import Transplanted
     from collectord.ingest.bulk import IngestResult
-    from collectord.recovery.disk import ArchivesOnDisk
+    from collectord.recovery.recover import ArchivesOnDisk
 
 
 @dataclass
@@ -75,8 +75,13 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
     from collectord.index.salvage import Salvage
     from collectord.index.swap import RECOVERED, put_ready, stamp_of_ms
     from collectord.index.wal import examine_log, log_path
-    from collectord.recovery.recover import fill_from, start_from_backup, what_is_unknown
-    from collectord.recovery.scratch import RECOVERING, scratch_folder
+    from collectord.recovery.recover import (
+        RECOVERING,
+        fill_from,
+        scratch_folder,
+        start_from_backup,
+        what_is_unknown,
+    )
 
     log = examine_log(log_path(settings.index_path))
     with scratch_folder(settings.state_dir, RECOVERING, "collectord db recover") as scratch:
@@ -102,7 +107,7 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
 
 def archives_on_disk(settings: Settings) -> ArchivesOnDisk:
     """The folders in which bytes that an index lacks may still stand."""
-    from collectord.recovery.disk import ArchivesOnDisk
+    from collectord.recovery.recover import ArchivesOnDisk
 
     folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
     return ArchivesOnDisk(folders, ingest_options(settings).limits)
@@ -122,7 +127,7 @@ def _made(folder: Path) -> Path:
 
 def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> IngestResult:
     """Read the archives into a new index; those whose revision was lost keep their times of arrival."""
-    from collectord.index.arrivals import set_arrivals
+    from collectord.index.queries import set_arrivals
     from collectord.index.writer import IndexWriter
     from collectord.ingest.bulk import ingest_repo
 
@@ -139,7 +144,7 @@ def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> Ingest
 def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tuple[str, str]]) -> None:
     """Say of everything that was once there and could not be taken what became of it."""
     from collectord.index.check import check_index
-    from collectord.index.merge_target import UNREADABLE
+    from collectord.index.merge import UNREADABLE
     from collectord.index.reader import IndexReader
     from collectord.index.revisions import revision_keys
 

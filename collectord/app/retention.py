@@ -70,7 +70,7 @@ def _prune(
 
 def _announce(settings: Settings, plan: PrunePlan) -> int:
     """Leave the note first: whoever is killed cannot any more. Returns its time."""
-    from collectord.retention.prune_log import leave_note
+    from collectord.retention.plan import leave_note
 
     began_ms = now_ms()
     try:
@@ -85,7 +85,7 @@ def _announce(settings: Settings, plan: PrunePlan) -> int:
 def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
     """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
     from collectord.index.writer import Gone, Seen
-    from collectord.retention.prune_log import leave_note
+    from collectord.retention.plan import leave_note
 
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():

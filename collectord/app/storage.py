@@ -62,7 +62,7 @@ def backup(settings: Settings, target: Path | None) -> Backup:
 
     from collectord.index.backups import FOLDER, free_place, make_backup, remove_expired, remove_unfinished
     from collectord.index.schema import require_exists
-    from collectord.recovery.scratch import remove_scratch
+    from collectord.recovery.recover import remove_scratch
 
     require_exists(settings.index_path)
     folder = settings.state_dir / FOLDER

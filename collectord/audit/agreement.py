@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from collectord.audit.facts import AuditFacts
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, listing, percent
+from collectord.audit.layout import count, listing, percent
 
 _SHOWN = 10
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from collectord.audit.backlog_records import RISKS, is_ready
 from collectord.audit.facts import AuditFacts, BacklogIssue
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import capped, count, listing, percent, span
+from collectord.audit.findings import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE, Finding, Kind
+from collectord.audit.layout import capped, count, listing, percent, span
 from collectord.audit.reachability import DEFAULT_RISK, Player, facts_of
-from collectord.audit.thresholds import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.facts import Action, AuditRun
-from collectord.audit.formatting import listing
-from collectord.audit.thresholds import SERIAL
+from collectord.audit.findings import SERIAL
+from collectord.audit.layout import listing
 
 Groups = Mapping[Hashable, Sequence[AuditRun]]
 _MOST_RUNS = 6

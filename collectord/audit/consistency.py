@@ -9,9 +9,8 @@ from itertools import pairwise
 
 from collectord.audit.clusters import Cluster, grouped, lost_rows, situation_words, worst
 from collectord.audit.facts import Action, AuditFacts, AuditRun
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, listing, percent
-from collectord.audit.thresholds import SERIAL
+from collectord.audit.findings import SERIAL, Finding, Kind
+from collectord.audit.layout import count, listing, percent
 
 KEYS = (
     ("k0", "the whole input"),

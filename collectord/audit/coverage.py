@@ -10,10 +10,9 @@ from itertools import product
 
 from collectord.audit.backlog_records import RISKS, SIZES
 from collectord.audit.facts import Action, AuditFacts, AuditRun
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, listing
+from collectord.audit.findings import LANES, SERIAL, SPECULATE, THIN_BELOW, WANTED_MINUTES, Finding, Kind
+from collectord.audit.layout import count, listing
 from collectord.audit.reachability import DEFAULT_RISK, DEFAULT_SIZE, Reach
-from collectord.audit.thresholds import LANES, SERIAL, SPECULATE, THIN_BELOW, WANTED_MINUTES
 from collectord.cyntra.planner_input import MINUTES_BINS
 
 

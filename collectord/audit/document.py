@@ -7,9 +7,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
-from collectord.audit import thresholds
 from collectord.audit.facts import Action, AuditFacts
-from collectord.audit.findings import Kind
+from collectord.audit.findings import LANES, THIN_BELOW, Kind
 from collectord.audit.report import Answers
 
 SCHEMA = "collectord.audit.v1"
@@ -28,7 +27,7 @@ def document(facts: AuditFacts, answers: Answers, *, epoch: int | None = None) -
         "runs": len(facts.runs),
         "verdicts": verdicts(answers),
         "findings": [plain(finding) for finding in findings],
-        "targets": {"lanes": [plain(lane) for lane in thresholds.LANES], "thin_below": thresholds.THIN_BELOW},
+        "targets": {"lanes": [plain(lane) for lane in LANES], "thin_below": THIN_BELOW},
         **{name: plain(getattr(answers, name), skip=("findings",)) for name in Answers.__dataclass_fields__},
     }
 

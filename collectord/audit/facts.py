@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from collectord.audit.thresholds import DAY_MS, LANE_A, LANE_B, LANE_C, OTHER_LANE, SERIAL, SPECULATE
+from collectord.audit.findings import DAY_MS, LANE_A, LANE_B, LANE_C, OTHER_LANE, SERIAL, SPECULATE
 
 Bin = int | str
 

@@ -1,9 +1,64 @@
-"""What an answer finds: first what to do, then why. Pure."""
+"""What an audit says and asks for, and the thresholds it judges by."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+
+SERIAL = "serial_handoff"
+SPECULATE = "speculate_vote"
+DAY_MS = 86_400_000
+WEEK_MS = 7 * DAY_MS
+TREND_WEEKS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One of the three kinds of action that a collection wants, with the band of its share."""
+
+    key: str
+    name: str
+    low: float
+    high: float
+
+
+LANE_A = Lane("A", "serial_handoff", 0.50, 0.70)
+LANE_B = Lane("B", "speculate×2", 0.20, 0.40)
+LANE_C = Lane("C", "speculate×3", 0.05, 0.15)
+LANES = (LANE_A, LANE_B, LANE_C)
+OTHER_LANE = "other"
+# The two minute bins that the strategy wants to see both of; it names no shares for them.
+WANTED_MINUTES = (45, 60)
+
+# Simultaneous confidence of the three lane intervals.
+CONFIDENCE = 0.95
+# A question of "how many runs would settle it" is not worth an answer beyond this.
+MOST_RUNS = 100_000
+
+# A cell of the grid with fewer rows teaches little: its pass rate is not even known to ±20 points.
+THIN_BELOW = 20
+
+# Drift: reported only when both hold, so that a large collection does not report trifles.
+DRIFT_P = 0.01
+DRIFT_SHIFT = 0.10
+EFFECTIVE_ROWS = 50
+AUDITS_A_YEAR = 52
+
+# Schedule pressure: few enough ready issues to choose from, enough to keep every workcell busy.
+READY_RANGE = (10, 50)
+CONCURRENT_RANGE = (2, 3)
+
+# Archives that a phase begins with and wants; phase 3 is about candidates, not about numbers.
+PHASES = (
+    (0, "manifests and proofs arrive consistently, gates mean something", 10, 15),
+    (1, "a first planner can be trained", 500, 2_000),
+    (2, "a planner can be trusted", 5_000, 20_000),
+)
+
+# One day or one issue with a larger share makes its week a poor sample.
+BUSIEST_DAY = 0.50
+BUSIEST_ISSUE = 0.20
+QUEUE_GAP_MS = DAY_MS
 
 
 class Kind(StrEnum):

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 from collectord.audit.facts import AuditFacts, AuditRun, Epoch, OpenAlert, SnapshotFact
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, day, listing, week
-from collectord.audit.thresholds import TREND_WEEKS, WEEK_MS
+from collectord.audit.findings import TREND_WEEKS, WEEK_MS, Finding, Kind
+from collectord.audit.layout import count, day, listing, week
 
 _SHOWN = 20
 _SLOW_S = 3600.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from collectord.audit.formatting import count, percent, span
-from collectord.audit.layout import NOTHING, JsonObject, Table, share_words
+from collectord.audit.layout import NOTHING, JsonObject, Table, count, percent, share_words, span
 
 # Lanes
 

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from collectord.audit.facts import AuditFacts, AuditRun
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, interval_words, percent, span, week
-from collectord.audit.intervals import Interval, goodman
-from collectord.audit.thresholds import (
+from collectord.audit.findings import (
     CONFIDENCE,
     LANES,
     MOST_RUNS,
@@ -19,8 +16,12 @@ from collectord.audit.thresholds import (
     TREND_WEEKS,
     WANTED_MINUTES,
     WEEK_MS,
+    Finding,
+    Kind,
     Lane,
 )
+from collectord.audit.intervals import Interval, goodman
+from collectord.audit.layout import count, interval_words, percent, span, week
 
 
 class Verdict(StrEnum):

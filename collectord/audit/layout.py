@@ -1,12 +1,72 @@
-"""What views show beside the findings: sections of plain lines and tables, not escaped yet. Pure."""
+"""How numbers and texts are put into words, and the shapes that views lay out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
-from collectord.audit.formatting import percent, span
+from collectord.audit.findings import DAY_MS
+from collectord.audit.intervals import Interval
+
+MAX_TEXT = 160
+
+
+def percent(share: float) -> str:
+    """`63 %`; one digit more where rounding would say 0 or 100 of what is neither."""
+    text = f"{100 * share:.0f}"
+    if (text == "0" and share > 0) or (text == "100" and share < 1):
+        text = f"{100 * share:.1f}"
+    return f"{text} %"
+
+
+def span(low: float, high: float) -> str:
+    """`3–6 %`."""
+    return f"{100 * low:.0f}–{100 * high:.0f} %"
+
+
+def interval_words(interval: Interval) -> str:
+    """`63 % (52–73 %)`."""
+    return f"{percent(interval.share)} ({span(interval.low, interval.high)})"
+
+
+def count(number: int, what: str) -> str:
+    """`1 run`, `2,000 runs`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def listing(items: Iterable[object], most: int = 5) -> str:
+    """The first few, and how many more."""
+    found = [str(item) for item in items]
+    more = f" and {len(found) - most:,} more" if len(found) > most else ""
+    return ", ".join(found[:most]) + more
+
+
+def capped(text: str, most: int = MAX_TEXT) -> str:
+    """One line of at most so many characters, from a text that is not ours."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def day(ms: int) -> str:
+    """`2026-11-23`, in UTC."""
+    return _date(ms // DAY_MS)[0]
+
+
+def week(ms: int) -> str:
+    """The ISO week, `2026-W48`, in UTC."""
+    return _date(ms // DAY_MS)[1]
+
+
+@lru_cache(maxsize=4096)
+def _date(number: int) -> tuple[str, str]:
+    """(day, ISO week) of a day, counted from 1970; runs are many on few days."""
+    date = datetime.fromtimestamp(number * DAY_MS / 1000, UTC)
+    year, of_year, _ = date.isocalendar()
+    return date.strftime("%Y-%m-%d"), f"{year}-W{of_year:02}"
+
 
 JsonObject = dict[str, Any]
 NOTHING = "–"

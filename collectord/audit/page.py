@@ -10,11 +10,9 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from collectord.audit.charts import CHARTS, Chart
-from collectord.audit.formatting import day
-from collectord.audit.layout import Section, Table
+from collectord.audit.charts import CHARTS, Chart, draw
+from collectord.audit.layout import Section, Table, day
 from collectord.audit.sections import SECTIONS
-from collectord.audit.svg import draw
 from collectord.names import printable
 
 JsonObject = dict[str, Any]

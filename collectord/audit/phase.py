@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from math import log2
 
 from collectord.audit.facts import AuditFacts, AuditRun
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, day, listing, percent
-from collectord.audit.thresholds import PHASES, WEEK_MS
+from collectord.audit.findings import PHASES, WEEK_MS, Finding, Kind
+from collectord.audit.layout import count, day, listing, percent
 
 _RATE_WEEKS = 4
 _MOST_ISSUES = 50

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from collectord.audit.backlog_records import DONE
 from collectord.audit.facts import AuditFacts, BacklogIssue
 from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, listing, percent
+from collectord.audit.layout import count, listing, percent
 
 # A title says what and where: fewer words than these, or only words like these, do not.
 _LEAST_WORDS = 3

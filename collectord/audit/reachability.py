@@ -10,7 +10,7 @@ from typing import Any
 
 from collectord.audit.backlog_records import RISKS, SIZES
 from collectord.audit.facts import Action, BacklogIssue
-from collectord.audit.formatting import listing
+from collectord.audit.layout import listing
 from collectord.cyntra.label import nearest_bin
 from collectord.cyntra.planner_input import CANDIDATES_BINS, MINUTES_BINS
 from collectord.cyntra.policy import IssueFacts, Search, Surface, plan_action, search

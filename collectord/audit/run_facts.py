@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import sha256
 
-from collectord.audit.causes import cause_of
 from collectord.audit.facts import Action, Bin, Told
-from collectord.audit.formatting import capped
+from collectord.audit.layout import capped
+from collectord.audit.outcomes import cause_of
 from collectord.cyntra.beads import first_set
 from collectord.cyntra.jsonio import JsonObject, canonical
 from collectord.cyntra.label import nearest_bin

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectord.audit.formatting import count, day, percent
-from collectord.audit.layout import JsonObject, Table, share_words
+from collectord.audit.layout import JsonObject, Table, count, day, percent, share_words
 
 _MOST_ALERTS = 20
 

@@ -9,9 +9,8 @@ from itertools import pairwise
 from math import ceil
 
 from collectord.audit.facts import AuditFacts, AuditRun
-from collectord.audit.findings import Finding, Kind
-from collectord.audit.formatting import count, day, percent
-from collectord.audit.thresholds import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_GAP_MS
+from collectord.audit.findings import BUSIEST_DAY, BUSIEST_ISSUE, DAY_MS, QUEUE_GAP_MS, Finding, Kind
+from collectord.audit.layout import count, day, percent
 
 _LEAST_RUNS = 10
 _DAYS_FROM_HOURS = 72

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from collectord.audit.formatting import day
-from collectord.audit.layout import Section, Table
+from collectord.audit.layout import Section, Table, day
 from collectord.audit.sections import SECTIONS
 from collectord.names import printable
 

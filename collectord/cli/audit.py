@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from collectord.app import auditing
-from collectord.cli.ages import age_ms
-from collectord.cli.invocation import Invocation
+from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option
 from collectord.errors import CollectordError, UsageError
 

@@ -10,7 +10,7 @@ from collectord.cli.environment import print_changes
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
 from collectord.cli.runs import age_start_ms
-from collectord.environment.summaries import summary_of
+from collectord.environment.alert_fields import summary_of
 from collectord.errors import UsageError
 
 _TOLD_APART = frozenset({"changes", "more_changes"})

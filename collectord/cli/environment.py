@@ -42,7 +42,7 @@ def environment_show(invocation: Invocation, at: str | None, as_json: bool) -> N
 def _moment(text: str | None) -> int | None:
     if text is None:
         return None
-    from collectord.environment.resolve import moment
+    from collectord.environment.selection import moment
 
     found = moment(text, app.now_ms())
     if found is None:

@@ -56,7 +56,7 @@ def export(
 
     The same content again makes nothing new. Works beside a running daemon.
     """
-    from collectord.export.options import ExportOptions
+    from collectord.export.row_plan import ExportOptions
 
     asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
     settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})

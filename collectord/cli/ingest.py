@@ -75,7 +75,7 @@ def _document(result: IngestResult) -> dict[str, object]:
 
 def _tell(result: IngestResult) -> None:
     """What became known of the environment; that epochs open and close goes without saying."""
-    from collectord.environment.summaries import summary_of
+    from collectord.environment.alert_fields import summary_of
 
     told = [notice for notice in result.notices if not notice.event.startswith("epoch.")]
     for notice in told[:MAX_TOLD]:

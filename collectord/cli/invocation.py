@@ -1,12 +1,15 @@
-"""What stood before the command: the repo and the configuration file, loaded when a command needs them."""
+"""What every command is given: where it was called, its settings, and ages as people type them."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from collectord.errors import UsageError
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -30,3 +33,15 @@ class Invocation:
             environ=os.environ,
             cwd=Path.cwd(),
         )
+
+
+_AGE = re.compile(r"([0-9]{1,12})([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def age_ms(text: str, option: str) -> int:
+    """Milliseconds of an age such as 7d; raises UsageError naming the option."""
+    found = _AGE.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{option}: '{text}' is not an age; write a number and s, m, h, d or w, such as 7d")
+    return int(found[1]) * _UNITS[found[2]] * 1000

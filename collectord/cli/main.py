@@ -13,8 +13,7 @@ from typing import NoReturn
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain
-from collectord.cli.streams import flush_or_discard, prepare_streams
+from collectord.cli.output import complain, flush_or_discard, prepare_streams
 from collectord.errors import CollectordError
 
 # Command → (module, attribute, help line); a test holds the help lines against the commands' own.

@@ -24,7 +24,7 @@ _MAX_SHOWN = 20
 def _seconds(option: str, text: str | None) -> float | None:
     if text is None:
         return None
-    from collectord.config.types import duration
+    from collectord.config.schema import duration
 
     try:
         return duration(text)

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from collectord import app
-from collectord.cli.ages import age_ms
-from collectord.cli.invocation import Invocation
+from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
 
 

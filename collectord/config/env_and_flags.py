@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collectord.config.problems import Finding, Given, Layer, Place, unknown
+from collectord.config.document import Finding, Given, Layer, Place, unknown
 from collectord.config.schema import dotted_keys, is_file_only, is_list
 
 PREFIX = "COLLECTORD_"

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from collectord.config import document
+from collectord.config.document import Finding, Given, Layer, unknown
 from collectord.config.env_and_flags import CONFIG, from_command_line, from_environment
-from collectord.config.problems import Finding, Given, Layer, unknown
 from collectord.config.repo import find_repo
-from collectord.config.schema import Config, IgnoredPath, dotted_keys
+from collectord.config.schema import Config, IgnoredPath, dotted_keys, shown
 from collectord.config.settings import DEFAULT, Settings
-from collectord.config.types import shown
 from collectord.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 
-from collectord.cyntra.encoding import EncodedInput, encode_input
-from collectord.cyntra.jsonio import JsonObject, canonical, finite_members, is_encodable, is_finite
+from collectord.cyntra.jsonio import (
+    EncodedInput,
+    JsonObject,
+    canonical,
+    encode_input,
+    finite_members,
+    is_encodable,
+    is_finite,
+)
 from collectord.cyntra.planner_input import INPUT_SCHEMA, recorded_input
 from collectord.cyntra.summary import (
     ROLLOUT_SCHEMA,

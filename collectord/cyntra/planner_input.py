@@ -7,7 +7,7 @@ from typing import Any
 
 from collectord.cyntra.beads import first_set, issue_attempts, issue_tags
 from collectord.cyntra.jsonio import JsonObject, drop_non_finite
-from collectord.cyntra.keywords import extract_keywords
+from collectord.cyntra.tokens import extract_keywords
 from collectord.cyntra.universe import Universe
 from collectord.cyntra.values import as_object, is_int, member, text_or_none, texts
 

@@ -11,8 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from collectord.cyntra.encoding import EncodedInput, encode_input
-from collectord.cyntra.jsonio import ITEM, KEY, JsonObject, Marked, canonical, joined, marked, spaced
+from collectord.cyntra.jsonio import (
+    ITEM,
+    KEY,
+    EncodedInput,
+    JsonObject,
+    Marked,
+    canonical,
+    encode_input,
+    joined,
+    marked,
+    spaced,
+)
 from collectord.cyntra.label import label_action
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.tokens import head_tokens, run_block, sequence, tokens_of

@@ -1,12 +1,36 @@
-"""Changes into the index, many in one transaction, and one by one where one of them cannot go in."""
+"""Writing changes to the index, and the count of archives that vanished before they were read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexDamaged, IndexFull, IndexUnusable
 from collectord.index.writer import Change, IndexWriter, KnownKey
 from collectord.model import Outcome
+
+KEY = "vanished"
+
+
+class VanishedCount:
+    """Owned by the loop's thread."""
+
+    def __init__(self, writer: IndexWriter, telling: DaemonLog) -> None:
+        self._writer, self._telling = writer, telling
+        self.total = int(writer.info(KEY) or 0)
+        self._kept = self.total
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self.total += 1
+        self._telling.vanished(name, self.total)
+
+    def keep(self) -> None:
+        """Writes the total if it changed."""
+        if self.total != self._kept:
+            self._writer.set_info(KEY, str(self.total))
+            self._kept = self.total
+
 
 # These are about the index as a whole and no fault of what is written.
 NOT_THE_CHANGE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)

@@ -8,23 +8,20 @@ from dataclasses import dataclass
 
 from collectord.archive import ArchiveRoot
 from collectord.config import Settings
-from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Committer
-from collectord.daemon.counters import VanishedCount
+from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.disk_guard import FIRST_WAIT_S, DiskGuard
-from collectord.daemon.disk_rules import SMALL_DISK_SHARE, DiskRules
+from collectord.daemon.disk_guard import FIRST_WAIT_S, SMALL_DISK_SHARE, DiskGuard, DiskRules
 from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import HeartbeatWriter
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
 from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
 from collectord.daemon.schedule import Schedule, ScheduledTask
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
-from collectord.daemon.watched_folders import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.daemon.weekly import WeeklyAudit
+from collectord.daemon.work_queue import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.errors import CollectordError
 from collectord.fs import StateLock, is_network_filesystem
 from collectord.index.reader import IndexReader

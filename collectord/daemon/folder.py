@@ -11,8 +11,7 @@ from collectord.daemon.absences import Absences
 from collectord.daemon.commit import NOT_THE_CHANGE, Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.reading import MAX_HELD_BYTES, PendingChange, Reader
-from collectord.daemon.watched_folders import Rules, WatchedFolder
-from collectord.daemon.work_queue import Intake, Scan
+from collectord.daemon.work_queue import Intake, Rules, Scan, WatchedFolder
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.model import Outcome, OutcomeKind
 from collectord.names import readable_name

@@ -1,18 +1,31 @@
-"""Signs of life: the heartbeat row for `collectord status`, and messages for the service manager."""
+"""The clocks of the loop, and its signs of life: a row in the index, a message to systemd."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from collectord.daemon.clocks import Clocks
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexFull
 from collectord.index.sign_of_life import Heartbeat, beat
 from collectord.index.writer import IndexWriter, put_info
 from collectord.service.notify import Notifier, watchdog_interval_s
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """`mono` in seconds decides; `wall_ms`, UTC epoch milliseconds, only names a time for people."""
+
+    mono: Callable[[], float] = time.monotonic
+    wall_ms: Callable[[], int] = _wall_ms
+
 
 _STATUS_EVERY_S = 5.0
 

@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 
 from collectord.app import DAEMON
 from collectord.config import Settings
-from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Committer
+from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.compose import ProcessState, wire
-from collectord.daemon.counters import VanishedCount
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.heartbeat import HeartbeatWriter
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Loop
 from collectord.daemon.maintenance import put_back

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collectord.daemon.clocks import Clocks
-from collectord.daemon.commit import Committer
-from collectord.daemon.counters import VanishedCount
+from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import DiskGuard
 from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import HeartbeatWriter, Vitals
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, Vitals
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.schedule import Schedule
 from collectord.daemon.sidecar_files import SidecarFiles

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from collectord.daemon.clocks import Clocks
 from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.index.writer import IndexWriter
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.watched_folders import Rules, WatchedFolder
-from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
+from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Rules, Verified, WatchedFolder
 from collectord.index.writer import Change, Seen
 from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
 from collectord.ingest.interpret import CORE_FILES

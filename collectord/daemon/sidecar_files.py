@@ -9,7 +9,7 @@ from pathlib import Path
 from collectord.daemon.commit import NOT_THE_CHANGE
 from collectord.daemon.daemon_log import DaemonLog, error_fields
 from collectord.index.writer import IndexWriter
-from collectord.ingest.sources import ingest_beads, ingest_events
+from collectord.ingest.collect import ingest_beads, ingest_events
 from collectord.sources.beads import BEADS_FILE
 from collectord.sources.event_log import EVENTS_FILE
 

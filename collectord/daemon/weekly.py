@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from collectord.daemon.clocks import Clocks
+from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.fs import atomic_write
 

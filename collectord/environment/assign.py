@@ -16,10 +16,9 @@ from enum import StrEnum
 
 from collectord.cyntra.evidence import evidence_from
 from collectord.environment.actions import Actions
-from collectord.environment.evidence import Facts, facts_shown
 from collectord.environment.sessions import Tenure
 from collectord.environment.standing import NOWHERE, READS_AFTER_MS, Candidate, Standing
-from collectord.environment.unexplained import Gathering
+from collectord.environment.unexplained import Facts, Gathering, facts_shown
 from collectord.model import KernelSession
 
 RunKey = tuple[str, str]

@@ -9,14 +9,14 @@ from typing import Any
 from collectord.cyntra.evidence import evidence_from, situation_json
 from collectord.environment.assign import Assignment
 from collectord.environment.contradictions import Contradiction, Policy, contradictions
-from collectord.environment.evidence import Facts, facts_of, facts_shown
 from collectord.environment.kernels import KernelState, kernel_states_of
 from collectord.environment.reasons import fact_words
 from collectord.environment.standing import NOWHERE
 from collectord.environment.survey import Survey
 from collectord.environment.timeline import DAEMON, changes
+from collectord.environment.unexplained import Facts, facts_of, facts_shown
 from collectord.index.alerts import Cause
-from collectord.index.keys import text_digest
+from collectord.index.codec import text_digest
 from collectord.index.run_evidence import ShownRun
 from collectord.model import GIT, EnvironmentChange, Epoch, Situation
 

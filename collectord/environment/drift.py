@@ -10,8 +10,8 @@ from collectord.cyntra.policy import SCHEDULING, Surface
 from collectord.cyntra.policy.fields import pointer
 from collectord.environment.changes import ADD, REMOVE, Edit, edits
 from collectord.environment.effects import PARTS, PLAYED, Effects, effects
+from collectord.environment.fingerprint import masked, masked_text
 from collectord.environment.grid import Grid, grid_of
-from collectord.environment.masking import masked, masked_text
 from collectord.environment.rules import rule_of
 from collectord.environment.severity import EPOCH, INFO, WARN, Overrides
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from collectord.environment.assign import Assignment, DispatchedRun, Explaining, KnownBy, RunKey
-from collectord.environment.evidence import Facts
 from collectord.environment.standing import Candidate
 from collectord.environment.survey import Survey
+from collectord.environment.unexplained import Facts
 from collectord.model import KernelSession
 
 MAX_OTHERS = 5

@@ -14,10 +14,10 @@ from typing import Any
 
 from collectord.cyntra.policy import Surface
 from collectord.cyntra.values import as_object, member
-from collectord.environment.evidence import Facts, facts_of
 from collectord.environment.fingerprint import component_digests, fingerprint
 from collectord.environment.sessions import Sessions, Tenure
 from collectord.environment.timeline import Stretch, position_at
+from collectord.environment.unexplained import Facts, facts_of
 from collectord.model import Environment, KernelSession, Launch
 
 NOWHERE = -1

@@ -13,10 +13,11 @@ from collectord.cyntra.rows import HistoryRun, RowPieces, rebuilt_row, row_key
 from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
-from collectord.export.options import BUILDER, ExportOptions
 from collectord.export.row_plan import (
+    BUILDER,
     FAB_WORLD,
     NOT_ENCODABLE,
+    ExportOptions,
     LazyRow,
     PlannedDataset,
     RunKeys,

@@ -10,10 +10,9 @@ from typing import BinaryIO
 
 from collectord.cyntra.jsonio import Marked, compact_bytes, spaced_bytes
 from collectord.cyntra.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
-from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.row_plan import LazyRow, PlannedDataset
+from collectord.export.distributions import splitter
+from collectord.export.row_plan import BUILDER, ExportOptions, LazyRow, PlannedDataset
 from collectord.export.rowcache import RowCache, unpack_row
-from collectord.export.splitting import splitter
 
 _BATCH = 64
 Progress = Callable[[int, int], None]

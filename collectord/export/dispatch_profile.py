@@ -31,12 +31,14 @@ from collectord.cyntra.times import format_ms
 from collectord.cyntra.universe import Universe
 from collectord.export.history import Candidacy, Histories, pool_key
 from collectord.export.manifests import KeptRows, Manifests
-from collectord.export.options import DISPATCH, HISTORY_RULE, ExportOptions
 from collectord.export.row_plan import (
+    DISPATCH,
     FAB_WORLD,
+    HISTORY_RULE,
     NO_PLAN,
     NOT_ENCODABLE,
     OTHER_SWARM,
+    ExportOptions,
     LazyRow,
     PlannedDataset,
     RunKeys,

@@ -13,9 +13,9 @@ from collectord.export.card import CardFacts, card
 from collectord.export.croissant import CroissantFacts, croissant
 from collectord.export.dataset import Written, file_sha256
 from collectord.export.parquet import pyarrow_version
-from collectord.export.provenance import Provenance
 from collectord.export.row_plan import PlannedDataset
 from collectord.export.rowschema import row_schema
+from collectord.export.snapshot import Provenance
 from collectord.export.tables import count_rows, write_tables
 from collectord.index.reader import IndexReader
 

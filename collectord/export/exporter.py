@@ -15,9 +15,7 @@ from collectord.export.dataset import Progress, Written, meta_of, write_rows
 from collectord.export.documents import Contents, write_documents
 from collectord.export.inputs import plan_dataset, read_repo
 from collectord.export.leftovers import remove_leftovers
-from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
-from collectord.export.provenance import NO_PROVENANCE, Provenance
 from collectord.export.publish import (
     PublishPlace,
     candidates,
@@ -29,8 +27,9 @@ from collectord.export.publish import (
     workspace,
 )
 from collectord.export.reuse import Last, Memory, copy_files, identity
-from collectord.export.row_plan import PlannedDataset, RunKeys
+from collectord.export.row_plan import ExportOptions, PlannedDataset, RunKeys
 from collectord.export.rowcache import RowCache
+from collectord.export.snapshot import NO_PROVENANCE, Provenance
 from collectord.gc_tuning import rare_collections
 from collectord.index.reader import IndexReader
 

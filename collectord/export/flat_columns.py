@@ -11,8 +11,8 @@ from collectord.cyntra.values import as_object, member, text_or_none, texts
 from collectord.export.columns import ARTIFACT_COLUMNS, FLAG, ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES
 from collectord.export.distributions import label_values
 from collectord.export.jsonl import PublishedRow
-from collectord.export.provenance import Provenance
-from collectord.index.column_types import db_text
+from collectord.export.snapshot import Provenance
+from collectord.index.codec import db_text
 from collectord.model import IndexedRun
 
 _MAX = 2**63

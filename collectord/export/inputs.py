@@ -14,8 +14,7 @@ from collectord.cyntra.universe import Universe
 from collectord.export.builder_profile import plan_builder
 from collectord.export.dispatch_profile import plan_dispatch
 from collectord.export.manifests import Manifests
-from collectord.export.options import BUILDER, HISTORY_RULE, ExportOptions
-from collectord.export.row_plan import PlannedDataset, RunKeys
+from collectord.export.row_plan import BUILDER, HISTORY_RULE, ExportOptions, PlannedDataset, RunKeys
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader, Revisions

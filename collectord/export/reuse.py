@@ -19,11 +19,9 @@ from typing import Any
 import collectord
 from collectord.cyntra.jsonio import ascii_json, canonical
 from collectord.export.inputs import RepoFiles
-from collectord.export.options import ExportOptions
 from collectord.export.parquet import pyarrow_version
-from collectord.export.provenance import Provenance
-from collectord.export.row_plan import RunKeys
-from collectord.export.snapshot import DATASET_FILE, SUMS_FILE, sums_document
+from collectord.export.row_plan import ExportOptions, RunKeys
+from collectord.export.snapshot import DATASET_FILE, SUMS_FILE, Provenance, sums_document
 from collectord.fs import atomic_write
 from collectord.index.content_digest import content_digest
 from collectord.index.reader import IndexReader

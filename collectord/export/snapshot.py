@@ -1,24 +1,37 @@
-"""The files of a snapshot beside its rows, as values. Pure.
-
-Nothing in them depends on when, where or in which order things arrived: the same artifacts give the same
-bytes, but for the software versions in snapshot.json.
-"""
+"""Where the rows of a dataset come from: the epoch, its environment, and what changed before it."""
 
 from __future__ import annotations
 
 import json
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from collectord.cyntra.jsonio import JsonObject
 from collectord.export.columns import split_file
 from collectord.export.dataset import Written
 from collectord.export.distributions import Tally
-from collectord.export.options import HISTORY_RULE, ExportOptions
-from collectord.export.provenance import Provenance
-from collectord.export.row_plan import PlannedDataset
+from collectord.export.row_plan import HISTORY_RULE, ExportOptions, PlannedDataset
 from collectord.model import IndexedRun
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What stands beside a dataset about its environment; empty where none is known.
+
+    `epoch` has the number, times, runs and the reason of the cut; `environment` the fingerprint, the digest
+    of each component and the components; `drift` the changes from the environment before, in order.
+    """
+
+    epoch: JsonObject | None = None
+    environment: JsonObject | None = None
+    drift: tuple[JsonObject, ...] = ()
+
+
+NO_PROVENANCE = Provenance()
+
 
 SNAPSHOT_SCHEMA = "collectord.snapshot.v1"
 DATASET_FILE = "dataset.jsonl"

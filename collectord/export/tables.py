@@ -15,9 +15,8 @@ from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, split_file
 from collectord.export.distributions import Tally
 from collectord.export.flat_columns import outcome_columns, row_values, run_values
 from collectord.export.jsonl import published_row, row_head
-from collectord.export.provenance import Provenance
 from collectord.export.row_plan import PlannedDataset
-from collectord.export.snapshot import DATASET_FILE, RUNS_TABLE, listed_runs
+from collectord.export.snapshot import DATASET_FILE, RUNS_TABLE, Provenance, listed_runs
 from collectord.index.facts import facts_of
 from collectord.index.reader import IndexReader
 

@@ -10,10 +10,9 @@ from collectord.cyntra.values import is_int
 from collectord.errors import CollectordError
 from collectord.export import snapshot
 from collectord.export.checks.documents import check_counts, check_described, check_documents
-from collectord.export.checks.findings import Findings, read_document
+from collectord.export.checks.findings import Findings, check_sums, read_document
 from collectord.export.checks.rebuild import check_rebuilt
 from collectord.export.checks.rows import CheckedRows, check_rows
-from collectord.export.checks.sums import check_sums
 from collectord.export.checks.tables import check_tables
 from collectord.export.parquet import pyarrow_version
 from collectord.index.reader import IndexReader

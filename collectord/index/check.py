@@ -14,9 +14,8 @@ from collectord.cyntra.jsonio import ascii_json
 from collectord.cyntra.policy import MATERIAL
 from collectord.errors import IndexDamaged
 from collectord.index import tables
-from collectord.index.codec import unpack
+from collectord.index.codec import text_digest, unpack
 from collectord.index.engine import readable_errors
-from collectord.index.keys import text_digest
 from collectord.index.reader import IndexReader
 from collectord.index.writer import info
 from collectord.model import ARCHIVE, WORLD, OutcomeKind

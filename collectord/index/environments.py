@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
-from collectord.index.column_types import db_text
+from collectord.index.codec import db_text
 from collectord.index.writer import info, put_info
 from collectord.model import GIT, Environment, EnvironmentObservation
 

@@ -11,8 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from collectord.cyntra.events import WorkcellEnd
 from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
-from collectord.index.column_types import db_int, db_text
-from collectord.index.keys import text_digest
+from collectord.index.codec import db_int, db_text, text_digest
 
 
 def record_ends(connection: Connection, ends: Sequence[tuple[int, WorkcellEnd]]) -> None:

@@ -9,8 +9,7 @@ from sqlalchemy import Connection, case, func, select
 
 from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.index import tables
-from collectord.index.column_types import db_text
-from collectord.index.keys import text_digest
+from collectord.index.codec import db_text, text_digest
 from collectord.model import IssueRevision
 
 ASKS = "dk_speculate"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, select, update
 
 from collectord.index import tables
-from collectord.index.column_types import db_int, db_text
+from collectord.index.codec import db_int, db_text
 from collectord.index.engine import readable_errors
 from collectord.index.reader import IndexReader
+from collectord.index.writer import IndexWriter, KnownKey
 from collectord.model import ARCHIVE, OutcomeKind
 
 DbRow = dict[str, Any]
@@ -163,3 +164,24 @@ def told_of_a_run() -> list[ColumnElement[Any]]:
         "finished_ms": case((timed_out, finished), else_=run.c.finished_ms),
     }
     return [joined[c.name].label(c.name) if c.name in joined else c for c in run.c if c.name not in _UNTOLD]
+
+
+def set_arrivals(writer: IndexWriter, arrivals: Mapping[KnownKey, tuple[int, int | None]]) -> None:
+    """Give archives back when they were first seen and first complete: histories may depend on it."""
+    a = tables.archives
+    with writer.transaction() as connection:
+        for (kind, name), (seen_ms, complete_ms) in arrivals.items():
+            of_it = update(a).filter_by(kind=kind, name=name)
+            connection.execute(of_it.values(first_seen_ms=seen_ms))
+            if complete_ms is not None:
+                connection.execute(of_it.where(a.c.complete_ms.is_not(None)).values(complete_ms=complete_ms))
+
+
+def requeue(writer: IndexWriter, keys: Iterable[KnownKey]) -> None:
+    """Forget what the directories looked like and how often they were tried: the next pass reads them."""
+    forgotten: dict[str, object] = {"signature": None, "tries": 0}
+    found = [(key, replace(writer.known[key], signature=None, tries=0)) for key in keys]
+    with writer.transaction() as connection:
+        for (kind, name), _ in found:
+            connection.execute(update(tables.archives).filter_by(kind=kind, name=name).values(forgotten))
+    writer.known.update(found)

@@ -10,8 +10,7 @@ from typing import Any
 
 from collectord.cyntra.evidence import evidence_json, situation_json
 from collectord.cyntra.jsonio import ascii_json
-from collectord.index.codec import CODEC, pack_all
-from collectord.index.column_types import MAX_INT, db_int, db_real, db_text
+from collectord.index.codec import CODEC, MAX_INT, db_int, db_real, db_text, pack_all
 from collectord.model import CoreFile, FileState, IndexedRun, KeptRow, Known, Label, Reading, Run
 
 DbRow = dict[str, Any]

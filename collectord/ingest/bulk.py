@@ -14,8 +14,15 @@ from collectord.archive import ArchiveRoot
 from collectord.gc_tuning import rare_collections
 from collectord.index.alerts import Notice
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
-from collectord.ingest.collect import Collected, NotYet, ReadLimits, collect, is_stray
-from collectord.ingest.sources import ingest_beads, ingest_events
+from collectord.ingest.collect import (
+    Collected,
+    NotYet,
+    ReadLimits,
+    collect,
+    ingest_beads,
+    ingest_events,
+    is_stray,
+)
 from collectord.model import ARCHIVE, WORLD, Known, Observation, Outcome, OutcomeKind
 from collectord.names import is_own, readable_name
 

@@ -1,16 +1,22 @@
-"""One directory on disk → the change it makes to the index. Reads, never writes."""
+"""One directory on disk, Beads, the event log → changes of the index. Reads, never writes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
-from collectord.index.writer import Change, Seen
+from collectord.index.events import read_position, record_ends, set_position
+from collectord.index.issues import record_issues
+from collectord.index.writer import Change, IndexWriter, Seen
 from collectord.ingest.interpret import CORE_FILES, interpret, refused
 from collectord.model import ARCHIVE, Known, Observation, Outcome, OutcomeKind
 from collectord.names import readable_name
+from collectord.sources.beads import BEADS_FILE, read_beads
+from collectord.sources.event_log import EVENTS_FILE, LogLine, LogPosition, appended
+from collectord.sources.files import stamp_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +118,51 @@ def read(root: ArchiveRoot, before: Observation, limits: ReadLimits, kind: str) 
 
 def _seen(kind: str, name: str, outcome: OutcomeKind, reason: str, signature: str | None = None) -> Seen:
     return Seen(kind, name, outcome, signature, reason)
+
+
+_BATCH = 1000
+
+
+def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
+    """Keep the records that changed since the last look; returns how many. An unchanged file costs a stat."""
+    stamp, path = stamp_of(repo / BEADS_FILE), str(BEADS_FILE)
+    with writer.transaction() as connection:
+        known, _ = read_position(connection, path)
+    if not stamp or stamp == known:
+        return 0
+    issues = read_beads(repo)
+    if issues is None:
+        return 0
+    # Changed while it was read: no stamp is kept, so that the next look reads it again.
+    kept = stamp if stamp == stamp_of(repo / BEADS_FILE) else ""
+    with writer.transaction() as connection:
+        changed = record_issues(connection, issues, now_ms)
+        set_position(connection, path, kept, 0)
+    return changed
+
+
+def ingest_events(writer: IndexWriter, repo: Path) -> int:
+    """Read what was appended to the event log since the last look; returns how many ends were found."""
+    with writer.transaction() as connection:
+        read = LogPosition(*read_position(connection, str(EVENTS_FILE)))
+    found = 0
+    batch: list[LogLine] = []
+    try:
+        with appended(repo, read) as (stamp, lines):
+            for line in lines:
+                batch.append(line)
+                if len(batch) >= _BATCH:
+                    found += _keep(writer, batch, stamp)
+                    batch = []
+            return found + _keep(writer, batch, stamp)
+    except OSError:
+        return found
+
+
+def _keep(writer: IndexWriter, lines: Sequence[LogLine], stamp: str) -> int:
+    ends = [(line.start, line.end) for line in lines if line.end is not None]
+    if lines:
+        with writer.transaction() as connection:
+            record_ends(connection, ends)
+            set_position(connection, str(EVENTS_FILE), stamp, lines[-1].after)
+    return len(ends)

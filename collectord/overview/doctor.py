@@ -8,7 +8,7 @@ from typing import Any
 
 from collectord.overview.facts import DoctorFacts, FolderFacts
 from collectord.overview.kernel import hidden_words
-from collectord.overview.liveness import Life
+from collectord.overview.status import Life
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 # https://sqlite.org/wal.html#walresetbug: concurrent checkpoints can corrupt the log before this version.

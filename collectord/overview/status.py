@@ -1,8 +1,10 @@
-"""What the index holds and how it is."""
+"""What the index holds and how it is, whether the daemon lives, and counts as the kernel's planner does."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,44 @@ from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.sign_of_life import Heartbeat, last_beat
 from collectord.index.snapshots import known_snapshots
-from collectord.model import OutcomeKind
-from collectord.overview.liveness import life_of
+from collectord.model import WORLD, OutcomeKind
+from collectord.sources.universe import default_universe_id
+
+DAEMON = "collectord run"
+INTERVALS = 3
+_DEFAULT_INTERVAL_MS = 10_000
+
+
+class Life(StrEnum):
+    """SILENT holds the lock and has not given a sign for too long; DEAD went without a word."""
+
+    NEVER = "never"
+    STARTING = "starting"
+    ALIVE = "alive"
+    SILENT = "silent"
+    STOPPED = "stopped"
+    DEAD = "dead"
+
+
+def life_of(beat: Heartbeat | None, holder: Holder | None, now_ms: int) -> Life:
+    """How the daemon lives, by its last sign of life and by who holds the state lock now.
+
+    Fresh is a sign of at most three of its intervals ago, or as far in the future after a step of the clock.
+    """
+    runs = holder is not None and holder.get("command", DAEMON) == DAEMON
+    if beat is None:
+        return Life.STARTING if runs else Life.NEVER
+    if holder is None or not runs:
+        return Life.DEAD if beat.stopped_ms is None else Life.STOPPED
+    if beat.stopped_ms is not None or holder.get("pid", beat.pid) != beat.pid:
+        return Life.STARTING
+    return Life.ALIVE if abs(now_ms - beat.beat_ms) <= INTERVALS * _interval_ms(beat) else Life.SILENT
+
+
+def _interval_ms(beat: Heartbeat) -> int:
+    interval = beat.state.get("interval_ms")
+    return interval if isinstance(interval, int) else _DEFAULT_INTERVAL_MS
+
 
 SCHEMA = "collectord.status.v1"
 STATES = (
@@ -88,3 +126,14 @@ def _newest_snapshot(reader: IndexReader) -> dict[str, Any] | None:
     newest = known[0]
     path, options = str(newest["path"]), str(newest["options"])
     return {**newest, "options": json.loads(options), "exists": Path(path).is_dir()}
+
+
+def stats_of(reader: IndexReader, repo: Path, *, include_world: bool) -> dict[str, Any]:
+    """Over all summaries that the kernel's builder makes."""
+    found = [run for run in reader.runs(builder=True) if include_world or run.kind != WORLD]
+    return {
+        "example_count": len(found),
+        "by_job_type": dict(Counter(run.job_type for run in found)),
+        "by_domain": dict(Counter(run.domain for run in found)),
+        "default_universe_id": default_universe_id(repo),
+    }

@@ -16,7 +16,7 @@ from collectord.cyntra.summary import manifest_issue_id
 from collectord.cyntra.values import as_object, member
 from collectord.export.dispatch_profile import knowledge_at, plan_dispatch
 from collectord.export.manifests import Manifests
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 from collectord.index.audit_rows import plain_runs
 from collectord.index.events import timeouts
 from collectord.index.issues import issue_history

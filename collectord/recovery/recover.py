@@ -1,25 +1,122 @@
-"""A new index from what is left of a damaged one, its newest good backup and the archives on disk."""
+"""An index from what is left: the newest whole backup, the damaged file, the archives."""
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 
-from collectord.errors import CollectordError
-from collectord.fs import NO_ROOM
+from collectord import archive
+from collectord.archive import ArchiveRoot
+from collectord.errors import CollectordError, LockHeld
+from collectord.fs import NO_ROOM, StateLock
 from collectord.index.check import check_index
 from collectord.index.engine import open_engine, readable_errors
-from collectord.index.merge import transplant
-from collectord.index.merge_target import Transplanted
+from collectord.index.merge import Transplanted, transplant
 from collectord.index.reader import IndexReader
 from collectord.index.salvage import Salvage
 from collectord.index.schema import upgrade
 from collectord.index.wal import LogState
-from collectord.recovery.disk import ArchivesOnDisk
+from collectord.ingest.collect import ReadLimits
+from collectord.ingest.interpret import CORE_FILES
 from collectord.recovery.rederive import Progress, derive
+
+
+class ArchivesOnDisk:
+    """The folders of archives and world runs, read archive by archive; the last one read is remembered."""
+
+    def __init__(self, folders: Mapping[str, Path], limits: ReadLimits) -> None:
+        """`folders` by kind; one that cannot be opened has no bytes to give."""
+        self._limits = limits
+        self._roots: dict[str, ArchiveRoot] = {}
+        self._last: tuple[str, str] | None = None
+        self._held: dict[str, bytes] = {}
+        for kind, folder in folders.items():
+            try:
+                self._roots[kind] = ArchiveRoot(folder)
+            except archive.RootUnusable:
+                continue
+
+    def bytes_of(self, kind: str, name: str, sha256: str) -> bytes | None:
+        """The bytes with that digest among the core files of one archive, or None."""
+        if self._last != (kind, name):
+            self._last, self._held = (kind, name), self._read(kind, name)
+        return self._held.get(sha256)
+
+    def _read(self, kind: str, name: str) -> dict[str, bytes]:
+        root = self._roots.get(kind)
+        if root is None:
+            return {}
+        try:
+            found = archive.read_core(
+                root,
+                name,
+                CORE_FILES[kind],
+                max_bytes=self._limits.json_bytes,
+                allow_hard_links=self._limits.hard_links,
+            )
+        except (archive.Vanished, archive.ArchiveRefused, ValueError, OSError):
+            return {}
+        return {file.sha256: file.data for file in found.files if file.sha256 is not None}
+
+    def __enter__(self) -> ArchivesOnDisk:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for root in self._roots.values():
+            root.close()
+
+
+RECOVERING, REBUILDING = "recovering", "rebuilding"
+
+
+@contextmanager
+def scratch_folder(state_dir: Path, work: str, command: str) -> Iterator[Path]:
+    """A folder beside the index, under the lock of such work; what killed ones left goes away with it.
+
+    Raises LockHeld beside other work of the kind.
+    """
+    with StateLock.acquire(_lock(state_dir, work), command):
+        _remove(state_dir, work)
+        folder = Path(tempfile.mkdtemp(prefix=f".{work}-", dir=state_dir))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def scratch_folders(state_dir: Path) -> list[Path]:
+    """All that is there, in use or left by somebody who was killed."""
+    return [path for work in (RECOVERING, REBUILDING) for path in _folders(state_dir, work)]
+
+
+def remove_scratch(state_dir: Path, command: str) -> None:
+    """Remove what nobody uses any more, which the lock of its kind of work proves."""
+    for work in (RECOVERING, REBUILDING):
+        if _folders(state_dir, work):
+            with suppress(LockHeld), StateLock.acquire(_lock(state_dir, work), command):
+                _remove(state_dir, work)
+
+
+def _lock(state_dir: Path, work: str) -> Path:
+    return state_dir / {RECOVERING: "recover.lock", REBUILDING: "rebuild.lock"}[work]
+
+
+def _folders(state_dir: Path, work: str) -> list[Path]:
+    return sorted(state_dir.glob(f".{work}-*"))
+
+
+def _remove(state_dir: Path, work: str) -> None:
+    for left in _folders(state_dir, work):
+        shutil.rmtree(left, ignore_errors=True)
+
 
 # What is missing of these shows archive by archive.
 NAMED = frozenset({"revisions", "revision_files", "artifacts", "runs"})

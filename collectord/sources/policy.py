@@ -11,8 +11,7 @@ from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject, ascii_json
 from collectord.cyntra.policy import Genomes, PolicyUnreadable, Surface, normalise
-from collectord.cyntra.policy.documents import NotADocument, parse_json, parse_yaml
-from collectord.cyntra.policy.includes import with_includes
+from collectord.cyntra.policy.documents import NotADocument, parse_json, parse_yaml, with_includes
 from collectord.cyntra.policy.surface import CONFIG_PATH, DOMAINS, FRONTIER_PATH, REPORT_PATH
 from collectord.cyntra.universe import UNKNOWN, Universe, from_documents
 from collectord.model import Launch

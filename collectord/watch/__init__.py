@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collectord.watch.dirty import Dirty
-from collectord.watch.notes import WatchEvent, WatchNote
+from collectord.watch.dirty import Dirty, WatchEvent, WatchNote
 from collectord.watch.root import RootIdentity
 from collectord.watch.watcher import Watcher, WatchMode
 

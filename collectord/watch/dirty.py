@@ -1,14 +1,75 @@
-"""What stirred since the loop last asked: a bounded set that threads fill and the loop empties."""
+"""Names of directories and files that something happened to, until somebody takes them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
+
+_Figures = tuple[int, int, int, int, int] | None
+
+
+class FileWatch:
+    """Owned by one thread. A file that is missing is one of the states between which it changes."""
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._seen: dict[Path, _Figures | str] = {}
+        self.replace(paths)
+
+    def replace(self, paths: Iterable[Path]) -> None:
+        """Watches these files from now on; those that are new are reported once, changed or not."""
+        self._seen = {path: self._seen.get(path, "never looked at") for path in paths}
+
+    def changed(self) -> list[Path]:
+        """The files whose figures differ from the last call's; on the first call all of them."""
+        now = {path: _figures(path) for path in self._seen}
+        changed = [path for path, figures in now.items() if figures != self._seen[path]]
+        self._seen.update(now)
+        return changed
+
+
+def _figures(path: Path) -> _Figures:
+    try:
+        own = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return own.st_dev, own.st_ino, own.st_size, own.st_mtime_ns, own.st_ctime_ns
+
+
+class WatchEvent(StrEnum):
+    """The names under which the watcher's doings appear in the log."""
+
+    STARTED = "watch.started"
+    REBUILT = "watch.rebuilt"
+    FAILED = "watch.failed"
+    POLLING = "watch.polling"
+    OVERFLOW = "watch.overflow"
+    EMITTER_DIED = "watch.emitter_died"
+    LIMIT_REACHED = "watch.limit_reached"
+    ROOT_MISSING = "watch.root_missing"
+    ROOT_REPLACED = "watch.root_replaced"
+    ROOT_RETURNED = "watch.root_returned"
+
+
+INFO = "info"
+WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchNote:
+    """One thing to log: told once when it begins, not as long as it lasts."""
+
+    event: WatchEvent
+    level: str = INFO
+    details: dict[str, object] = field(default_factory=dict, hash=False, compare=False)
+
 
 MAX_NAMES: Final = 10_000
 _LONGEST_S: Final = 3600.0  # poll takes no more milliseconds than a C int holds

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from collectord.watch.notes import INFO, WARNING, WatchEvent, WatchNote
+from collectord.watch.dirty import INFO, WARNING, WatchEvent, WatchNote
 
 if TYPE_CHECKING:
     from collectord.watch.dirty import DirtySet

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from collectord.watch.dirty import Dirty, DirtySet
-from collectord.watch.files import FileWatch
-from collectord.watch.notes import INFO, WARNING, WatchEvent, WatchNote
+from collectord.watch.dirty import INFO, WARNING, Dirty, DirtySet, FileWatch, WatchEvent, WatchNote
 from collectord.watch.root import RootChange, RootGuard, RootIdentity
 from collectord.watch.supervisor import Supervisor
 

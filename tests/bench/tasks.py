@@ -121,7 +121,7 @@ def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Fou
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
     found = imports(*FOR_EXPORT)
     from collectord import app
-    from collectord.export.options import ExportOptions
+    from collectord.export.row_plan import ExportOptions
 
     target = None if out == "default" else Path(out)
     exported = app.export(_settings(repo, state), ExportOptions(profile, int(n_similar)), out=target)

@@ -15,7 +15,7 @@ from collectord import app
 from collectord.app.recovering import recover
 from collectord.app.storage import backup
 from collectord.config import Settings, load
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 from tests.support.cli import Cli
 from tests.support.daemon import wait_until
 from tests.support.index_state import Digests, revisions, standing, troubles

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from collectord import app
 from collectord.app.storage import check
 from collectord.config import Settings, load
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from tests.conftest import unpack
 from tests.support.examples import examples
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from collectord import app
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 
 GOLDEN = Path(__file__).resolve().parent
 Repo = Callable[[str], Path]

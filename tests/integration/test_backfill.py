@@ -17,8 +17,8 @@ import pytest
 
 from collectord.sources import git_objects
 from collectord.sources.git_objects import GitObjects, GitUnusable
+from collectord.sources.git_tree import credible_times, policy_history
 from collectord.sources.lately import Lately
-from collectord.sources.policy_history import credible_times, policy_history
 from tests.support.cli import Cli
 from tests.support.small_kernel import SmallKernel
 

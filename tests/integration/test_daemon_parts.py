@@ -19,8 +19,7 @@ from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.folder import Folder
 from collectord.daemon.reading import CROWD, PendingChange, Reader
-from collectord.daemon.watched_folders import NoEvents, WatchedFolder, rules_of
-from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Verified
+from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, NoEvents, Verified, WatchedFolder, rules_of
 from collectord.errors import IndexFull
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Change, IndexWriter

@@ -18,9 +18,8 @@ from collectord.app.retention import prune
 from collectord.fs import StateLock
 from collectord.index.backups import backups_in
 from collectord.names import OWN_PREFIX
-from collectord.retention.plan import Ages
+from collectord.retention.plan import Ages, leave_note
 from collectord.retention.prune import CHECKING
-from collectord.retention.prune_log import leave_note
 from tests.support import index_state
 from tests.support.archives import Maker
 from tests.support.cli import Cli

@@ -15,8 +15,8 @@ from collectord.errors import CollectordError
 from collectord.export.compare.diff import Diff, diff_document
 from collectord.export.compare.shifts import shift
 from collectord.export.differences import Difference, differences
-from collectord.export.options import BUILDER, ExportOptions
-from collectord.export.provenance import NO_PROVENANCE, Provenance
+from collectord.export.row_plan import BUILDER, ExportOptions
+from collectord.export.snapshot import NO_PROVENANCE, Provenance
 from tests.conftest import unpack
 from tests.support.cli import Cli
 from tests.support.snapshots import export_with, read_document, read_rows, settings_of

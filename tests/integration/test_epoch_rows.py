@@ -10,7 +10,7 @@ import pytest
 
 from collectord import app
 from collectord.export.exporter import Exported, Target, export_dataset
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions, options_from_json
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions, options_from_json
 from collectord.index.reader import IndexReader
 from tests.conftest import unpack
 

@@ -13,7 +13,7 @@ import pytest
 
 from collectord import app
 from collectord.config import Settings
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 
 CORPORA = ["kernel-run", "worlds"]
 

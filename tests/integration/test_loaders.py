@@ -14,8 +14,8 @@ import pytest
 
 from collectord import app
 from collectord.cyntra.rows import split_of_issue
-from collectord.export.options import BY_ISSUE, ExportOptions
-from collectord.export.provenance import Provenance
+from collectord.export.row_plan import BY_ISSUE, ExportOptions
+from collectord.export.snapshot import Provenance
 from tests.conftest import unpack
 from tests.support.loading import load
 from tests.support.snapshots import export_with, read_document, read_lines, read_rows, settings_of

@@ -11,7 +11,7 @@ import pytest
 
 from collectord import app
 from collectord.config import Settings
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 from tests.support.archives import Maker, kept_repo
 
 

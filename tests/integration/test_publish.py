@@ -19,7 +19,7 @@ from collectord import app
 from collectord.config import Settings
 from collectord.errors import CollectordError
 from collectord.export.exporter import Exported
-from collectord.export.options import BUILDER, ExportOptions
+from collectord.export.row_plan import BUILDER, ExportOptions
 from tests.conftest import unpack
 
 

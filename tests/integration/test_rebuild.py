@@ -18,7 +18,7 @@ from collectord.app.recovering import forget_derived, recover
 from collectord.app.storage import check
 from collectord.config import Settings
 from collectord.errors import CollectordError, LockHeld
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 from collectord.fs import StateLock
 from collectord.index.compare import Difference, compare_indexes
 from collectord.index.schema import upgrade

@@ -14,7 +14,7 @@ import pytest
 from collectord import app
 from collectord.config import Settings
 from collectord.export.exporter import Exported
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 
 KINDS = [ExportOptions(), ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
 

@@ -15,7 +15,7 @@ from collectord import app
 from collectord.app.retention import prune, restore
 from collectord.config import Settings
 from collectord.errors import CollectordError, LockHeld
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.fs import StateLock
 from collectord.names import OWN_PREFIX
 from collectord.retention.plan import Ages

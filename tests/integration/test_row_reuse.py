@@ -15,7 +15,7 @@ import pytest
 from collectord import app
 from collectord.config import Settings
 from collectord.errors import IndexDamaged
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index.reader import IndexReader
 from collectord.recovery.rederive import differences
 

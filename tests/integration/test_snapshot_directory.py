@@ -15,9 +15,9 @@ import yaml
 
 from collectord import app
 from collectord.config import Settings
-from collectord.export.options import BUILDER, BY_ISSUE, ExportOptions
-from collectord.export.provenance import Provenance
+from collectord.export.row_plan import BUILDER, BY_ISSUE, ExportOptions
 from collectord.export.rowschema import violations
+from collectord.export.snapshot import Provenance
 from tests.conftest import unpack
 from tests.support.snapshots import (
     export_with,

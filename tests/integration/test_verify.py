@@ -20,9 +20,9 @@ from collectord.errors import CollectordError
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS
 from collectord.export.distributions import Tally
 from collectord.export.documents import described
-from collectord.export.options import BUILDER, ExportOptions
 from collectord.export.parquet import ParquetFile, read_parquet
-from collectord.export.provenance import Provenance
+from collectord.export.row_plan import BUILDER, ExportOptions
+from collectord.export.snapshot import Provenance
 from tests.conftest import unpack
 from tests.support.snapshots import export_with, file_names, read_document, settings_of
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from collectord import app
 from collectord.config import Settings, load
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from tests.conftest import GOLDEN, unpack
 from tests.support import contract
 from tests.support.examples import examples

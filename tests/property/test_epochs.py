@@ -74,7 +74,7 @@ def test_a_run_never_has_an_environment_that_contradicts_it_or_came_after_it(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]
 ) -> None:
     from collectord.cyntra.evidence import evidence_from
-    from collectord.environment.evidence import facts_of, facts_shown
+    from collectord.environment.unexplained import facts_of, facts_shown
 
     for found in assigned(runs, looks, ENVIRONMENTS).runs:
         assert found.position <= max(found.newest, 0)

@@ -63,7 +63,7 @@ def _exported(repo: Path, order: list[dict[str, Any]]) -> list[dict[str, Any]]:
     made = load(repo=repo, config=None, overrides=chosen, environ={"HOME": "/nonexistent"}, cwd=repo)
     for run in order:
         app.ingest(made, names=frozenset({run["name"]}))
-    from collectord.export.options import ExportOptions
+    from collectord.export.row_plan import ExportOptions
 
     out = app.export(made, ExportOptions(), out=repo / "out").path
     assert out is not None

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from collectord import app
 from collectord.config import Settings, load
-from collectord.export.options import BUILDER, DISPATCH, ExportOptions
+from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
 from tests.conftest import unpack
 from tests.support.examples import examples

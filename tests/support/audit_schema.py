@@ -14,9 +14,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from collectord.audit.document import SCHEMA
 from collectord.audit.facts import Action
-from collectord.audit.findings import Finding, Kind
+from collectord.audit.findings import Finding, Kind, Lane
 from collectord.audit.report import Answers
-from collectord.audit.thresholds import Lane
 
 Schema = dict[str, Any]
 _PLAIN = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null"}

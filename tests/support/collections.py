@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from collectord.audit.facts import Action, AuditFacts, AuditRun
-from collectord.audit.thresholds import WEEK_MS
+from collectord.audit.findings import WEEK_MS
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, run
 
 WEEKS = 8

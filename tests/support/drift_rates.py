@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from collectord.audit.drift import drift
-from collectord.audit.thresholds import DRIFT_P
+from collectord.audit.findings import DRIFT_P
 from tests.support.collections import WEEKS, as_of, collection
 
 

@@ -20,7 +20,7 @@ from typing import Any
 from collectord import app
 from collectord.config import Settings
 from collectord.export.leftovers import remove_leftovers
-from collectord.export.options import ExportOptions
+from collectord.export.row_plan import ExportOptions
 from tests.support.snapshots import settings_of
 
 LINK = "planner_dataset_v1"

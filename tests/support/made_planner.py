@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from collectord.cyntra.dispatch import input_hash
-from collectord.cyntra.keywords import extract_keywords
+from collectord.cyntra.tokens import extract_keywords
 from tests.support.made_text import dump, iso, put_in
 from tests.support.made_values import MadeRun
 

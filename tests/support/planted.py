@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collectord.audit.facts import Action, AuditFacts, AuditRun, BacklogIssue, Told
-from collectord.audit.thresholds import DAY_MS, WEEK_MS
+from collectord.audit.findings import DAY_MS, WEEK_MS
 from collectord.cyntra.policy import Surface
 from collectord.sources.policy import read_policy
 from collectord.sources.tree import WorkingTree

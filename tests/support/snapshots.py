@@ -9,8 +9,8 @@ from typing import Any
 from collectord import app
 from collectord.config import Settings, load
 from collectord.export.exporter import Target, export_dataset
-from collectord.export.options import ExportOptions
-from collectord.export.provenance import Provenance
+from collectord.export.row_plan import ExportOptions
+from collectord.export.snapshot import Provenance
 
 
 def settings_of(repo: Path) -> Settings:

@@ -10,7 +10,7 @@ from collectord.archive import ArchiveRoot
 from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.folder import Folder
-from collectord.daemon.watched_folders import NoEvents, Rules, WatchedFolder
+from collectord.daemon.work_queue import NoEvents, Rules, WatchedFolder
 from collectord.index.writer import IndexWriter
 from collectord.ingest.collect import ReadLimits
 from collectord.log import configure

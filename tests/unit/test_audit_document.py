@@ -16,11 +16,11 @@ import pytest
 
 from collectord.audit.document import document
 from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert, SnapshotFact
-from collectord.audit.formatting import day, percent, week
+from collectord.audit.findings import DAY_MS
+from collectord.audit.layout import day, percent, week
 from collectord.audit.page import page
 from collectord.audit.report import answer
 from collectord.audit.terminal import show
-from collectord.audit.thresholds import DAY_MS
 from tests.support.audit_schema import written
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 

@@ -10,11 +10,11 @@ from collectord.audit.backlog import backlog
 from collectord.audit.backlog_records import backlog_of
 from collectord.audit.coverage import State, coverage
 from collectord.audit.facts import Action, AuditFacts
+from collectord.audit.findings import CONFIDENCE, LANE_C, LANES
 from collectord.audit.intervals import goodman, wilson
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
 from collectord.audit.reachability import player_of, reach_of
 from collectord.audit.report import Answers, answer
-from collectord.audit.thresholds import CONFIDENCE, LANE_C, LANES
 from collectord.cyntra.deps import parse_deps
 from tests.support.planted import DOUBLE, POLICY, SERIAL, TRIPLE, facts, issue, run, runs, said, surface_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.audit.causes import cause_of
+from collectord.audit.outcomes import cause_of
 from collectord.audit.reachability import reach_of
 from collectord.audit.report import answer
 from collectord.audit.run_facts import tell

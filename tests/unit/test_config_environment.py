@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from collectord.config import Settings, load
-from collectord.config.schema import Config
-from collectord.config.types import rule_or_path
+from collectord.config.schema import Config, rule_or_path
 from collectord.environment.changes import edits
 from collectord.environment.rules import rule_of
 from collectord.environment.severity import Ignored, Overrides, overrides_from

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collectord.cyntra import dispatch, events, jsonio, keywords, label, rows, times, tokens, universe
+from collectord.cyntra import dispatch, events, jsonio, label, rows, times, tokens, universe
 from collectord.cyntra.beads import issue_attempts, issue_tags, parse_issues
 from collectord.cyntra.planner_input import issue_input
 
@@ -114,13 +114,13 @@ def test_a_budget_goes_to_the_nearest_bin_and_the_lower_on_a_tie(
 
 
 def test_keywords_are_the_most_frequent_words_then_alphabetical() -> None:
-    assert keywords.extract_keywords("b cache the zebra", "cache Zebra apple ab") == [
+    assert tokens.extract_keywords("b cache the zebra", "cache Zebra apple ab") == [
         "cache",
         "zebra",
         "apple",
     ]
-    assert keywords.extract_keywords(None, None) == ["none"]
-    assert len(keywords.extract_keywords(" ".join(f"word{n:02}" for n in range(40)), "")) == 16
+    assert tokens.extract_keywords(None, None) == ["none"]
+    assert len(tokens.extract_keywords(" ".join(f"word{n:02}" for n in range(40)), "")) == 16
 
 
 def test_beads_are_read_line_by_line_and_the_last_record_wins() -> None:
@@ -210,7 +210,7 @@ def test_texts_of_megabytes_leave_nothing_in_memory() -> None:
     try:
         tokens.run_block(run)
         tokens.hashed("TAG", "tag", ["z" * 2**20 + "z"])
-        keywords.extract_keywords("w" * 2**20 + "w", "v")
+        tokens.extract_keywords("w" * 2**20 + "w", "v")
         left = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()

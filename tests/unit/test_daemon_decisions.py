@@ -10,20 +10,18 @@ import pytest
 
 from collectord.archive import DirStat
 from collectord.config import load
-from collectord.daemon.disk_guard import DiskGuard
-from collectord.daemon.disk_rules import DiskRules, is_full
+from collectord.daemon.daemon_log import MAX_KEYS, Repeats
+from collectord.daemon.disk_guard import DiskGuard, DiskRules, is_full
 from collectord.daemon.heartbeat import Vitals
-from collectord.daemon.log_throttle import MAX_KEYS, Repeats
 from collectord.daemon.reload import changed_keys, refusal
 from collectord.daemon.schedule import Schedule
-from collectord.daemon.watched_folders import NoEvents, WatchedFolder
-from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, Verified
+from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, NoEvents, Verified, WatchedFolder
 from collectord.errors import IndexFull
 from collectord.fs import Holder
 from collectord.index.sign_of_life import Heartbeat
 from collectord.log import MAX_VALUE, configure
 from collectord.model import Known
-from collectord.overview.liveness import Life, life_of
+from collectord.overview.status import Life, life_of
 from collectord.settle import PendingSet, SettleRules, after_failure
 
 GIB, MIB = 2**30, 2**20

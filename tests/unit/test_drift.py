@@ -10,8 +10,8 @@ import pytest
 from collectord.cyntra.policy import Surface, normalise
 from collectord.environment.drift import Change, affected, compare, cuts
 from collectord.environment.effects import Effects
+from collectord.environment.fingerprint import HIDDEN, masked
 from collectord.environment.grid import grid_of
-from collectord.environment.masking import HIDDEN, masked
 from collectord.environment.severity import Ignored, Overrides
 from tests.support.trees import BASE, read, universe, with_config
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from collectord.config.types import age, time_of_day
-from collectord.daemon.clocks import Clocks
+from collectord.config.schema import age, time_of_day
 from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.maintenance import prune_fault
 from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s

@@ -15,11 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectord.cyntra.rows import SPLITS, split_of_issue
-from collectord.export.arrays import arrow_array
 from collectord.export.card import shown
 from collectord.export.columns import FLAG, INTEGER, REAL, TEXT, TEXTS, Column
 from collectord.export.jsonl import published_row, row_head
-from collectord.export.parquet import ParquetFile
+from collectord.export.parquet import ParquetFile, arrow_array
 from collectord.export.rowschema import row_schema, violations
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectord.errors import CollectordError, UsageError
-from collectord.service import systemd_quoting, templates, units
+from collectord.service import templates, units
 from collectord.service.units import ServiceKind, after_install, after_uninstall, install, render, uninstall
 
 KINDS: list[ServiceKind] = ["system", "user", "launchd"]
@@ -58,12 +58,12 @@ def read_command(line: str) -> list[str]:
 
 @given(st.lists(PATHS, min_size=1))
 def test_systemd_reads_the_words_that_were_written(paths: list[str]) -> None:
-    assert read_words(" ".join(systemd_quoting.word(path) for path in paths)) == paths
+    assert read_words(" ".join(units.word(path) for path in paths)) == paths
 
 
 @given(st.lists(PATHS, min_size=1))
 def test_systemd_starts_the_command_that_was_meant(argv: list[str]) -> None:
-    assert read_command(systemd_quoting.command(argv)) == argv
+    assert read_command(units.command(argv)) == argv
 
 
 @given(PATHS, PATHS, PATHS)
@@ -77,7 +77,7 @@ def test_a_system_unit_names_every_path_as_it_is(repo: str, python: str, config:
     (command,) = setting(text, "ExecStart")
     expected = [python, "-m", "collectord", "--repo", repo, "--config", config, "run"]
     assert read_command(command) == [str(Path(word)) if word[0] == "/" else word for word in expected]
-    assert setting(text, "ReadWritePaths") == [systemd_quoting.word(str(state))]
+    assert setting(text, "ReadWritePaths") == [units.word(str(state))]
     assert not any(line.endswith("\\") for line in text.split("\n"))
 
 

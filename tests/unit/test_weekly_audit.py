@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from collectord.daemon.clocks import Clocks
+from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.weekly import REPORTS, WeeklyAudit, last_due, report_name
 from tests.support.times import at

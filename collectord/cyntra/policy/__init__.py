@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collectord.cyntra.policy.normalise import Genomes, normalise
 from collectord.cyntra.policy.plan import Action, IssueFacts, Search, plan_action, search
-from collectord.cyntra.policy.surface import COMPONENTS, MATERIAL, SCHEDULING, Surface, domain_of
-from collectord.cyntra.policy.unreadable import PolicyUnreadable
+from collectord.cyntra.policy.surface import (
+    COMPONENTS,
+    MATERIAL,
+    SCHEDULING,
+    PolicyUnreadable,
+    Surface,
+    domain_of,
+)
 
 __all__ = [
     "COMPONENTS",

@@ -10,8 +10,7 @@ from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.policy.fields import number, section, unknown, with_defaults
-from collectord.cyntra.policy.surface import DOMAINS, REPORT_PATH
-from collectord.cyntra.policy.unreadable import PolicyUnreadable
+from collectord.cyntra.policy.surface import DOMAINS, REPORT_PATH, PolicyUnreadable
 
 _CONTROL = {
     "enabled": True,

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
-from collectord.cyntra.policy.surface import CONFIG_PATH
-from collectord.cyntra.policy.unreadable import PolicyUnreadable
+from collectord.cyntra.policy.surface import CONFIG_PATH, PolicyUnreadable
 
 
 def section(config: JsonObject, name: str) -> JsonObject:

@@ -7,8 +7,7 @@ from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject, canonical
 from collectord.cyntra.policy.fields import names, pointer, section, unknown, whole
-from collectord.cyntra.policy.surface import CONFIG_PATH
-from collectord.cyntra.policy.unreadable import PolicyUnreadable
+from collectord.cyntra.policy.surface import CONFIG_PATH, PolicyUnreadable
 
 DEFAULT_PRIORITY = ["codex", "claude", "crush"]
 

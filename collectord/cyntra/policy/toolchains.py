@@ -7,8 +7,7 @@ from typing import Any
 
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.policy.fields import pointer, section, unknown, whole
-from collectord.cyntra.policy.surface import CONFIG_PATH
-from collectord.cyntra.policy.unreadable import PolicyUnreadable
+from collectord.cyntra.policy.surface import CONFIG_PATH, PolicyUnreadable
 
 DEFAULT_TIMEOUT_SECONDS = 1800
 

@@ -17,7 +17,7 @@ from collectord.export.checks.findings import Findings
 from collectord.export.checks.rows import CheckedRows, lines_of
 from collectord.export.distributions import OUTCOME
 from collectord.export.documents import described
-from collectord.export.options import BY_TIME
+from collectord.export.row_plan import BY_TIME
 
 _COUNTS = ("dataset_hash", "example_count", "split_counts")
 

@@ -19,10 +19,17 @@ from collectord.export.differences import differences, short
 from collectord.export.flat_columns import outcome_columns, run_values
 from collectord.export.inputs import plan_dataset
 from collectord.export.jsonl import row_head
-from collectord.export.options import BUILDER, FIRST_RULE, ExportOptions, options_from_json
 from collectord.export.parquet import pyarrow_version, read_parquet
-from collectord.export.provenance import Provenance
-from collectord.export.row_plan import OTHER_EPOCH, PlannedDataset, RunKeys
+from collectord.export.row_plan import (
+    BUILDER,
+    FIRST_RULE,
+    OTHER_EPOCH,
+    ExportOptions,
+    PlannedDataset,
+    RunKeys,
+    options_from_json,
+)
+from collectord.export.snapshot import Provenance
 from collectord.export.tables import count_rows
 from collectord.index.facts import facts_of
 from collectord.index.reader import IndexReader, Revisions

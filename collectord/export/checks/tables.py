@@ -15,7 +15,7 @@ from collectord.export.flat_columns import row_columns
 from collectord.export.jsonl import published_row
 from collectord.export.parquet import read_parquet
 from collectord.export.snapshot import DATASET_FILE, RUNS_FILE, RUNS_TABLE
-from collectord.index.column_types import db_text
+from collectord.index.codec import db_text
 
 Record = dict[str, Any]
 
