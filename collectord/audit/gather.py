@@ -23,7 +23,7 @@ from collectord.audit.facts import (
 from collectord.audit.run_facts import action_of, tell
 from collectord.cyntra.jsonio import JsonObject, Unparsable, parse_object
 from collectord.index.audit_rows import ended_without_archive, told_runs
-from collectord.index.queries import totals, wanting_an_eye
+from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
 from collectord.index.snapshots import known_snapshots
 from collectord.model import Label
@@ -131,7 +131,7 @@ def _health(reader: IndexReader, beside: AuditContext) -> Health:
     last = reader.info("last_ingest_ms")
     return Health(
         archives=dict(totals(reader).archives),
-        reasons=tuple((r["name"], str(r["state"]), r["reason"] or "") for r in wanting_an_eye(reader)),
+        reasons=tuple((r["name"], str(r["state"]), r["reason"] or "") for r in needing_attention(reader)),
         unseen=tuple(ended_without_archive(reader)),
         last_ingest_ms=int(last) if last else None,
         alerts=beside.alerts,

@@ -11,8 +11,7 @@ from pydantic import ValidationError
 
 from collectord.config import document
 from collectord.config.document import Finding, Given, Layer, unknown
-from collectord.config.env_and_flags import CONFIG, from_command_line, from_environment
-from collectord.config.repo import find_repo
+from collectord.config.repo import CONFIG, find_repo, from_command_line, from_environment
 from collectord.config.schema import Config, IgnoredPath, dotted_keys, shown
 from collectord.config.settings import DEFAULT, Settings
 from collectord.errors import ConfigError

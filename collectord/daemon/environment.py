@@ -11,9 +11,8 @@ from collectord.cyntra.jsonio import ascii_json
 from collectord.cyntra.policy import PolicyUnreadable
 from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.publishing import Publisher
+from collectord.daemon.publishing import Publisher, Settling
 from collectord.environment import requests
 from collectord.environment.alert_fields import Remembered
 from collectord.environment.evaluate import evaluate, note_unreadable

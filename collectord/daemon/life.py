@@ -1,4 +1,4 @@
-"""`collectord run` from the lock to the last heartbeat."""
+"""`collectord run` from the lock to the last heartbeat, and what a reload may change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Loop
 from collectord.daemon.maintenance import put_back
-from collectord.daemon.reload import changed_keys, refusal
 from collectord.daemon.signals import Signals
 from collectord.errors import CollectordError, ConfigError
 from collectord.fs import StateLock, ensure_private_dir
@@ -23,6 +22,21 @@ from collectord.index.wal import require_whole_log
 from collectord.index.writer import IndexWriter
 from collectord.log import to_stderr
 from collectord.service.notify import Notifier
+
+# The lock, the index and the folder whose absences are weighed are what the daemon stands on.
+_FIXED = ("repo", "paths.archives", "paths.state")
+
+
+def changed_keys(old: Settings, new: Settings) -> dict[str, str]:
+    """Dotted key → "before → after" of every value that differs."""
+    before = {key: value for key, value, _ in old.rows()}
+    return {key: f"{before[key]} → {value}" for key, value, _ in new.rows() if before[key] != value}
+
+
+def refusal(changes: dict[str, str]) -> str | None:
+    """Why the new configuration cannot be taken over without a restart, or None."""
+    fixed = [f"{key} ({changes[key]})" for key in _FIXED if key in changes]
+    return f"restart the daemon to change {', '.join(fixed)}" if fixed else None
 
 
 def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping[str, str]) -> None:

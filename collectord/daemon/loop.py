@@ -1,4 +1,4 @@
-"""The turn: what stirred, what is due, one transaction, a sign of life, and again."""
+"""The turn: what changed, what is due, one transaction, a sign of life, and again."""
 
 from __future__ import annotations
 

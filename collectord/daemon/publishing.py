@@ -1,4 +1,6 @@
-"""Snapshots of sealed epochs: each is exported by a job, and again where runs of it arrive later."""
+"""Snapshots of sealed epochs: each is exported by a job once nothing has arrived for a while, and again where
+runs of it arrive later.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.debounce import Settling
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.environment.survey import Survey
 from collectord.export.publish import read_snapshot
@@ -15,6 +16,26 @@ from collectord.index.seals import EpochSnapshot, epoch_snapshots, keep_epoch_sn
 from collectord.index.snapshots import SnapshotRecord, keep_snapshot, record_of
 from collectord.index.writer import IndexWriter
 from collectord.model import Epoch
+
+
+class Settling:
+    """Says that a value is settled once it was the same for so long, in seconds."""
+
+    def __init__(self, quiet_s: float) -> None:
+        self._quiet_s = quiet_s
+        self._value: object = None
+        self._since: float | None = None
+
+    def is_settled(self, value: object, mono: float) -> bool:
+        """One look at the value."""
+        if self._since is None or value != self._value:
+            self._value, self._since = value, mono
+        return mono - self._since >= self._quiet_s
+
+    def clear(self) -> None:
+        """Forget what was seen."""
+        self._since = None
+
 
 # What the name of every job begins with that publishes an epoch; what its key begins with follows.
 EXPORT_OF = "export of epoch "

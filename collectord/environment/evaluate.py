@@ -1,8 +1,8 @@
-"""From what the index holds to what follows: alerts, epochs that open, close and are sealed."""
+"""Which runs have another environment since processes and actions count as evidence: told once. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from collectord.cyntra.policy import PolicyUnreadable
 from collectord.cyntra.policy.toolchains import DEFAULT_TIMEOUT_SECONDS
 from collectord.cyntra.values import as_object, is_int, member
 from collectord.environment.alert_fields import Remembered, is_cutting, telling_of
-from collectord.environment.assign import RunKey
+from collectord.environment.assign import Assignment, RunKey
 from collectord.environment.causes import LASTING, causes
 from collectord.environment.kernels import kernel_states_of
-from collectord.environment.reassigned import reassigned
+from collectord.environment.reasons import words_against
 from collectord.environment.sealing import next_steps
 from collectord.environment.severity import Overrides
 from collectord.environment.survey import Survey, survey
@@ -27,6 +27,37 @@ from collectord.index.seals import Seal, drop_seals, keep_seal, seals, take_over
 from collectord.index.writer import info, put_info
 from collectord.model import Epoch
 from collectord.sources.in_flight import InFlight, in_flight
+
+REASSIGNED = "epoch.reassigned"
+MAX_RUNS = 20
+
+
+def reassigned(found: Survey) -> Iterator[Cause]:
+    """One cause for each pair of environments that runs moved between, with what moved the first ones."""
+    before = {(a.run.kind, a.run.name): a.fingerprint for a in found.memory.as_manifests_alone_tell()}
+    moved: dict[tuple[str, str], list[Assignment]] = {}
+    for mine in found.assigned.runs:
+        was = before[mine.run.kind, mine.run.name]
+        if was != mine.fingerprint:
+            moved.setdefault((was, mine.fingerprint), []).append(mine)
+    for (was, now), runs in moved.items():
+        fields = {
+            "before": was,
+            "after": now,
+            "runs": len(runs),
+            "names": [a.run.name for a in runs[:MAX_RUNS]],
+            "why": _why(found, runs, was),
+        }
+        yield Cause(REASSIGNED, f"{was}→{now}", fields)
+
+
+def _why(found: Survey, runs: list[Assignment], was: str) -> list[str]:
+    """What speaks against the environment of before, each reason once; of the rest, a later run."""
+    explaining = found.memory.last_explaining
+    with explaining.actions.searching():
+        said = (f"{a.run.name}: {text}" for a in runs for text in words_against(explaining, a.run, was))
+        return list(dict.fromkeys(said))[:MAX_RUNS]
+
 
 OPENED, CLOSING, SEALED = "epoch.opened", "epoch.closing", "epoch.sealed"
 UNREADABLE = "environment.unreadable"

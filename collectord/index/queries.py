@@ -61,7 +61,7 @@ def _number(source: FromClause, *where: ColumnElement[bool]) -> Select[Any]:
     return select(func.count()).select_from(source).where(*where)
 
 
-def wanting_an_eye(reader: IndexReader) -> list[DbRow]:
+def needing_attention(reader: IndexReader) -> list[DbRow]:
     """Archives that are there and not whole or not taken, with the reason, by name."""
     a = tables.archives
     wanted = a.c.state.in_([OutcomeKind.PARTIAL, OutcomeKind.QUARANTINED])

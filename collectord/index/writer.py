@@ -27,7 +27,7 @@ KnownKey = tuple[str, str]
 class Seen:
     """A directory that was looked at and not read into a revision: ignored, quarantined or only touched.
 
-    `tries` is how often it was tried in vain for this.
+    `tries` counts the tries that failed for this.
     """
 
     kind: str

@@ -46,7 +46,7 @@ class IngestResult:
     notices: list[Notice] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Count an outcome, and keep it if it wants a person's eye."""
+        """Count an outcome, and keep it if it needs a person's attention."""
         self.outcomes[str(outcome.kind)] += 1
         if outcome.kind not in (OutcomeKind.INDEXED, OutcomeKind.UNCHANGED, OutcomeKind.IGNORED):
             self.noted.append(outcome)

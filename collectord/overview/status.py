@@ -87,7 +87,7 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
         "repo": repo,
         "index": {"path": str(reader.path), "exists": True, "bytes": _bytes(reader.path), "schema": HEAD},
         "archives": {str(state): found.archives.get(state, 0) for state in STATES},
-        "attention": queries.wanting_an_eye(reader),
+        "attention": queries.needing_attention(reader),
         "runs": found.runs,
         "plans": found.plans,
         "issues": found.issues,

@@ -1,9 +1,4 @@
-"""How a path is written into a systemd unit so that systemd reads the same path out of it. Pure.
-
-Checked against systemd's own readers: lists such as ReadWritePaths= undo quotes and backslashes, command
-lines undo C escapes as well, and both expand %-specifiers afterwards. What is written here means the same
-to both.
-"""
+"""The unit files that are shipped, and the part of them that holds for every repo."""
 
 from __future__ import annotations
 
@@ -23,7 +18,28 @@ from collectord.service.install import Uninstalled as Uninstalled
 from collectord.service.install import install as install
 from collectord.service.install import seal
 from collectord.service.install import uninstall as uninstall
-from collectord.service.templates import common_part, template
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# In the wheel, in a checkout. In this order: beside an installed package there may be another `systemd`.
+_FOLDERS = (_PACKAGE / "_systemd", _PACKAGE.parent / "systemd")
+_BORDER = "# ==== Nothing below names a path or a user. ====\n"
+
+
+def template(name: str) -> Path:
+    """Where the shipped file of this name is. Raises FileNotFoundError: the installation is incomplete."""
+    for folder in _FOLDERS:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{name} is missing from {_FOLDERS[0]}; install collectord again")
+
+
+def common_part(name: str) -> str:
+    """What a shipped systemd unit says below its border: all that names neither a path nor a user."""
+    _, border, common = template(name).read_text("utf-8").partition(_BORDER)
+    if not border:
+        raise ValueError(f"{template(name)} has no line {_BORDER!r}; install collectord again")
+    return common
+
 
 _PLAIN = re.compile(r"[A-Za-z0-9/._+,=:@-]+")
 _USER = re.compile(r"[^\s/:%$\"'\\\x00-\x1f\x7f-][^\s/:%$\"'\\\x00-\x1f\x7f]*")
@@ -199,7 +215,7 @@ def _system_part(
 
 
 def _is_temporary(path: Path) -> bool:
-    """Whether a service with a /tmp of its own would look for the path in vain."""
+    """Whether a service with a /tmp of its own would not find the path."""
     return any(path.is_relative_to(folder) for folder in _TEMPORARY_FOLDERS)
 
 

@@ -12,9 +12,8 @@ import pytest
 from collectord import app
 from collectord.config import Settings
 from collectord.errors import CollectordError
-from collectord.export.compare.diff import Diff, diff_document
-from collectord.export.compare.shifts import shift
-from collectord.export.differences import Difference, differences
+from collectord.export.compare.diff import Diff, diff_document, shift
+from collectord.export.documents import Difference, differences
 from collectord.export.row_plan import BUILDER, ExportOptions
 from collectord.export.snapshot import NO_PROVENANCE, Provenance
 from tests.conftest import unpack

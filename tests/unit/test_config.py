@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from collectord.config import Config, Settings, load
-from collectord.config.env_and_flags import variable
+from collectord.config.repo import variable
 from collectord.config.schema import dotted_keys, is_file_only
 from collectord.errors import ConfigError
 

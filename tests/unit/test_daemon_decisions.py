@@ -13,7 +13,7 @@ from collectord.config import load
 from collectord.daemon.daemon_log import MAX_KEYS, Repeats
 from collectord.daemon.disk_guard import DiskGuard, DiskRules, is_full
 from collectord.daemon.heartbeat import Vitals
-from collectord.daemon.reload import changed_keys, refusal
+from collectord.daemon.life import changed_keys, refusal
 from collectord.daemon.schedule import Schedule
 from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, NoEvents, Verified, WatchedFolder
 from collectord.errors import IndexFull

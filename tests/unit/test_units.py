@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectord.errors import CollectordError, UsageError
-from collectord.service import templates, units
+from collectord.service import units
 from collectord.service.units import ServiceKind, after_install, after_uninstall, install, render, uninstall
 
 KINDS: list[ServiceKind] = ["system", "user", "launchd"]
@@ -264,30 +264,30 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_the_two_system_units_differ_in_paths_only() -> None:
-    assert templates.common_part("collectord.service") == templates.common_part("collectord@.service")
-    assert "/srv" not in templates.common_part("collectord.service")
+    assert units.common_part("collectord.service") == units.common_part("collectord@.service")
+    assert "/srv" not in units.common_part("collectord.service")
 
 
 def test_the_user_unit_asks_for_nothing_that_needs_privileges() -> None:
     needs = (
         "Private|Protect|ReadWrite|Bind|Capability|Ambient|Device|Keyring|IPAddress|RemoveIPC|User=|Group="
     )
-    lines = templates.template("collectord-user.service").read_text().splitlines()
+    lines = units.template("collectord-user.service").read_text().splitlines()
     assert not [line for line in lines if re.match(needs, line)]
 
 
 @pytest.mark.parametrize("name", ["collectord.service", "collectord@.service", "collectord-user.service"])
 def test_every_unit_tells_restarts_from_those_that_cannot_help(name: str) -> None:
-    text = templates.template(name).read_text()
+    text = units.template(name).read_text()
     assert setting(text, "RestartPreventExitStatus") == ["75 78"]
     assert setting(text, "Type") == ["notify"]
     assert setting(text, "Restart") == ["on-failure"]
 
 
 def test_an_installed_package_finds_its_own_templates_not_another_systemd(tmp_path: Path) -> None:
-    source = Path(templates.__file__).parent.parent
+    source = Path(units.__file__).parent.parent
     shutil.copytree(source, tmp_path / "collectord", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(templates.template("collectord.service").parent, tmp_path / "collectord" / "_systemd")
+    shutil.copytree(units.template("collectord.service").parent, tmp_path / "collectord" / "_systemd")
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "collectord.service").write_text("another")
     code = "from collectord.service.templates import template; print(template('collectord.service'))"
@@ -300,4 +300,4 @@ def test_an_installed_package_finds_its_own_templates_not_another_systemd(tmp_pa
 
 def test_a_missing_template_says_that_the_installation_is_incomplete() -> None:
     with pytest.raises(FileNotFoundError, match="install collectord again"):
-        templates.template("nothing.service")
+        units.template("nothing.service")

@@ -15,7 +15,7 @@ from collectord.export.checks.rows import lines_of
 from collectord.export.checks.tables import Record, same_records, unequal
 from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, split_file
 from collectord.export.dataset import whole_rows
-from collectord.export.differences import differences, short
+from collectord.export.documents import differences, short
 from collectord.export.flat_columns import outcome_columns, run_values
 from collectord.export.inputs import plan_dataset
 from collectord.export.jsonl import row_head

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from collectord.cyntra.jsonio import JsonObject
 from collectord.cyntra.values import as_object, is_int, texts
 from collectord.export.compare.side import Side, components_of, environments_differ
-from collectord.export.differences import differences, short
 from collectord.export.distributions import BUDGETS, SWARM
+from collectord.export.documents import differences, short
 
 # The parts of a label as changes of the environment name them.
 _PARTS = {SWARM: "swarm", **{name: name.split("_")[1] for name in BUDGETS}}
