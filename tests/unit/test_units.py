@@ -290,7 +290,7 @@ def test_an_installed_package_finds_its_own_templates_not_another_systemd(tmp_pa
     shutil.copytree(units.template("collectord.service").parent, tmp_path / "collectord" / "_systemd")
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "collectord.service").write_text("another")
-    code = "from collectord.service.templates import template; print(template('collectord.service'))"
+    code = "from collectord.service.units import template; print(template('collectord.service'))"
     environ = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, cwd="/")
     assert found.stdout.strip() == str(tmp_path / "collectord" / "_systemd" / "collectord.service"), (
