@@ -107,7 +107,7 @@ def test_an_export_killed_at_any_moment_leaves_the_old_state_or_the_new(kernel: 
     code = (
         "import sys; from pathlib import Path; from collectord import app\n"
         "from collectord.config import load\n"
-        "from collectord.export.options import ExportOptions\n"
+        "from collectord.export.row_plan import ExportOptions\n"
         "s = load(repo=Path(sys.argv[1]), config=None, overrides={}, environ={'HOME': '/x'}, cwd=Path('/'))\n"
         "print('ready', flush=True)\n"
         "app.export(s, ExportOptions(n_similar=int(sys.argv[2])))\n"
