@@ -66,7 +66,7 @@ MUTATIONS = (
     Mutation(
         "absences are weighed while a prune runs",
         "collectord/daemon/compose.py",
-        "    folders[0].absences.held = lambda: is_pruning(settings, lasting.jobs)\n",
+        "    folders[0].absences.held = lambda: is_pruning(settings, process_state.jobs)\n",
         "",
         ("tests/integration/test_daemon_storage.py",),
     ),
@@ -80,8 +80,8 @@ MUTATIONS = (
     Mutation(
         "no look at the signature after reading",
         "collectord/settle/stillness.py",
-        "    if after.signature != pending.signature:\n        return now, Verdict(Kind.WAITING",
-        "    if False:\n        return now, Verdict(Kind.WAITING",
+        "    if after.signature != pending.signature:\n        return now, Verdict(VerdictKind.WAITING",
+        "    if False:\n        return now, Verdict(VerdictKind.WAITING",
         (
             "tests/fault/test_writers_against_readers.py::"
             "test_500_rewrites_that_race_the_reader_and_hide_their_size_and_mtime_give_exact_revisions",
@@ -130,6 +130,48 @@ MUTATIONS = (
             "tests/integration/test_daemon_parts.py::"
             "test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look",
         ),
+    ),
+    Mutation(
+        "a history foresees a run of its own millisecond",
+        "collectord/cyntra/dispatch.py",
+        "    return max(complete if finished is None else finished, started + 1)",
+        "    return complete if finished is None else finished",
+        ("tests/unit/test_times.py", "tests/golden/test_golden_bytes.py"),
+    ),
+    Mutation(
+        "a run is finished when its proof says so, whatever its duration",
+        "collectord/cyntra/dispatch.py",
+        "    found = max(ends, default=None)",
+        "    found = next(iter(ends), None)",
+        ("tests/unit/test_times.py",),
+    ),
+    Mutation(
+        "the process of a kernel tells nothing",
+        "collectord/environment/assign.py",
+        "        candidate, known_by = self._by_process(run, running)",
+        "        candidate, known_by = None, KnownBy.NOTHING",
+        ("tests/unit/test_sessions.py",),
+    ),
+    Mutation(
+        "the executed action is no evidence",
+        "collectord/environment/actions.py",
+        "        return self.judgement(executed, text, asks, environment).verdict is not Verdict.IMPOSSIBLE",
+        "        return True",
+        ("tests/live/test_restart.py",),
+    ),
+    Mutation(
+        "a kernel reads genomes at its start only",
+        "collectord/environment/standing.py",
+        "        live = max(position, self.position_at(launch, at_ms))\n        return self.joined",
+        "        live = position\n        return self.joined",
+        ("tests/unit/test_sessions.py",),
+    ),
+    Mutation(
+        "a pass by hand believes an absence at once",
+        "collectord/ingest/bulk.py",
+        "        gone = known - present if self._options.accept_gone else found.gone_now",
+        "        gone = known - present",
+        ("tests/integration/test_absence_by_hand.py",),
     ),
 )
 
