@@ -179,7 +179,8 @@ class OpenAlert:
 class Health:
     """How the collection itself is; `unseen` are workcells that ended in the log without an archive.
 
-    `not_kept` is why what the artifacts told could not be kept for the next audit.
+    `not_kept` is why what the artifacts told could not be kept for the next audit. `time_conflicts` counts
+    runs whose times contradict each other, by how they do (`cyntra.dispatch`).
     """
 
     archives: Mapping[str, int]
@@ -189,6 +190,7 @@ class Health:
     alerts: tuple[OpenAlert, ...] = ()
     snapshot: SnapshotFact | None = None
     not_kept: str | None = None
+    time_conflicts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -64,11 +65,16 @@ def gather(
         backlog=backlog_of(read_beads(repo) or {}, read_deps(repo)),
         epochs=beside.epochs,
         agreement=beside.agreement,
-        health=replace(_health(reader, beside), not_kept=not_kept),
+        health=replace(_health(reader, beside), not_kept=not_kept, time_conflicts=_time_conflicts(rows)),
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
         varieties=beside.varieties,
     )
+
+
+def _time_conflicts(rows: Sequence[DbRow]) -> dict[str, int]:
+    found = Counter(row["time_conflict"] for row in rows if row["time_conflict"] is not None)
+    return dict(sorted(found.items()))
 
 
 def _told(

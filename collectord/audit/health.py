@@ -42,6 +42,7 @@ class HealthAnswer:
     epochs: tuple[Epoch, ...]
     alerts: tuple[OpenAlert, ...]
     snapshot: SnapshotFact | None
+    time_conflicts: dict[str, int]
     findings: tuple[Finding, ...]
 
 
@@ -66,6 +67,7 @@ def health(facts: AuditFacts) -> HealthAnswer:
         epochs=facts.epochs,
         alerts=found.alerts,
         snapshot=found.snapshot,
+        time_conflicts=dict(found.time_conflicts),
         findings=tuple(_findings(facts, lag)),
     )
 
@@ -98,6 +100,10 @@ def _findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
     if found.not_kept:
         do = "let the audit keep what artifacts told: the next one reads every one of them again"
         yield Finding(Kind.NOTE, "health", do, found.not_kept)
+    if found.time_conflicts:
+        do = "see to the clock of the kernel's machine, or to times without a zone"
+        why = listing(f"{how}: {count(number, 'run')}" for how, number in found.time_conflicts.items())
+        yield Finding(Kind.NOTE, "health", do, f"{why}; rebuilt histories may miss these runs")
     yield from _alerts(found.alerts)
     yield from _snapshot(found.snapshot)
 
