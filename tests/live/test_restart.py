@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import tarfile
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -114,3 +116,22 @@ def test_no_run_is_impossible_under_the_configuration_that_its_process_had_read(
         if late and judge(second, executed, text, lambda _p, _t: None).verdict is Verdict.IMPOSSIBLE:
             against_second.append(executed.candidates)
     assert against_second == [3, 3, 3]
+
+
+def test_an_older_index_says_once_which_runs_moved_and_why(cli: Cli) -> None:
+    _commit_configurations(cli.repo)
+    cli.ok("ingest")
+    cli.ok("environment", "backfill")
+    with closing(sqlite3.connect(cli.index)) as older, older:  # as 0003 left it: nobody asked for actions
+        older.execute("UPDATE runs SET executed = NULL, issue_text = NULL, time_conflict = NULL")
+        older.execute("DELETE FROM index_info WHERE key = 'environment_rule'")
+    for _ in range(2):
+        cli.ok("ingest")
+    alerts = json.loads(cli.ok("drift", "list", "--json"))["alerts"]
+    [moved] = [alert["fields"] for alert in alerts if alert["event"] == "epoch.reassigned"]
+    assert moved["runs"] >= 3
+    assert any("the policy gives ×2 at the most" in why for why in moved["why"])
+    assert "epoch.reassigned" in cli.ok("drift", "list")
+    assert "fine" in cli.ok("db", "check")
+    with closing(sqlite3.connect(cli.index)) as index:
+        assert index.execute("SELECT count(*) FROM runs WHERE executed IS NULL").fetchone() == (0,)
