@@ -6,9 +6,12 @@ the file system gives them. Nothing here reads a clock or a file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, NamedTuple
+
+Progress = Callable[[int, int], None]  # (done, of how many; 0 where that is not known)
 
 ARCHIVE = "archive"
 WORLD = "world"

@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from collectord.audit.backlog_records import RISKS, is_ready
-from collectord.audit.facts import AuditFacts, BacklogIssue
+from collectord.audit.coverage import DEFAULT_RISK, Player, facts_of
+from collectord.audit.facts import RISKS, AuditFacts, BacklogIssue, is_ready
 from collectord.audit.findings import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE, Finding, Kind
 from collectord.audit.layout import capped, count, listing, percent, span
-from collectord.audit.reachability import DEFAULT_RISK, Player, facts_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collectord.audit.backlog_records import RISKS, SIZES
+from collectord.audit.facts import RISKS, SIZES
 from collectord.audit.findings import DAY_MS
 from collectord.audit.layout import week
 from collectord.errors import CollectordError

@@ -7,14 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from collectord.audit.backlog_records import RISKS, SIZES, is_ready
-from collectord.audit.coverage import Coverage, kind_of
-from collectord.audit.facts import AuditFacts, AuditRun
+from collectord.audit.coverage import DEFAULT_RISK, Coverage, Reach, kind_of
+from collectord.audit.facts import RISKS, SIZES, AuditFacts, AuditRun, is_ready
 from collectord.audit.findings import MOST_RUNS, TREND_WEEKS, WEEK_MS, Finding, Kind
-from collectord.audit.intervals import Interval, wilson
 from collectord.audit.lanes import LaneAnswer, Lanes, Verdict, lane_share_words
-from collectord.audit.layout import count, interval_words, listing, percent
-from collectord.audit.reachability import DEFAULT_RISK, Reach
+from collectord.audit.layout import Interval, count, interval_words, listing, percent, wilson
 
 
 @dataclass(frozen=True, slots=True)

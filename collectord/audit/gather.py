@@ -1,34 +1,231 @@
-"""Reads the index and the repo once into facts; all else in this room is pure."""
+"""Reads the index and the repo once into facts; what artifacts told is cached by revision digest."""
 
 from __future__ import annotations
 
+import json
+import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from collectord.audit.backlog_records import backlog_of
-from collectord.audit.cache import keep, kept
 from collectord.audit.facts import (
+    Action,
     Agreement,
     AuditFacts,
     AuditRun,
+    Bin,
     Epoch,
     Health,
     LabelVariety,
     OpenAlert,
     SnapshotFact,
     Told,
+    backlog_of,
 )
-from collectord.audit.run_facts import action_of, tell
-from collectord.cyntra.jsonio import JsonObject, Unparsable, parse_object
-from collectord.index.audit_rows import ended_without_archive, told_runs
+from collectord.audit.layout import capped
+from collectord.audit.outcomes import cause_of
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
+from collectord.index.runs import ended_without_archive, told_runs
 from collectord.index.snapshots import known_snapshots
+from collectord.kernel.beads import first_set
+from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, canonical, parse_object
+from collectord.kernel.planner_input import CANDIDATES_BINS, ITERATIONS_BINS, MINUTES_BINS, recorded_input
+from collectord.kernel.rows import nearest_bin
+from collectord.kernel.values import as_object, is_int, member, text_or_none, texts
 from collectord.model import Label
-from collectord.sources.beads import read_beads, read_deps
+from collectord.repo.files import read_beads, read_deps
+from collectord.system.durable import atomic_write
+
+# Raise it whenever the same bytes would tell something else: what was kept is then read again.
+TELLING = 1
+_KEY = 16
+_MOST_CODES = 8
+# A command that always passes: a gate of it says nothing.
+_EMPTY_GATE = re.compile(r"true|:|exit 0|/bin/true|echo\b[^;&|]*")
+# What tells one run of an issue from the next: left out of K1, so that equal situations meet.
+_OF_THE_ISSUE = frozenset({"issue_id", "dk_attempts"})
+_OF_THE_INPUT = frozenset({"created_at", "history"})
+_OF_THE_STATE = frozenset({"hour_bucket"})
+
+
+def tell(manifest: JsonObject, proof: JsonObject) -> Told:
+    """What a manifest and a proof tell; absent ones are empty objects."""
+    issue = member(manifest, "issue")
+    given = recorded_input(manifest)
+    shown = as_object(given.get("issue")) or as_object(issue)
+    plan = member(manifest, "planner", "executed_plan")
+    codes = _fail_codes(proof)
+    cause = cause_of(proof, codes)
+    return Told(
+        risk=text_or_none(first_set(shown, "dk_risk", "risk")),
+        size=text_or_none(first_set(shown, "dk_size", "size")),
+        hint=text_or_none(first_set(shown, "dk_tool_hint", "tool_hint")),
+        tags=tuple(texts(shown.get("tags"))),
+        k0=_k0(manifest),
+        k1=_digest(_situation(given)) if given else None,
+        iterations=_bin(member(plan, "max_iterations_executed"), ITERATIONS_BINS),
+        requested=requested(manifest),
+        fallback=_fallback(plan),
+        timeout_overridden=member(manifest, "planner", "timeout_seconds_override") is not None,
+        control=text_or_none(member(manifest, "control", "mode")),
+        fail_codes=tuple(capped(code, 60) for code in codes[:_MOST_CODES]),
+        failed_gates=_failed_gates(proof),
+        gates=len(as_object(manifest.get("quality_gates"))),
+        empty_gates=_empty_gates(manifest),
+        cause=cause.cause if cause else None,
+        evidence=cause.evidence if cause else None,
+        diff_lines=_diff_lines(proof),
+        has_manifest=bool(manifest),
+    )
+
+
+def _k0(manifest: JsonObject) -> str | None:
+    said = member(manifest, "planner", "planner_action", "input_hash")
+    return said[:_KEY] if isinstance(said, str) and said else None
+
+
+def _situation(given: JsonObject) -> JsonObject:
+    """The recorded input without id, history, attempts and times."""
+    kept = {key: value for key, value in given.items() if key not in _OF_THE_INPUT}
+    kept["issue"] = {k: v for k, v in as_object(given.get("issue")).items() if k not in _OF_THE_ISSUE}
+    state = as_object(given.get("system_state"))
+    kept["system_state"] = {k: v for k, v in state.items() if k not in _OF_THE_STATE}
+    return kept
+
+
+def _digest(value: JsonObject) -> str:
+    return sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:_KEY]
+
+
+def action_of(label: Label | None) -> Action | None:
+    """The label of an explicit plan in the policy's bins."""
+    if label is None or not label.explicit or label.swarm_id is None:
+        return None
+    return _action(label.swarm_id, label.max_candidates, label.timeout_seconds)
+
+
+@lru_cache(maxsize=4096)  # plans are few and runs are many, and one value is compared faster than two
+def _action(swarm: str, candidates: int | None, seconds: int | None) -> Action:
+    minutes = None if seconds is None else seconds // 60
+    return Action(swarm, nearest_bin(candidates, CANDIDATES_BINS), nearest_bin(minutes, MINUTES_BINS))
+
+
+def requested(manifest: JsonObject) -> Action | None:
+    """What the planner asked for; None where it recorded no action of the right shape."""
+    action = member(manifest, "planner", "planner_action")
+    swarm = text_or_none(member(action, "swarm_id"))
+    bins = as_object(member(action, "budgets"))
+    if swarm is None:
+        return None
+    return Action(swarm, _said(bins.get("max_candidates_bin")), _said(bins.get("max_minutes_bin")))
+
+
+def _said(value: object) -> Bin:
+    return int(value) if is_int(value) else "NA"
+
+
+def _bin(value: object, bins: Sequence[int]) -> Bin:
+    return nearest_bin(int(value) if is_int(value) else None, bins)
+
+
+def _fallback(plan: object) -> str | None:
+    if not member(plan, "fallback_applied"):
+        return None
+    return capped(text_or_none(member(plan, "fallback_reason")) or "no reason given", 80)
+
+
+def _fail_codes(proof: JsonObject) -> list[str]:
+    """Of every gate, then the blocking failures, then a code that a tool added later."""
+    verification = as_object(proof.get("verification"))
+    gates = as_object(verification.get("gates")).values()
+    codes = [code for gate in gates for code in texts(member(gate, "fail_codes"))]
+    codes += texts(verification.get("blocking_failures"))
+    added = (
+        proof.get("failure_code"),
+        member(proof, "metadata", "failure_code"),
+        verification.get("failure_code"),
+    )
+    return list(dict.fromkeys([*codes, *texts(list(added))]))
+
+
+def _failed_gates(proof: JsonObject) -> tuple[str, ...]:
+    gates = as_object(member(proof, "verification", "gates"))
+    return tuple(
+        capped(name, 40) for name, gate in gates.items() if isinstance(gate, dict) and not gate.get("passed")
+    )
+
+
+def _empty_gates(manifest: JsonObject) -> tuple[str, ...]:
+    gates = as_object(manifest.get("quality_gates"))
+    commands = {name: gate.get("command") if isinstance(gate, dict) else gate for name, gate in gates.items()}
+    return tuple(
+        capped(name, 40)
+        for name, command in commands.items()
+        if isinstance(command, str) and _EMPTY_GATE.fullmatch(command.strip())
+    )
+
+
+def _diff_lines(proof: JsonObject) -> int | None:
+    stats = member(proof, "patch", "diff_stats")
+    numbers = [member(stats, key) for key in ("insertions", "deletions")]
+    whole = [int(n) for n in numbers if is_int(n)]
+    return sum(whole) if len(whole) == len(numbers) else None
+
+
+FILE = "audit.json.z"
+
+
+def kept(folder: Path) -> dict[str, Told]:
+    """What an earlier audit kept; nothing where it is missing, damaged or of another format."""
+    try:
+        document = json.loads(zlib.decompress((folder / FILE).read_bytes()))
+        if document["telling"] != TELLING:
+            return {}
+        return {digest: _cached(values) for digest, values in document["told"].items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
+        return {}
+
+
+def keep(folder: Path, told: Mapping[str, Told]) -> str | None:
+    """Keep it for the next audit, in place of what was there; why it could not, which costs time alone."""
+    document = {"telling": TELLING, "told": {digest: _values(t) for digest, t in told.items()}}
+    data = zlib.compress(ascii_json(document).encode("ascii"), 1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        atomic_write(folder / FILE, data)
+    except OSError as error:
+        return f"{folder}: {error.strerror or error}"
+    return None
+
+
+def _values(told: Told) -> list[Any]:
+    """What `dataclasses.astuple` would give; that copies deeply, which took longer than reading it all."""
+    values = [getattr(told, name) for name in _FIELDS]
+    asked = told.requested
+    values[_REQUESTED] = (asked.swarm, asked.candidates, asked.minutes) if asked else None
+    return values
+
+
+def _cached(values: list[Any]) -> Told:
+    for place in _TUPLES:
+        values[place] = tuple(values[place])
+    if values[_REQUESTED] is not None:
+        values[_REQUESTED] = _action_from(*values[_REQUESTED])
+    return Told(*values)
+
+
+# A collection asks for few actions: one value stands for all that are equal.
+_action_from = lru_cache(maxsize=1024)(Action)
+_FIELDS = list(Told.__dataclass_fields__)
+_REQUESTED = _FIELDS.index("requested")
+_TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))
+
 
 DbRow = dict[str, Any]
 _WINDOW = 256

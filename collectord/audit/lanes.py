@@ -20,8 +20,7 @@ from collectord.audit.findings import (
     Kind,
     Lane,
 )
-from collectord.audit.intervals import Interval, goodman
-from collectord.audit.layout import count, interval_words, percent, span, week
+from collectord.audit.layout import Interval, count, goodman, interval_words, percent, span, week
 
 
 class Verdict(StrEnum):

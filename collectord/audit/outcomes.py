@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import DAY_MS, TREND_WEEKS, WEEK_MS, Finding, Kind
-from collectord.audit.intervals import Interval, wilson
-from collectord.audit.layout import capped, count, day, listing, percent, week
-from collectord.cyntra.jsonio import JsonObject
-from collectord.cyntra.values import as_object, member, texts
+from collectord.audit.layout import Interval, capped, count, day, listing, percent, week, wilson
+from collectord.kernel.jsonio import JsonObject
+from collectord.kernel.values import as_object, member, texts
 
 TOOL, MODULE, DISK, NETWORK, MEMORY = (
     "missing tool",

@@ -13,7 +13,7 @@ from typing import Any
 from collectord.audit.charts import CHARTS, Chart, draw
 from collectord.audit.layout import Section, Table, day
 from collectord.audit.sections import SECTIONS
-from collectord.names import printable
+from collectord.system.names import printable
 
 JsonObject = dict[str, Any]
 WIDTHS = (("narrow", 300), ("wide", 760))

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collectord.audit.backlog_records import DONE
-from collectord.audit.facts import AuditFacts, BacklogIssue
+from collectord.audit.facts import DONE, AuditFacts, BacklogIssue
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.layout import count, listing, percent
 

@@ -1,26 +1,49 @@
-"""All answers, and what to do first. Pure."""
+"""The audit: facts gathered, all answers, what to do first, as one JSON document."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from collectord.audit.agreement import AgreementAnswer, agreement
+from collectord.audit.agreement import AgreementAnswer, agreement, compare_inputs
 from collectord.audit.backlog import Backlog, backlog
+from collectord.audit.collection import HealthAnswer, Steadiness, health, steadiness
 from collectord.audit.consistency import Consistency, consistency
-from collectord.audit.coverage import Coverage, coverage
-from collectord.audit.drift import Drift, drift
-from collectord.audit.facts import AuditFacts
+from collectord.audit.coverage import Coverage, coverage, player_of, reach_of
+from collectord.audit.facts import Action, AuditFacts, Epoch, LabelVariety, OpenAlert
 from collectord.audit.fill import Fill, fill
-from collectord.audit.findings import Finding, in_order
-from collectord.audit.health import HealthAnswer, health
+from collectord.audit.findings import LANES, THIN_BELOW, Finding, Kind, in_order
+from collectord.audit.gather import AuditContext, gather
 from collectord.audit.lanes import Lanes, lanes
+from collectord.audit.layout import capped
 from collectord.audit.outcomes import Outcomes, outcomes
 from collectord.audit.phase import Phase, phase
 from collectord.audit.quality import Quality, quality
-from collectord.audit.reachability import player_of, reach_of
-from collectord.audit.steadiness import Steadiness, steadiness
-from collectord.cyntra.policy import Search, Surface, search
+from collectord.audit.shift import Drift, drift
+from collectord.dataset.verify import verify
+from collectord.epochs.contradictions import varieties
+from collectord.epochs.json_views import summary_of
+from collectord.epochs.requests import survey_of
+from collectord.errors import UsageError
+from collectord.index.alerts import alerts
+from collectord.index.opening import now_ms, reader_for
+from collectord.index.snapshots import known_snapshots
+from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
+from collectord.model import ARCHIVE
+from collectord.repo.policy import WorkingTree, read_policy
+from collectord.system.bounded_regex import limited_search
+from collectord.system.durable import atomic_write
+from collectord.system.gc_tuning import rare_collections
+
+if TYPE_CHECKING:
+    from collectord.audit.facts import AuditFacts, LabelVariety
+    from collectord.config import Settings
+    from collectord.epochs.survey import Survey
+    from collectord.index.reader import IndexReader
+    from collectord.kernel.policy import Surface
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +94,190 @@ def answer(
         phase=phase(facts),
         health=health(facts),
     )
+
+
+SCHEMA = "collectord.audit.v1"
+JsonObject = dict[str, Any]
+
+
+def document(facts: AuditFacts, answers: Answers, *, epoch: int | None = None) -> JsonObject:
+    """The whole audit; times are UTC epoch milliseconds, shares between 0 and 1."""
+    findings = answers.findings
+    return {
+        "schema": SCHEMA,
+        "repo": facts.repo,
+        "made_ms": facts.now_ms,
+        "window": {"from_ms": facts.window_start_ms, "to_ms": facts.now_ms, "words": facts.window_words},
+        "epoch": epoch,
+        "runs": len(facts.runs),
+        "verdicts": verdicts(answers),
+        "findings": [plain(finding) for finding in findings],
+        "targets": {"lanes": [plain(lane) for lane in LANES], "thin_below": THIN_BELOW},
+        **{name: plain(getattr(answers, name), skip=("findings",)) for name in Answers.__dataclass_fields__},
+    }
+
+
+def verdicts(answers: Answers) -> dict[str, Any]:
+    """The short of it, one value an answer: what a log line and a script look at."""
+    kinds = {finding.kind for finding in answers.findings}
+    return {
+        "lanes": {lane.key: lane.verdict.value for lane in answers.lanes.lanes},
+        "coverage": dict(answers.coverage.states),
+        "conflicting": answers.consistency.keys[1].conflicting,
+        "drift": answers.drift.verdict,
+        "environment_failures": sum(cause.runs for cause in answers.outcomes.causes),
+        "ready": answers.backlog.ready,
+        "phase": answers.phase.phase,
+        "kinds": [kind.value for kind in Kind if kind in kinds],
+    }
+
+
+def failing(document: JsonObject, fail_on: Collection[str]) -> list[str]:
+    """The kinds of findings that were asked for and are there, in order."""
+    return [kind for kind in document["verdicts"]["kinds"] if kind in fail_on]
+
+
+def plain(value: Any, skip: tuple[str, ...] = ()) -> Any:
+    """A value as JSON has it: dataclasses become objects, enums their values, tuples lists."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Action):
+        parts = {"swarm": value.swarm, "candidates": value.candidates, "minutes": value.minutes}
+        return {**parts, "lane": value.lane, "words": value.words}
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value) if field.name not in skip]
+        return {name.rstrip("_"): plain(getattr(value, name)) for name in names}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return round(value, 6) if isinstance(value, float) else value
+
+
+Document = dict[str, Any]
+
+
+@rare_collections()
+def audit(
+    settings: Settings,
+    *,
+    window_ms: int | None = None,
+    epoch: int | None = None,
+    rebuild: bool = False,
+    clock_ms: Callable[[], int] = now_ms,
+) -> Document:
+    """The audit as one document; `rebuild` also makes the newest dataset again."""
+
+    surface, unknown = policy_of(settings.repo)
+    now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
+    # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
+    window = min(now, window_ms or int(settings.config.audit.window * 1000))
+    with reader_for(settings) as reader:
+        beside = AuditContext(
+            **_environment(settings, reader),
+            agreement=compare_inputs(reader, settings.repo, now - window),
+            rebuilt=rebuilt,
+            concurrent=_concurrent(surface),
+            policy_unknown=unknown,
+        )
+        cache = settings.state_dir / "cache"
+        facts = gather(reader, settings.repo, cache, now_ms=now, window_ms=window, beside=beside)
+    facts = _only_epoch(facts, epoch)
+    with limited_search() as search:
+        answers = answer(facts, surface, search, search.given_up)
+    return document(facts, answers, epoch=epoch)
+
+
+def policy_of(repo: Path) -> tuple[Surface | None, str | None]:
+    """(the policy of the repo as it is now, why it cannot be told)."""
+
+    try:
+        return read_policy(WorkingTree(repo)), None
+    except PolicyUnreadable as error:
+        return None, str(error)
+
+
+def _concurrent(surface: Surface | None) -> int | None:
+    return surface.components["scheduling"]["max_concurrent_workcells"] if surface else None
+
+
+def _only_epoch(facts: AuditFacts, epoch: int | None) -> AuditFacts:
+    if epoch is None:
+        return facts
+    numbers = [one.number for one in facts.epochs] or [1]
+    if epoch not in numbers:
+        raise UsageError(f"--epoch {epoch}: there are {numbers[0]} to {numbers[-1]}; `collectord epoch list`")
+    return replace(facts, runs=tuple(run for run in facts.runs if run.epoch == epoch))
+
+
+def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
+    """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
+
+    survey = survey_of(settings, reader.connection)
+    found = survey.folded
+    epochs = tuple(
+        Epoch(one.number, one.first_ms, one.ended_ms, one.fingerprint, _epoch_words(one))
+        for one in found.epochs
+    )
+    opened = [one for one in alerts(reader.connection) if one.resolved_ms is None and one.acked_ms is None]
+    return {
+        "epochs": epochs,
+        "varieties": tuple(_varieties(survey)),
+        "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
+        "alerts": tuple(
+            OpenAlert(one.event, one.opened_ms, capped(summary_of(one.event, one.fields))) for one in opened
+        ),
+    }
+
+
+def _varieties(survey: Survey) -> Iterator[LabelVariety]:
+    """What each epoch's policy gives several labels for."""
+
+    for epoch in survey.folded.epochs:
+        policy = survey.policy(epoch)
+        with policy.searching():
+            for one in varieties(survey.by_epoch[epoch.number], policy, survey.memory.issue):
+                yield LabelVariety(epoch.number, one.rule, one.labels, one.rows, one.lost, one.remedy)
+
+
+def _epoch_words(epoch: Any) -> str:
+    ended = f", ended by {epoch.why}" if epoch.why else ""
+    return f"{epoch.runs:,} runs, {epoch.origin} {epoch.fingerprint[:12]}{ended}"
+
+
+def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
+    """Whether the newest published dataset comes out the same again; None where there is none."""
+
+    with reader_for(settings) as reader:
+        known = known_snapshots(reader.connection)
+    folder = Path(str(known[0]["path"])) if known else None
+    if folder is None or not folder.is_dir():
+        return None
+    found = verify(settings, folder)
+    return not found.findings, tuple(found.findings)
+
+
+def schema() -> str:
+    """The JSON Schema of the document, as it is shipped."""
+    from importlib.resources import files
+
+    return files("collectord.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")
+
+
+def require_page(target: Path) -> None:
+    """Raise before any work is done where no page can be written: no extra, no folder."""
+    from collectord.audit.charts import require_drawing
+
+    require_drawing()
+    if not target.absolute().parent.is_dir():
+        raise UsageError(f"--html {target}: there is no folder {target.absolute().parent}; make it first")
+    if target.is_dir():
+        raise UsageError(f"--html {target}: is a folder; name a file in it")
+
+
+def write_page(document: Document, target: Path) -> None:
+    """Write the HTML page, in place of a file that is there."""
+    from collectord.audit.page import page
+
+    # A text of the archives may hold a lone surrogate, which UTF-8 cannot.
+    atomic_write(target.absolute(), page(document).encode("utf-8", "backslashreplace"), mode=0o644)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from collectord.audit.layout import Section, Table, day
 from collectord.audit.sections import SECTIONS
-from collectord.names import printable
+from collectord.system.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from collectord.app import auditing
+from collectord.audit import report
 from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option
 from collectord.errors import CollectordError, UsageError
@@ -67,17 +67,17 @@ def audit(
     First what to do, then why. Works beside a running daemon.
     """
     if schema:
-        click.echo(auditing.schema(), nl=False)
+        click.echo(report.schema(), nl=False)
         return
     settings, wanted = invocation.settings(), _kinds(fail_on)
     window_ms = age_ms(since, "--since") if since else None
     if window_ms == 0:
         raise UsageError(f"--since {since}: a window must have a length, such as 7d")
     if html is not None:
-        auditing.require_page(html)
-    found = auditing.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
+        report.require_page(html)
+    found = report.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
     if html is not None:
-        auditing.write_page(found, html)
+        report.write_page(found, html)
         complain(f"written: {html}")
     if as_json:
         emit_json(found)

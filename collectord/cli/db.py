@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, progress_bar, size_text
 from collectord.errors import CollectordError
 
 if TYPE_CHECKING:
-    from collectord.app.recovering import Recovered
+    from collectord.repair.recover import Recovered
 
 
 _MAX_SHOWN = 20
@@ -31,7 +30,9 @@ def db() -> None:
 @click.pass_obj
 def db_upgrade(invocation: Invocation, as_json: bool) -> None:
     """Bring the index to the schema of this collectord; a backup is made first."""
-    done = app.upgrade(invocation.settings())
+    from collectord.index.opening import upgrade as upgrade_index
+
+    done = upgrade_index(invocation.settings())
     backup = str(done.backup) if done.backup else None
     if as_json:
         document = {"before": done.before, "after": done.after, "backup": backup}
@@ -48,7 +49,7 @@ def db_upgrade(invocation: Invocation, as_json: bool) -> None:
 @click.pass_obj
 def db_check(invocation: Invocation, as_json: bool) -> None:
     """Check the index: pages, references, every digest, every run derived again from its artifacts."""
-    from collectord.app.storage import check
+    from collectord.repair.check import check
 
     settings = invocation.settings()
     with progress_bar("deriving runs again") as progress:
@@ -79,7 +80,7 @@ def db_check(invocation: Invocation, as_json: bool) -> None:
 @click.pass_obj
 def db_backup(invocation: Invocation, to: Path | None, as_json: bool) -> None:
     """Copy the index beside whatever writes it, check the copy, and remove the oldest beyond backup.keep."""
-    from collectord.app.storage import backup
+    from collectord.repair.backups import backup
 
     target = Path(os.path.normpath(to.absolute())) if to else None
     made = backup(invocation.settings(), target)
@@ -104,7 +105,7 @@ def db_backup(invocation: Invocation, to: Path | None, as_json: bool) -> None:
 @click.pass_obj
 def db_export_artifacts(invocation: Invocation, directory: Path, as_json: bool) -> None:
     """Write every core file that the index holds out as a plain file named by its sha256."""
-    from collectord.app.retention import export_artifacts
+    from collectord.retention.restore import export_artifacts
 
     done = export_artifacts(invocation.settings(), directory)
     if as_json:
@@ -129,7 +130,7 @@ def db_recover(invocation: Invocation, force: bool, as_json: bool) -> None:
 
     The damaged file is kept beside it under a name with the date. Nothing is lost without being named.
     """
-    from collectord.app.recovering import recover
+    from collectord.repair.recover import recover
 
     settings = invocation.settings()
     with progress_bar("deriving archives again") as progress:

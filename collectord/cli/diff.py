@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collectord import app
 from collectord.cli.output import emit_json, json_option, line
 
 if TYPE_CHECKING:
-    from collectord.export.compare.diff import Diff, Flip
+    from collectord.dataset.diff import Diff, Flip
 
 
 _SHOWN = 20
@@ -26,10 +25,10 @@ _SHOWN = 20
 @click.pass_context
 def diff(context: click.Context, a: Path, b: Path, exit_code: bool, as_json: bool) -> None:
     """Compare two dataset directories: rows, labels and why they flipped, distributions, environments."""
-    found = app.diff(a, b)
-    if as_json:
-        from collectord.export.compare.diff import diff_document
+    from collectord.dataset.diff import diff_document, diff_snapshots
 
+    found = diff_snapshots(a, b)
+    if as_json:
         emit_json(diff_document(found, a, b))
     else:
         _print(found)

@@ -16,8 +16,7 @@ from collectord.errors import CollectordError
 @click.pass_obj
 def doctor(invocation: Invocation, as_json: bool) -> None:
     """Check folders, disks, limits, index, backups, clock, daemon and labels; exit 1 with an error."""
-    from collectord.app.doctoring import examine
-    from collectord.overview.doctor import ERROR
+    from collectord.status.doctor import ERROR, examine
 
     found, usage = examine(invocation.settings())
     errors = [finding for finding in found if finding.level == ERROR]

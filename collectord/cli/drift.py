@@ -10,7 +10,7 @@ from collectord.cli.environment import print_changes
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
 from collectord.cli.runs import age_start_ms
-from collectord.environment.alert_fields import summary_of
+from collectord.epochs.json_views import summary_of
 from collectord.errors import UsageError
 
 _TOLD_APART = frozenset({"changes", "more_changes"})
@@ -27,9 +27,9 @@ def drift() -> None:
 @click.pass_obj
 def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None:
     """List alerts, the newest first."""
-    from collectord.app.epochs import alerts
+    from collectord.epochs.requests import list_alerts
 
-    found = alerts(invocation.settings(), age_start_ms(since))
+    found = list_alerts(invocation.settings(), age_start_ms(since))
     if as_json:
         emit_json(found)
         return
@@ -48,9 +48,9 @@ def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None
 @click.pass_obj
 def drift_show(invocation: Invocation, number: int, as_json: bool) -> None:
     """Show everything about one alert, by its id."""
-    from collectord.app.epochs import alert
+    from collectord.epochs.requests import show_alert
 
-    document = alert(invocation.settings(), number)
+    document = show_alert(invocation.settings(), number)
     if as_json:
         emit_json(document)
         return
@@ -85,11 +85,11 @@ def _text(key: str, value: object) -> str:
 @click.pass_obj
 def drift_ack(invocation: Invocation, numbers: tuple[int, ...], everything: bool, as_json: bool) -> None:
     """Mark alerts as seen, by their ids."""
-    from collectord.app.epochs import acknowledge
+    from collectord.epochs.requests import acknowledge_alerts
 
     if bool(numbers) == everything:
         raise UsageError("name the ids of alerts, or --all; `collectord drift list` shows them")
-    done = acknowledge(invocation.settings(), None if everything else numbers)
+    done = acknowledge_alerts(invocation.settings(), None if everything else numbers)
     if as_json:
         emit_json(done)
     elif done["done"]:

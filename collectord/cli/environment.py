@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, styled, table, time_text
 from collectord.errors import UsageError
@@ -28,9 +27,9 @@ def environment() -> None:
 @click.pass_obj
 def environment_show(invocation: Invocation, at: str | None, as_json: bool) -> None:
     """Show the environment that stands, or stood at a time; secrets in it are hidden."""
-    from collectord.app.environment import show
+    from collectord.epochs.requests import show_environment
 
-    found = show(invocation.settings(), _moment(at))
+    found = show_environment(invocation.settings(), _moment(at))
     if as_json:
         emit_json(found)
     elif found["environment"] is None:
@@ -42,9 +41,10 @@ def environment_show(invocation: Invocation, at: str | None, as_json: bool) -> N
 def _moment(text: str | None) -> int | None:
     if text is None:
         return None
-    from collectord.environment.selection import moment
+    from collectord.epochs.selection import moment
+    from collectord.index.opening import now_ms
 
-    found = moment(text, app.now_ms())
+    found = moment(text, now_ms())
     if found is None:
         raise UsageError(f"--at {text}: not a time; write 2026-01-31T08:00Z, now, or an age such as 7d")
     return found
@@ -85,9 +85,9 @@ def _source_text(stretch: dict[str, Any]) -> str:
 @click.pass_obj
 def environment_history(invocation: Invocation, as_json: bool) -> None:
     """List every environment that stood, from when to when, and how that is known."""
-    from collectord.app.environment import history
+    from collectord.epochs.requests import environment_history
 
-    found = history(invocation.settings())
+    found = environment_history(invocation.settings())
     if as_json:
         emit_json(found)
         return
@@ -124,9 +124,9 @@ def environment_diff(invocation: Invocation, before: str, after: str, exit_code:
     Each is named by an epoch's number, a time (2026-01-31T08:00Z, now, 7d), a fingerprint or its
     beginning, or a configuration file.
     """
-    from collectord.app.environment import diff
+    from collectord.epochs.requests import diff_environments
 
-    found = diff(invocation.settings(), before, after)
+    found = diff_environments(invocation.settings(), before, after)
     if as_json:
         emit_json(found)
     else:
@@ -181,9 +181,9 @@ def environment_backfill(invocation: Invocation, as_json: bool) -> None:
 
     Only reads, executes nothing of the repo, and can be repeated: a newer reading replaces the one before.
     """
-    from collectord.app.environment import backfill
+    from collectord.epochs.requests import backfill_history
 
-    done = backfill(invocation.settings())
+    done = backfill_history(invocation.settings())
     if as_json:
         emit_json(done)
         return

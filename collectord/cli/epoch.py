@@ -28,9 +28,9 @@ def epoch() -> None:
 @click.pass_obj
 def epoch_list(invocation: Invocation, as_json: bool) -> None:
     """List the epochs with their runs, and what ended each."""
-    from collectord.app.epochs import listed
+    from collectord.epochs.requests import list_epochs
 
-    found = listed(invocation.settings())
+    found = list_epochs(invocation.settings())
     if as_json:
         emit_json(found)
         return
@@ -66,9 +66,9 @@ def _strays(row: dict[str, Any]) -> str:
 @click.pass_obj
 def epoch_show(invocation: Invocation, number: int, as_json: bool) -> None:
     """Show one epoch: its environment, what changed before it, its snapshots and its runs."""
-    from collectord.app.epochs import shown
+    from collectord.epochs.requests import show_epoch
 
-    found = shown(invocation.settings(), number)
+    found = show_epoch(invocation.settings(), number)
     if as_json:
         emit_json(found)
         return
@@ -106,11 +106,11 @@ def epoch_cut(invocation: Invocation, why: str, as_json: bool) -> None:
 
     For what no file shows, such as a new kernel.
     """
-    from collectord.app.epochs import cut
+    from collectord.epochs.requests import cut_epoch
 
     if not why.strip():
         raise UsageError("--why is empty: say why, for those who read it later")
-    done = cut(invocation.settings(), why.strip())
+    done = cut_epoch(invocation.settings(), why.strip())
     if as_json:
         emit_json(done)
         return

@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, seconds_text, size_text, time_text
 from collectord.errors import UsageError
@@ -31,10 +30,12 @@ def explain(invocation: Invocation, workcell_id: str, as_json: bool) -> None:
 
     Takes the name of the archive's directory, a path to it, or a run id.
     """
+    from collectord.status.explain import explain as explain_archive
+
     name = Path(workcell_id).name
     if not name:
         raise UsageError(f"'{workcell_id}' is no name of an archive")
-    found = app.explain(invocation.settings(), name)
+    found = explain_archive(invocation.settings(), name)
     if as_json:
         emit_json(found)
     else:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, progress_bar
 from collectord.errors import UsageError, VerificationFailed
 
 if TYPE_CHECKING:
-    from collectord.export.exporter import Exported
-    from collectord.export.verify import Verified
+    from collectord.dataset.exporter import Exported
+    from collectord.dataset.verify import Verified
 
 
 _TOLD = ("profile", "left_out", "not_selected", "input_hashes")
@@ -56,7 +55,8 @@ def export(
 
     The same content again makes nothing new. Works beside a running daemon.
     """
-    from collectord.export.row_plan import ExportOptions
+    from collectord.dataset.exporter import export as export_dataset
+    from collectord.dataset.row_plan import ExportOptions
 
     asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
     settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})
@@ -66,7 +66,7 @@ def export(
     )
     target = _target(out, settings.archives_dir)
     with progress_bar("writing rows") as progress:
-        exported = app.export(
+        exported = export_dataset(
             settings,
             options,
             epoch=epoch or ("all" if chosen.profile == "builder" else "current"),
@@ -170,10 +170,12 @@ def verify(invocation: Invocation, directory: Path, fast: bool, rebuild: bool, a
 
     --rebuild makes each row again from the index, which finds what hides behind recomputed sums.
     """
+    from collectord.dataset.verify import verify as verify_dataset
+
     if fast and rebuild:
         raise UsageError("--fast and --rebuild ask for opposite things; give one of them")
     settings = invocation.settings() if rebuild else None
-    verified = app.verify(settings, directory, fast=fast)
+    verified = verify_dataset(settings, directory, fast=fast)
     if as_json:
         emit_json(_verified_json(directory, verified))
     else:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, progress_bar
 from collectord.errors import CollectordError
-from collectord.names import readable_name
+from collectord.system.names import readable_name
 
 if TYPE_CHECKING:
-    from collectord.ingest.bulk import IngestResult
+    from collectord.intake.ingest import IngestResult
     from collectord.model import Outcome
 
 
@@ -33,9 +32,12 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
 
     Safe to stop at any point and to repeat; an archive that did not change is not read again.
     """
+    from collectord.intake.ingest import ingest as ingest_once
+    from collectord.intake.ingest import may_lack_archives
+
     settings = invocation.settings()
     no_folder = not settings.archives_dir.is_dir()
-    if no_folder and not app.may_lack_archives(settings):
+    if no_folder and not may_lack_archives(settings):
         raise CollectordError(
             f"{settings.archives_dir}: there is no archives folder; is --repo a Cyntra repo, "
             "and is the disk with its archives mounted?"
@@ -49,7 +51,7 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
             done += 1
             progress(done, 0)
 
-        result = app.ingest(settings, names=names, accept_gone=accept_gone, report=report)
+        result = ingest_once(settings, names=names, accept_gone=accept_gone, report=report)
     emit_json(_document(result)) if as_json else _print(result)
     if no_folder and not as_json:
         line(f"{settings.archives_dir}: not there yet; the kernel makes it when its first run ends")
@@ -75,7 +77,7 @@ def _document(result: IngestResult) -> dict[str, object]:
 
 def _tell(result: IngestResult) -> None:
     """What became known of the environment; that epochs open and close goes without saying."""
-    from collectord.environment.alert_fields import summary_of
+    from collectord.epochs.json_views import summary_of
 
     told = [notice for notice in result.notices if not notice.event.startswith("epoch.")]
     for notice in told[:MAX_TOLD]:

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 
 import click
 
-from collectord.names import printable as printable
+from collectord.model import Progress
+from collectord.system.names import printable
 
 
 def prepare_streams() -> None:
@@ -41,8 +42,6 @@ def flush_or_discard() -> None:
             with contextlib.suppress(OSError, ValueError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
-
-Progress = Callable[[int, int], None]
 
 _UNBOUNDED = 10_000
 # What json.dumps leaves as it is and a terminal, a line reader or an encoder could trip over.

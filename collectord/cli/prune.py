@@ -14,8 +14,8 @@ from collectord.cli.output import complain, emit_json, json_option, line, size_t
 from collectord.errors import CollectordError, UsageError
 
 if TYPE_CHECKING:
-    from collectord.app.retention import Restored
     from collectord.retention.prune import Pruned, PrunePlan, Removal
+    from collectord.retention.restore import Restored
 
 
 _MAX_SHOWN = 20
@@ -58,8 +58,8 @@ def prune(
     An archive is as old as the youngest entry directly in it. `collectord restore` brings core files back;
     logs, renders, telemetry and prompts are not in the index and do not come back.
     """
-    from collectord.app.retention import prune as prune_archives
     from collectord.retention.plan import Ages
+    from collectord.retention.prune import prune as prune_archives
 
     ages = Ages(
         _seconds("--logs-older-than", logs_older_than),
@@ -148,7 +148,7 @@ def restore(
     as_json: bool,
 ) -> None:
     """Write core files of archives back, byte for byte and with their times; never over what is there."""
-    from collectord.app.retention import restore as restore_archives
+    from collectord.retention.restore import restore as restore_archives
 
     if bool(workcell_id) == everything:
         raise UsageError("name the archives to restore, or give --all")

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, table, time_text
 from collectord.errors import UsageError
@@ -22,7 +21,11 @@ def quarantine() -> None:
 @click.pass_obj
 def quarantine_list(invocation: Invocation, as_json: bool) -> None:
     """List them with their reasons; they are tried again when they change."""
-    found = app.quarantined(invocation.settings())
+    from collectord.index.opening import reader_for
+    from collectord.index.queries import quarantined
+
+    with reader_for(invocation.settings()) as reader:
+        found = quarantined(reader)
     if as_json:
         emit_json({"schema": "collectord.quarantine.v1", "quarantined": found})
         return
@@ -40,7 +43,7 @@ def quarantine_list(invocation: Invocation, as_json: bool) -> None:
 @click.pass_obj
 def quarantine_show(invocation: Invocation, workcell_id: str, as_json: bool) -> None:
     """Say why one of them was not taken, and what helps."""
-    from collectord.app.quarantine import in_quarantine
+    from collectord.status.explain import in_quarantine
 
     found = in_quarantine(invocation.settings(), workcell_id)
     if as_json:
@@ -65,7 +68,7 @@ def _print(row: dict[str, Any]) -> None:
 @click.pass_obj
 def quarantine_requeue(invocation: Invocation, workcell_id: tuple[str, ...], everything: bool) -> None:
     """Have some of them, or all, read again by the next ingest although nothing in them changed."""
-    from collectord.app.quarantine import requeue
+    from collectord.status.explain import requeue
 
     if bool(workcell_id) == everything:
         raise UsageError("name the archives to read again, or give --all")

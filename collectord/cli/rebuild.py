@@ -13,8 +13,7 @@ from collectord.cli.output import emit_json, json_option, line, progress_bar
 from collectord.errors import CollectordError, VerificationFailed
 
 if TYPE_CHECKING:
-    from collectord.app.rebuilding import Rebuilt
-    from collectord.index.compare import Difference
+    from collectord.repair.rebuild import Difference, Rebuilt
 
 
 _MAX_NAMES = 5
@@ -32,7 +31,7 @@ def rebuild(invocation: Invocation, replace: bool, as_json: bool) -> None:
 
     Exit 3 where the two differ. Without --replace the index stays as it is and a daemon may go on.
     """
-    from collectord.app.rebuilding import rebuild as rebuild_index
+    from collectord.repair.rebuild import rebuild as rebuild_index
 
     settings = invocation.settings()
     with progress_bar("deriving archives again") as progress:

@@ -16,6 +16,6 @@ def run(invocation: Invocation) -> None:
 
     SIGTERM and SIGINT stop it, a second SIGINT at once; SIGHUP reads the configuration again.
     """
-    from collectord.daemon.life import run as run_daemon
+    from collectord.daemon.run import run as run_daemon
 
     run_daemon(invocation.settings(), invocation.settings, os.environ)

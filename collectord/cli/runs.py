@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
 
@@ -15,7 +14,9 @@ def age_start_ms(text: str | None) -> int | None:
     """The time so long ago as --since says, in milliseconds; None where it was not given."""
     if text is None:
         return None
-    return max(0, app.now_ms() - age_ms(text, "--since"))
+    from collectord.index.opening import now_ms
+
+    return max(0, now_ms() - age_ms(text, "--since"))
 
 
 @click.command(short_help="List runs, the newest first.")
@@ -45,6 +46,9 @@ def runs(
     as_json: bool,
 ) -> None:
     """List runs, the newest first."""
+    from collectord.index.opening import reader_for
+    from collectord.index.queries import list_runs
+
     wanted = {
         "status": status,
         "swarm_id": swarm,
@@ -52,7 +56,9 @@ def runs(
         "issue_id": issue,
         "hash_state": hash_state,
     }
-    found = app.runs(invocation.settings(), since_ms=age_start_ms(since), wanted=wanted, limit=limit + 1)
+    since_ms = age_start_ms(since)
+    with reader_for(invocation.settings()) as reader:
+        found = list_runs(reader, since_ms=since_ms, wanted=wanted, limit=limit + 1)
     shown, more = found[:limit], len(found) > limit
     if as_json:
         emit_json({"schema": "collectord.runs.v1", "runs": shown, "more": more})

@@ -13,7 +13,7 @@ from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, line
 
 if TYPE_CHECKING:
-    from collectord.app.service import ServiceFile
+    from collectord.service import ServiceFile
 
 
 @click.group(short_help="Install collectord as a service.")
@@ -41,7 +41,7 @@ def _where(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _file(invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None) -> ServiceFile:
-    from collectord.app.service import service_file
+    from collectord.service import service_file
 
     wanted = os.geteuid() == 0 if system is None else system
     root = root.absolute() if root else None
@@ -64,7 +64,7 @@ def service_install(
     invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None, force: bool
 ) -> None:
     """Write the service file and say what to run next; again without a change it does nothing."""
-    from collectord.service.units import install
+    from collectord.service import install
 
     file = _file(invocation, system, run_as, root)
     done = install(file.path, file.text, force=force)
@@ -85,7 +85,7 @@ def service_uninstall(
     invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None, force: bool
 ) -> None:
     """Remove the service file and what enabled it; the index and the datasets stay."""
-    from collectord.service.units import uninstall
+    from collectord.service import uninstall
 
     file = _file(invocation, system, run_as, root)
     done = uninstall(file.path, force=force)

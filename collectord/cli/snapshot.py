@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, table
 from collectord.errors import CollectordError
@@ -24,7 +23,9 @@ def snapshot() -> None:
 @click.pass_obj
 def snapshot_list(invocation: Invocation, as_json: bool) -> None:
     """List the dataset directories in the benches folder, the newest first."""
-    found = app.snapshots(invocation.settings())
+    from collectord.dataset.publish import list_snapshots
+
+    found = list_snapshots(invocation.settings().benches_dir)
     if as_json:
         emit_json({"schema": "collectord.snapshots.v1", "snapshots": found})
     elif found:
@@ -50,9 +51,9 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
 @click.pass_obj
 def snapshot_show(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show what a dataset directory says of itself: a name, a path, or `latest`."""
-    from collectord.export.publish import read_snapshot
+    from collectord.dataset.publish import find_snapshot, read_snapshot
 
-    folder = app.find_snapshot(invocation.settings(), name)
+    folder = find_snapshot(invocation.settings().benches_dir, name)
     document = read_snapshot(folder)
     if document is None:
         raise CollectordError(
@@ -80,4 +81,6 @@ def _text(value: object) -> str:
 @click.pass_obj
 def snapshot_path(invocation: Invocation, name: str) -> None:
     """Print the path of a dataset directory: a name, a path, or `latest`."""
-    line(str(app.find_snapshot(invocation.settings(), name)))
+    from collectord.dataset.publish import find_snapshot
+
+    line(str(find_snapshot(invocation.settings().benches_dir, name)))

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from collectord import app
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
-from collectord.overview.kernel import hidden_words
+from collectord.status.status import hidden_words
 
 _MAX_ATTENTION = 5
 
@@ -20,7 +19,9 @@ _MAX_ATTENTION = 5
 @click.pass_obj
 def status(invocation: Invocation, disk: bool, as_json: bool) -> None:
     """Show what the index holds, what was not taken, and who is writing to it."""
-    found = app.status(invocation.settings(), measure=disk)
+    from collectord.status.status import status as status_document
+
+    found = status_document(invocation.settings(), measure=disk)
     if as_json:
         emit_json(found)
         return
@@ -131,8 +132,10 @@ def _snapshot_text(snapshot: dict[str, Any]) -> str:
 @click.pass_obj
 def stats(invocation: Invocation, include_world: bool | None, as_json: bool) -> None:
     """Count run summaries by job type and domain, as `cyntra planner stats` does."""
+    from collectord.status.status import stats as stats_document
+
     settings = invocation.settings({"export.include_world": include_world})
-    found = app.stats(settings, include_world=settings.config.export.include_world)
+    found = stats_document(settings, include_world=settings.config.export.include_world)
     if as_json:
         emit_json(found)
         return

@@ -5,8 +5,7 @@ Importing this brings pydantic and PyYAML, so the command line imports it only w
 
 from __future__ import annotations
 
-from collectord.config.loading import load
 from collectord.config.schema import Config
-from collectord.config.settings import Settings
+from collectord.config.settings import Settings, load
 
 __all__ = ["Config", "Settings", "load"]

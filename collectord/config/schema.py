@@ -10,8 +10,6 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
 
-from collectord.config import schema
-
 _AMOUNT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", re.ASCII)
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
@@ -204,25 +202,25 @@ def _amount(value: object, factors: dict[str, float] | dict[str, int]) -> float 
 
 
 def _folder(value: object, info: ValidationInfo) -> str:
-    return schema.folder(value, (info.context or {}).get("home"))
+    return folder(value, (info.context or {}).get("home"))
 
 
-Duration = Annotated[float, BeforeValidator(schema.duration)]
-Age = Annotated[float | str, BeforeValidator(schema.age)]
-TimeOfDay = Annotated[str, BeforeValidator(schema.time_of_day)]
-Size = Annotated[int, BeforeValidator(schema.size)]
-Count = Annotated[int, BeforeValidator(schema.count)]
-Percent = Annotated[float, BeforeValidator(schema.percent)]
-Switch = Annotated[bool, BeforeValidator(schema.switch)]
-Names = Annotated[tuple[str, ...], BeforeValidator(schema.directory_names)]
+Duration = Annotated[float, BeforeValidator(duration)]
+Age = Annotated[float | str, BeforeValidator(age)]
+TimeOfDay = Annotated[str, BeforeValidator(time_of_day)]
+Size = Annotated[int, BeforeValidator(size)]
+Count = Annotated[int, BeforeValidator(count)]
+Percent = Annotated[float, BeforeValidator(percent)]
+Switch = Annotated[bool, BeforeValidator(switch)]
+Names = Annotated[tuple[str, ...], BeforeValidator(directory_names)]
 Folder = Annotated[str, BeforeValidator(_folder)]
-Day = Annotated[date, BeforeValidator(schema.day)]
-Text = Annotated[str, BeforeValidator(schema.text)]
-Path = Annotated[str, BeforeValidator(schema.environment_path)]
-RuleOrPath = Annotated[str, BeforeValidator(schema.rule_or_path)]
+Day = Annotated[date, BeforeValidator(day)]
+Text = Annotated[str, BeforeValidator(text)]
+Path = Annotated[str, BeforeValidator(environment_path)]
+RuleOrPath = Annotated[str, BeforeValidator(rule_or_path)]
 Weekday = Annotated[
     Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-    BeforeValidator(schema.word),
+    BeforeValidator(word),
 ]
 Severity = Literal["epoch", "warn", "info"]
 
@@ -326,15 +324,15 @@ class Retention(_Section):
     """What the daemon prunes, and when it does (UTC)."""
 
     at: TimeOfDay = "04:30"
-    logs_older_than: Age = schema.OFF
-    renders_older_than: Age = schema.OFF
-    archives_older_than: Age = schema.OFF
+    logs_older_than: Age = OFF
+    renders_older_than: Age = OFF
+    archives_older_than: Age = OFF
 
     @property
     def removes_anything(self) -> bool:
         """Whether any age is given, at a time at which it counts."""
         ages = (self.logs_older_than, self.renders_older_than, self.archives_older_than)
-        return self.at != schema.OFF and any(age != schema.OFF for age in ages)
+        return self.at != OFF and any(age != OFF for age in ages)
 
 
 class Log(_Section):

@@ -1,13 +1,24 @@
-"""The loaded configuration: the values, the repo they are for, and where each came from."""
+"""The configuration as loaded from its sources: flags, environment, file, defaults."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from collectord.config.schema import Config, IgnoredPath, dotted_keys
+from pydantic import ValidationError
+
+from collectord.config import document
+from collectord.config.document import Finding, Given, Layer, Place, unknown
+from collectord.config.schema import Config, IgnoredPath, dotted_keys, is_file_only, is_list, shown
+from collectord.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 
 DEFAULT = "default"
 
@@ -70,3 +81,200 @@ def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+PREFIX = "COLLECTORD_"
+REPO = "COLLECTORD_REPO"
+CONFIG = "COLLECTORD_CONFIG"
+COMMAND_LINE = "command line"
+
+_ONLY_IN_THE_FILE = "can only be set in the configuration file"
+
+
+def from_environment(environ: Mapping[str, str]) -> Layer:
+    """`COLLECTORD_<SECTION>_<KEY>`; any other name with that prefix is a finding."""
+    names = {variable(key): key for key in dotted_keys()}
+    given: dict[str, Given] = {}
+    findings = []
+    for name in sorted(name for name in environ if name.startswith(PREFIX)):
+        if name in names and is_file_only(names[name]):
+            findings.append(Finding(name, _ONLY_IN_THE_FILE))
+        elif name in names:
+            given[names[name]] = Given(_value(names[name], environ[name]), name, Place(name))
+        elif name not in {REPO, CONFIG}:
+            message = unknown(name, (*names, REPO, CONFIG)).replace("unknown key", "unknown variable")
+            findings.append(Finding(name, message))
+    return Layer(given, tuple(findings))
+
+
+def from_command_line(overrides: Mapping[str, object]) -> Layer:
+    """Dotted key → value; None stands for an option that was not given."""
+    given: dict[str, Given] = {}
+    findings = []
+    for key, value in overrides.items():
+        if key not in dotted_keys():
+            findings.append(Finding(f"{COMMAND_LINE}: {key}", unknown(key, dotted_keys())))
+        elif value is not None and is_file_only(key):
+            findings.append(Finding(f"{COMMAND_LINE}: {key}", _ONLY_IN_THE_FILE))
+        elif value is not None:
+            given[key] = Given(_value(key, value), COMMAND_LINE, Place(f"{COMMAND_LINE}: {key}"))
+    return Layer(given, tuple(findings))
+
+
+def variable(key: str) -> str:
+    """The environment variable of a dotted key."""
+    return PREFIX + key.replace(".", "_").upper()
+
+
+def _value(key: str, value: object) -> object:
+    if isinstance(value, str) and is_list(key):
+        return [name.strip() for name in value.split(",") if name.strip()]
+    return value
+
+
+def find_repo(given: Path | None, environ: Mapping[str, str], cwd: Path) -> tuple[Path, str]:
+    """(absolute repo, where it came from): `--repo`, `COLLECTORD_REPO`, or found from the working directory.
+
+    Found is the nearest parent that holds `.cyntra/`. A repo that was named only has to
+    be a directory: its archives may appear later. Raises ConfigError.
+    """
+    if given is not None:
+        return _named(cwd / given, f"--repo {given}"), COMMAND_LINE
+    if environ.get(REPO):
+        return _named(cwd / environ[REPO], f"{REPO}={environ[REPO]}"), REPO
+    for candidate in (cwd, *cwd.parents):
+        if _is_directory(candidate / ".cyntra"):
+            return candidate, "working directory"
+    raise ConfigError(
+        f"no Cyntra repo: neither {cwd} nor any folder above it holds a .cyntra folder; "
+        f"go into the repo, or name it with --repo DIR or {REPO}"
+    )
+
+
+def _named(path: Path, given: str) -> Path:
+    if _is_directory(path):
+        return path.resolve() if ".." in path.parts else path
+    trouble = "is not a directory" if path.exists() else "does not exist"
+    raise ConfigError(f"{given}: {path} {trouble}; name the folder that holds .cyntra")
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+DEFAULT_FILE = Path(".cyntra/collectord.yaml")
+
+
+def load(
+    *,
+    repo: Path | None,
+    config: Path | None,
+    overrides: Mapping[str, object],
+    environ: Mapping[str, str],
+    cwd: Path,
+) -> Settings:
+    """The settings for one command; `overrides` are dotted keys from its options, None meaning not given.
+
+    Raises ConfigError with every finding of every source, one a line.
+    """
+    found, repo_source = find_repo(repo, environ, cwd)
+    file, from_file = _read_file(config, environ, found, cwd)
+    layers = [from_file, from_environment(environ), from_command_line(overrides)]
+    home = environ.get("HOME")
+    findings = [finding for layer in layers for finding in _check(layer, home)]
+    if findings:
+        raise ConfigError("\n".join(map(str, findings)))
+    given = {key: value for layer in layers for key, value in layer.given.items()}
+    sources = {key: given[key].source if key in given else DEFAULT for key in dotted_keys()}
+    settings = Settings(found, _build(given, home), MappingProxyType({"repo": repo_source, **sources}), file)
+    _refuse_writing_into_archives(settings, given)
+    return settings
+
+
+def _read_file(
+    config: Path | None, environ: Mapping[str, str], repo: Path, cwd: Path
+) -> tuple[Path | None, Layer]:
+    """The file that counts and what it says; only the default file may be missing."""
+    named = config or (Path(environ[CONFIG]) if environ.get(CONFIG) else None)
+    path = cwd / (named or repo / DEFAULT_FILE)
+    label = str(named) if named else _near(path, cwd)
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(document.MAX_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if named is None and not path.is_symlink():
+            return None, Layer({})
+        return path, Layer({}, (Finding(label, f"cannot be read: {_reason(error)}"),))
+    except (OSError, ValueError) as error:
+        return path, Layer({}, (Finding(label, f"cannot be read: {_reason(error)}"),))
+    return path, document.parse(data, label)
+
+
+def _check(layer: Layer, home: str | None) -> Iterable[Finding]:
+    """Every finding of one source, in its order; each source is checked on its own, shadowed or not."""
+    findings = list(layer.findings)
+    try:
+        _build(layer.given, home)
+    except ValidationError as error:
+        for details in error.errors():
+            given = layer.given[".".join(map(str, details["loc"][:2]))]
+            place = given.place_of(details["loc"][2:])
+            findings.append(Finding(place.where, _message(details), place.line, place.column))
+    return sorted(findings, key=lambda finding: (finding.line, finding.column))
+
+
+def _build(given: Mapping[str, Given], home: str | None) -> Config:
+    sections: dict[str, dict[str, object]] = {}
+    for dotted, value in given.items():
+        section, _, key = dotted.partition(".")
+        sections.setdefault(section, {})[key] = value.value
+    return Config.model_validate(sections, context={"home": home})
+
+
+def _message(details: ErrorDetails) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "literal_error":
+            return f"{shown(details['input'])} is not {context['expected']}"
+        case "greater_than_equal":
+            return f"{shown(details['input'])} is too small; write {context['ge']} or more"
+        case "less_than_equal":
+            return f"{shown(details['input'])} is too large; write {context['le']} or less"
+        case "missing":
+            return f"has no {details['loc'][-1]}; write one"
+        case "extra_forbidden":
+            return unknown(str(details["loc"][-1]), IgnoredPath.model_fields)
+        case "tuple_type":
+            return f"{shown(details['input'])} is not a list; begin each entry with a dash"
+        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+            return f"{shown(details['input'])} is not a mapping; indent its keys below it"
+    return f"{shown(details['input'])}: {details['msg']}"
+
+
+def _refuse_writing_into_archives(settings: Settings, given: Mapping[str, Given]) -> None:
+    """Our own files in the archives folder would be taken for archives, and pruned with them by others."""
+    ours = {"paths.state": settings.state_dir, "paths.benches": settings.benches_dir}
+    inside = [key for key, folder in ours.items() if folder.is_relative_to(settings.archives_dir)]
+    if inside:
+        message = f"lies inside the archives folder {settings.archives_dir}; choose a folder beside it"
+        raise ConfigError("\n".join(f"{_where(key, given)}: {ours[key]} {message}" for key in inside))
+
+
+def _where(key: str, given: Mapping[str, Given]) -> str:
+    """The place to change: of the key itself, or of the archives folder where the key has its default."""
+    value = given.get(key) or given.get("paths.archives")
+    return value.place.where if value else key
+
+
+def _near(path: Path, cwd: Path) -> str:
+    """How a file that was found is named: from the working directory where it lies below it."""
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -17,16 +17,16 @@ from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
 from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
-from collectord.daemon.schedule import Schedule, ScheduledTask
+from collectord.daemon.schedule import Schedule, ScheduledTask, WeeklyAudit
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
-from collectord.daemon.weekly import WeeklyAudit
 from collectord.daemon.work_queue import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.errors import CollectordError
-from collectord.fs import StateLock, is_network_filesystem
 from collectord.index.reader import IndexReader
 from collectord.index.writer import IndexWriter
 from collectord.model import ARCHIVE, WORLD
+from collectord.system.lock import StateLock
+from collectord.system.mounts import is_network_filesystem
 from collectord.watch import Watcher
 
 CHECK_EVERY_S = 1.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from collectord.absence import Alarm
-from collectord.log import Logger
+from collectord.intake.absence import Alarm
 from collectord.model import ARCHIVE, Outcome, OutcomeKind
+from collectord.system.log import Logger
 from collectord.watch import WatchNote
 
 MAX_KEYS = 1000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectord.errors import CollectordError
-from collectord.fs import free_space
+from collectord.system.mounts import free_space
 
 # Resuming wants a little more room than pausing leaves, so that the edge is not crossed with every write.
 RESUME_FACTOR = 1.1

@@ -7,28 +7,25 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from collectord.config import Settings
-from collectord.cyntra.jsonio import ascii_json
-from collectord.cyntra.policy import PolicyUnreadable
 from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, Settling
-from collectord.environment import requests
-from collectord.environment.alert_fields import Remembered
-from collectord.environment.evaluate import evaluate, note_unreadable
-from collectord.environment.observe import Look, launches_of_interest, note_look, take_look
-from collectord.environment.severity import overrides_from
-from collectord.environment.survey_cache import Memory
-from collectord.environment.timeline import DAEMON, START
+from collectord.epochs import requests
+from collectord.epochs.evaluate import evaluate, note_unreadable
+from collectord.epochs.json_views import Remembered
+from collectord.epochs.observe import Look, launches_of_interest, note_look, take_look
+from collectord.epochs.rules import overrides_from
+from collectord.epochs.survey import Memory
+from collectord.epochs.timeline import DAEMON, START
 from collectord.index.alerts import Notice
-from collectord.index.environments import known_fingerprint
-from collectord.index.kernels import kernel_sessions, note_kernels
-from collectord.index.seals import has_closing
+from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, note_kernels
 from collectord.index.writer import IndexWriter
+from collectord.kernel.jsonio import ascii_json
+from collectord.kernel.policy import PolicyUnreadable
 from collectord.model import KernelSession, Launch
-from collectord.sources.kernel_processes import KernelFinder
-from collectord.sources.policy import PolicyReader
-from collectord.sources.tree import WorkingTree
+from collectord.repo.kernel_processes import KernelFinder
+from collectord.repo.policy import PolicyReader, WorkingTree
 
 LOOK_EVERY_S = 5.0
 # Between two changes a look is noted only so often: each note is a write.

@@ -7,16 +7,16 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 
 from collectord import archive
-from collectord.absence import AbsenceRules, AbsenceState, weigh
 from collectord.archive import ArchiveRoot
 from collectord.daemon.commit import NOT_THE_CHANGE, Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.reading import MAX_HELD_BYTES, PendingChange, Reader
 from collectord.daemon.work_queue import Intake, Rules, Scan, WatchedFolder
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
+from collectord.intake.absence import AbsenceRules, AbsenceState, weigh
+from collectord.intake.settle import PendingSet, is_stuck
 from collectord.model import Outcome, OutcomeKind
-from collectord.names import readable_name
-from collectord.settle import PendingSet, is_stuck
+from collectord.system.names import readable_name
 
 
 class Absences:

@@ -12,7 +12,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexFull
 from collectord.index.sign_of_life import Heartbeat, beat
 from collectord.index.writer import IndexWriter, put_info
-from collectord.service.notify import Notifier, watchdog_interval_s
+from collectord.system.notify import Notifier, watchdog_interval_s
 
 
 def _wall_ms() -> int:

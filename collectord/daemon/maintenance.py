@@ -7,25 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from collectord.app.disk import MEASURED
-from collectord.app.retention import prune_lock
 from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.config import Settings
 from collectord.config.schema import OFF
-from collectord.cyntra.jsonio import ascii_json
 from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.nightly import Nightly, minute_of
-from collectord.daemon.schedule import ScheduledTask
+from collectord.daemon.schedule import Nightly, ScheduledTask, minute_of
 from collectord.errors import LockHeld
-from collectord.fs import StateLock, holder
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
+from collectord.kernel.jsonio import ascii_json
 from collectord.model import ARCHIVE, Outcome
 from collectord.retention.plan import notes_left
-from collectord.retention.prune import is_there, put_back_unchecked
+from collectord.retention.prune import is_there, prune_lock, put_back_unchecked
+from collectord.status.disk_usage import MEASURED
+from collectord.system.lock import StateLock, holder
 
 BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
 # Before the others, which change what is measured; minutes after midnight, UTC.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.environment.survey import Survey
-from collectord.export.publish import read_snapshot
+from collectord.dataset.publish import read_snapshot
+from collectord.epochs.survey import Survey
 from collectord.index.engine import IndexConnection
-from collectord.index.seals import EpochSnapshot, epoch_snapshots, keep_epoch_snapshot, seals
+from collectord.index.environments import EpochSnapshot, epoch_snapshots, keep_epoch_snapshot, seals
 from collectord.index.snapshots import SnapshotRecord, keep_snapshot, record_of
 from collectord.index.writer import IndexWriter
 from collectord.model import Epoch

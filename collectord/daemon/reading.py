@@ -9,11 +9,11 @@ from collectord.archive import ArchiveRoot, DirStat
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Rules, Verified, WatchedFolder
 from collectord.index.writer import Change, Seen
-from collectord.ingest.collect import is_known, read, refused_directory, undecodable, worktree_in_place
-from collectord.ingest.interpret import CORE_FILES
+from collectord.intake.collect import is_known, read, refused_directory, undecodable, worktree_in_place
+from collectord.intake.interpret import CORE_FILES
+from collectord.intake.settle import Pending, VerdictKind, after_failure, after_read, look
 from collectord.model import Observation, OutcomeKind, Reading
-from collectord.names import readable_name
-from collectord.settle import Pending, VerdictKind, after_failure, after_read, look
+from collectord.system.names import readable_name
 
 MAX_HELD_BYTES = 32 * 2**20
 # While more wait, each is looked at in its turn: events would hurry few, and each costs a watch and a thread.

@@ -9,9 +9,8 @@ from pathlib import Path
 from collectord.daemon.commit import NOT_THE_CHANGE
 from collectord.daemon.daemon_log import DaemonLog, error_fields
 from collectord.index.writer import IndexWriter
-from collectord.ingest.collect import ingest_beads, ingest_events
-from collectord.sources.beads import BEADS_FILE
-from collectord.sources.event_log import EVENTS_FILE
+from collectord.intake.collect import ingest_beads, ingest_events
+from collectord.repo.files import BEADS_FILE, EVENTS_FILE
 
 # Beads is rewritten at every change of a status: reading it may take a tenth of the time, no more.
 _REST_FACTOR = 9.0

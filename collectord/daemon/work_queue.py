@@ -8,14 +8,14 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from collectord.absence import AbsenceRules
 from collectord.archive import ArchiveRoot, DirStat
 from collectord.config import Settings
 from collectord.index.writer import KnownKey
-from collectord.ingest.collect import ReadLimits, is_stray
+from collectord.intake.absence import AbsenceRules
+from collectord.intake.collect import ReadLimits, is_stray
+from collectord.intake.settle import PendingSet, SettleRules
 from collectord.model import Known
-from collectord.names import is_own, readable_name
-from collectord.settle import PendingSet, SettleRules
+from collectord.system.names import is_own, readable_name
 
 WORLDS = Path(".cyntra/runs")
 

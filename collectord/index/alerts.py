@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
+from collectord.kernel.jsonio import ascii_json
 from collectord.model import Alert
 
 MAX_KEY = 500

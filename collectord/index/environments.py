@@ -1,18 +1,20 @@
-"""Which environments there were, when each was seen, and cuts by hand."""
+"""Environments and when each was seen, the kernel's processes, cuts by hand, and the seals of epochs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, literal, select, update
+from sqlalchemy import Connection, case, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
-from collectord.index.codec import db_text
+from collectord.index.rows import db_text
 from collectord.index.writer import info, put_info
-from collectord.model import GIT, Environment, EnvironmentObservation
+from collectord.kernel.jsonio import ascii_json
+from collectord.model import GIT, Environment, EnvironmentObservation, KernelSession, Launch
 
 LAST_LOOK = "environment_last_look_ms"
 POLICY = "policy"
@@ -137,3 +139,162 @@ def cuts(connection: Connection) -> list[tuple[int, str]]:
     table = tables.epoch_cuts
     query = select(table.c.at_ms, table.c.why).order_by(table.c.at_ms, table.c.id)
     return [(row.at_ms, row.why) for row in connection.execute(query)]
+
+
+# Between two looks at one process its start can come out a little differently: the clocks are read one
+# after the other, and a wall clock is set now and then.
+SAME_START_MS = 2000
+KERNELS = "kernels"
+JsonObject = dict[str, Any]
+
+
+def kernel_sessions(connection: Connection) -> list[KernelSession]:
+    """Every process of the kernel that was ever seen, in the order in which they started."""
+    table = tables.kernel_sessions
+    query = select(table).order_by(table.c.started_ms, table.c.pid, table.c.id)
+    return [_session(row) for row in connection.execute(query)]
+
+
+def _session(row: Any) -> KernelSession:
+    launch = Launch(row.config, row.universe, bool(row.speculate))
+    seen = row.first_seen_ms, row.last_seen_ms, row.gone_ms
+    return KernelSession(row.pid, row.started_ms, launch, row.max_concurrent, *seen)
+
+
+def note_kernels(
+    connection: Connection, seen: Sequence[KernelSession], at_ms: int, before_ms: int | None = None
+) -> bool:
+    """Note which kernels a look saw; whether one began or ended since the look that was noted before.
+
+    `before_ms` is when the same eyes looked before, and still saw all that had not ended by then. A kernel
+    that was taken for gone and is seen again was never gone.
+    """
+    table = tables.kernel_sessions
+    changed, running = False, []
+    for session in seen:
+        row_id = _row_of(connection, session)
+        running.append(_insert(connection, session) if row_id is None else row_id)
+        changed = changed or row_id is None
+    values: dict[str, Any] = {"last_seen_ms": at_ms, "gone_ms": None}
+    was_gone = table.c.id.in_(running) & table.c.gone_ms.is_not(None)
+    changed = bool(connection.execute(update(table).where(was_gone).values(values)).rowcount) or changed
+    connection.execute(update(table).where(table.c.id.in_(running)).values(values))
+    ended = table.c.gone_ms.is_(None) & table.c.id.not_in(running)
+    last_ms = case((table.c.last_seen_ms < (before_ms or 0), before_ms), else_=table.c.last_seen_ms)
+    gone = update(table).where(ended).values(gone_ms=at_ms, last_seen_ms=last_ms)
+    return bool(connection.execute(gone).rowcount) or changed
+
+
+def _row_of(connection: Connection, session: KernelSession) -> int | None:
+    table = tables.kernel_sessions
+    near = (session.started_ms - SAME_START_MS, session.started_ms + SAME_START_MS)
+    same = (table.c.pid == session.pid) & table.c.started_ms.between(*near)
+    return connection.execute(select(table.c.id).where(same).order_by(table.c.id.desc())).scalar()
+
+
+def _insert(connection: Connection, session: KernelSession) -> int:
+    values = {
+        "pid": session.pid,
+        "started_ms": session.started_ms,
+        "config": db_text(session.launch.config),
+        "universe": db_text(session.launch.universe),
+        "speculate": int(session.launch.speculate),
+        "max_concurrent": session.max_concurrent,
+        "first_seen_ms": session.first_seen_ms,
+        "last_seen_ms": session.last_seen_ms,
+        "gone_ms": session.gone_ms,
+    }
+    key = connection.execute(tables.kernel_sessions.insert(), values).inserted_primary_key
+    assert key is not None
+    return int(key[0])
+
+
+def keep_kernel_states(connection: Connection, states: Sequence[JsonObject]) -> None:
+    """Keep what was found of the kernels that run, for who has no time to find it again."""
+    put_info(connection, KERNELS, ascii_json(list(states)))
+
+
+def kernel_states(connection: Connection) -> list[JsonObject]:
+    """What was kept last of the kernels that run."""
+    found: list[JsonObject] = json.loads(info(connection, KERNELS) or "[]")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """How far the end of an epoch is: closing since, sealed at (None: not yet) and why then."""
+
+    key: str
+    number: int
+    closing_ms: int
+    sealed_ms: int | None
+    why_sealed: str | None
+
+
+def has_closing(connection: Connection) -> bool:
+    """Whether an epoch is closing and not sealed yet."""
+    table = tables.sealed_epochs
+    return connection.execute(select(table.c.key).where(table.c.sealed_ms.is_(None))).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochSnapshot:
+    """A published snapshot of a sealed epoch; `content` is the digest of the runs that it was made of."""
+
+    key: str
+    path: str
+    dataset_hash: str
+    content: str
+    published_ms: int
+    superseded_ms: int | None
+
+
+def keep_seal(connection: Connection, seal: Seal) -> None:
+    """Write how far the end of an epoch is."""
+    values = {name: getattr(seal, name) for name in Seal.__dataclass_fields__}
+    statement = upsert(tables.sealed_epochs).values(values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+
+
+def drop_seals(connection: Connection, keys: Iterable[str]) -> None:
+    """Forget that epochs are closing: what had ended them was undone."""
+    for key in keys:
+        connection.execute(tables.sealed_epochs.delete().where(tables.sealed_epochs.c.key == key))
+
+
+def take_over(connection: Connection, key: str, former: Iterable[str]) -> None:
+    """The snapshots of seals that an epoch had under other keys are its own from now on."""
+    table = tables.epoch_snapshots
+    for other in former:
+        connection.execute(update(table).where(table.c.key == other).values(key=key))
+        connection.execute(tables.sealed_epochs.delete().where(tables.sealed_epochs.c.key == other))
+
+
+def seals(connection: Connection) -> dict[str, Seal]:
+    """Key → every seal."""
+    return {row.key: Seal(**row._mapping) for row in connection.execute(select(tables.sealed_epochs))}
+
+
+def keep_epoch_snapshot(connection: Connection, snapshot: EpochSnapshot) -> None:
+    """Note a snapshot of an epoch; the ones before it are superseded from then on.
+
+    What arrives need not change a row: the same directory again only holds more than it did.
+    """
+    table = tables.epoch_snapshots
+    older = (table.c.key == snapshot.key) & table.c.superseded_ms.is_(None)
+    same = older & (table.c.path == snapshot.path)
+    if connection.execute(update(table).where(same).values(content=snapshot.content)).rowcount:
+        return
+    connection.execute(update(table).where(older).values(superseded_ms=snapshot.published_ms))
+    values = {name: getattr(snapshot, name) for name in EpochSnapshot.__dataclass_fields__}
+    connection.execute(table.insert(), values)
+
+
+def epoch_snapshots(connection: Connection) -> dict[str, list[EpochSnapshot]]:
+    """Key → the snapshots of an epoch, the newest last."""
+    found: dict[str, list[EpochSnapshot]] = {}
+    table = tables.epoch_snapshots
+    for row in connection.execute(select(table).order_by(table.c.id)):
+        values = {name: row._mapping[name] for name in EpochSnapshot.__dataclass_fields__}
+        found.setdefault(row.key, []).append(EpochSnapshot(**values))
+    return found

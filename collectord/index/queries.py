@@ -10,9 +10,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, FromClause, Select, and_, case, exists, func, select, update
 
 from collectord.index import tables
-from collectord.index.codec import db_int, db_text
 from collectord.index.engine import readable_errors
 from collectord.index.reader import IndexReader
+from collectord.index.rows import db_int, db_text
 from collectord.index.writer import IndexWriter, KnownKey
 from collectord.model import ARCHIVE, OutcomeKind
 

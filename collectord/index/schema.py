@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectord.errors import CollectordError, IndexMissing, IndexTooNew, IndexTooOld
-from collectord.index.backup import backup_file
 from collectord.index.engine import open_engine, readable_errors
+from collectord.index.files import backup_file
 
 # The newest revision in migrations/versions, in order; a test holds this list against the folder.
 REVISIONS = ("0001", "0002", "0003", "0004")

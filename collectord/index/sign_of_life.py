@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
+from collectord.kernel.jsonio import ascii_json
 
 _ONLY = 1
 

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from collectord.cyntra.jsonio import ascii_json
 from collectord.index import tables
-from collectord.index.codec import db_text
 from collectord.index.engine import open_engine, readable_errors
+from collectord.index.rows import db_text
+from collectord.kernel.jsonio import ascii_json
 
 
 @dataclass(frozen=True, slots=True)

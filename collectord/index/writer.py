@@ -15,8 +15,8 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from collectord.index import rows, tables
 from collectord.index.engine import open_engine, readable_errors
+from collectord.index.files import require_whole_log
 from collectord.index.schema import upgrade
-from collectord.index.wal import require_whole_log
 from collectord.model import CoreFile, KeptRow, Known, Outcome, OutcomeKind, Reading
 
 DbRow = dict[str, Any]

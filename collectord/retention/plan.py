@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectord.cyntra.jsonio import Unparsable, ascii_json, parse_object
-from collectord.fs import atomic_write, ensure_private_dir
+from collectord.kernel.jsonio import Unparsable, ascii_json, parse_object
 from collectord.model import OutcomeKind
+from collectord.system.durable import atomic_write, ensure_private_dir
 
 LOGS = ("logs",)
 RENDERS = ("renders", "output", "assets")

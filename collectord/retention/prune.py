@@ -1,20 +1,84 @@
-"""Heavy parts of archives removed, and whole archives where the index can bring their core files back."""
+"""Heavy parts of archives removed, and whole ones where the index can bring their core files back."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collectord import archive
-from collectord.archive import ArchiveRoot
-from collectord.archive.opening import open_archive
-from collectord.errors import CollectordError, IndexDamaged
-from collectord.index.reader import IndexReader
-from collectord.index.revisions import CurrentFiles
-from collectord.model import ARCHIVE, Known, Observation
-from collectord.names import OWN_PREFIX, readable_name
-from collectord.retention.plan import Ages, Due, Facts, due, objection
-from collectord.retention.safe_delete import TreeRefused, remove_entry, size_of_entry
+from collectord.archive import OPEN_DIRECTORY, ArchiveRoot, open_archive
+from collectord.errors import CollectordError, IndexDamaged, LockHeld
+from collectord.index.opening import now_ms, reader_for, writer_for
+from collectord.index.reader import CurrentFiles, IndexReader
+from collectord.index.writer import Gone, Seen
+from collectord.model import ARCHIVE, Known, Observation, OutcomeKind
+from collectord.retention.plan import Ages, Due, Facts, due, leave_note, objection
+from collectord.system.durable import NO_ROOM
+from collectord.system.lock import StateLock
+from collectord.system.names import OWN_PREFIX, readable_name
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+    from collectord.index.reader import IndexReader
+    from collectord.index.writer import Change
+    from collectord.retention.plan import Ages
+
+
+MAX_DEPTH = 200
+
+
+class TreeRefused(CollectordError):
+    """A tree is not entered; what was removed before stays removed."""
+
+
+def size_of_entry(parent_fd: int, name: str, device: int) -> int:
+    """Bytes on disk of an entry and all below it; raises TreeRefused and OSError."""
+    return _walk(parent_fd, name, device, MAX_DEPTH, remove=False)
+
+
+def remove_entry(parent_fd: int, name: str, device: int) -> int:
+    """Remove an entry and all below it; returns the bytes it took. A link is removed, not followed.
+
+    Raises TreeRefused for another device or a tree that is too deep, and OSError.
+    """
+    return _walk(parent_fd, name, device, MAX_DEPTH, remove=True)
+
+
+def _walk(parent_fd: int, name: str, device: int, depth: int, *, remove: bool) -> int:
+    own = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
+    size = own.st_blocks * 512
+    if not _is_directory(own):
+        if remove:
+            os.unlink(name, dir_fd=parent_fd)
+        return size
+    with _opened(parent_fd, name, device, depth) as fd:
+        size += sum(_walk(fd, entry, device, depth - 1, remove=remove) for entry in os.listdir(fd))
+    if remove:
+        os.rmdir(name, dir_fd=parent_fd)
+    return size
+
+
+def _is_directory(own: os.stat_result) -> bool:
+    return own.st_mode & 0o170000 == 0o040000
+
+
+@contextmanager
+def _opened(parent_fd: int, name: str, device: int, depth: int) -> Iterator[int]:
+    if depth == 0:
+        raise TreeRefused(f"{name}: lies deeper than {MAX_DEPTH} levels; remove the archive by hand")
+    # Between the look and this a link may have come into its place: the open fails on it.
+    fd = os.open(name, OPEN_DIRECTORY, dir_fd=parent_fd)
+    try:
+        if os.fstat(fd).st_dev != device:
+            raise TreeRefused(f"{name}: something is mounted there; unmount it first")
+        yield fd
+    finally:
+        os.close(fd)
+
 
 # Out of the way and not looked at yet: whoever finds it puts it back.
 CHECKING = f"{OWN_PREFIX}checking-"
@@ -216,3 +280,74 @@ class Pruner:
         core = self._current.of(removal.name)
         read = archive.read_core(self._root, doomed, sorted(core), max_bytes=2**31)
         return {file.name: file.sha256 for file in read.files} == core
+
+
+Agree = Callable[["PrunePlan"], bool]
+
+
+def prune(
+    settings: Settings, ages: Ages, agree: Agree, *, dry_run: bool = False
+) -> tuple[PrunePlan, Pruned | None]:
+    """Plan, ask, and remove; without agreement nothing is removed, and a dry run moves nothing at all.
+
+    Beside a daemon the index is only read: the daemon sees by itself that what is left did not change, and
+    takes the names of those that are gone from a note. Raises LockHeld beside another prune.
+    """
+    with ExitStack() as held:
+        reader = held.enter_context(reader_for(settings))
+        if not dry_run:
+            held.enter_context(StateLock.acquire(prune_lock(settings), "collectord prune"))
+        return _prune(settings, reader, ages, agree, dry_run)
+
+
+def prune_lock(settings: Settings) -> Path:
+    """PendingChange while a prune may have archives out of the way."""
+    return settings.state_dir / "prune.lock"
+
+
+def _prune(
+    settings: Settings, reader: IndexReader, ages: Ages, agree: Agree, dry_run: bool
+) -> tuple[PrunePlan, Pruned | None]:
+
+    with ArchiveRoot(settings.archives_dir) as root:
+        stuck = {} if dry_run else put_back_unchecked(root)[1]
+        pruner = Pruner(reader, root, ages)
+        plan = pruner.plan(now_ms())
+        plan.stuck = stuck
+        if not agree(plan):
+            return plan, None
+        done = Pruned(kept=plan.kept | stuck)
+        began_ms = _announce(settings, plan)
+        try:
+            pruner.carry_out(plan, done)
+        finally:
+            _note(settings, done, began_ms)
+    return plan, done
+
+
+def _announce(settings: Settings, plan: PrunePlan) -> int:
+    """Leave the note first: whoever is killed cannot any more. Returns its time."""
+
+    began_ms = now_ms()
+    try:
+        leave_note(settings.state_dir, [one.name for one in plan.removals if one.due.whole], began_ms)
+    except OSError as error:
+        # A full disk is what a prune is called for; the note at its end then finds room.
+        if error.errno not in NO_ROOM:
+            raise
+    return began_ms
+
+
+def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
+    """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
+
+    changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
+    for name, signature in done.touched.items():
+        changes.append(Seen(ARCHIVE, name, OutcomeKind.UNCHANGED, signature))
+    told_others = done.gone
+    if changes:
+        with suppress(LockHeld), writer_for(settings, "collectord prune") as writer:
+            now = now_ms()
+            writer.apply(changes, now_ms=now, first_ingest_ms=writer.first_ingest_ms(now))
+            told_others = []
+    leave_note(settings.state_dir, told_others, began_ms)

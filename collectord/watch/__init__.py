@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collectord.watch.dirty import Dirty, WatchEvent, WatchNote
-from collectord.watch.root import RootIdentity
+from collectord.watch.root_identity import RootIdentity
 from collectord.watch.watcher import Watcher, WatchMode
 
 __all__ = ["Dirty", "RootIdentity", "WatchEvent", "WatchMode", "WatchNote", "Watcher"]

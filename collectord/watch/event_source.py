@@ -1,14 +1,4 @@
-"""The door to watchdog: a watch on the root and on each archive that was entered.
-
-This module and `inotify` are the only ones that import watchdog. The supervisor imports them when the
-first watch is built, so that `import collectord.watch` stays cheap.
-
-How losses are noticed with watchdog 7.1. Its inotify thread (InotifyFD) learns of a queue overflow and of
-an unmount, but passes neither on: no handler is told, and after an unmount the emitter stays alive and is
-deaf. So the Linux observer here is given an inotify thread that tells of both. Elsewhere (FSEvents on
-macOS) nothing tells. Either way it is the rescan on a timer that makes the daemon correct; being told
-only makes it fast.
-"""
+"""The door to watchdog: a watch on the root and on each archive that was entered."""
 
 from __future__ import annotations
 
@@ -37,6 +27,56 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.inotify import InotifyEmitter
+from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD
+
+MAX_BACKLOG: Final = 20_000
+
+
+class Reader(InotifyFD):
+    """Reads the kernel's queue; tells of overflows and unmounts.
+
+    watchdog's queue between this thread and the one that hands out events has no bound. Beyond
+    `MAX_BACKLOG` events are dropped here, which is told as the overflow that it is.
+    """
+
+    def __init__(self, on_overflow: Callable[[], None], on_unmount: Callable[[], None]) -> None:
+        super().__init__()
+        self._on_overflow = on_overflow
+        self._on_unmount = on_unmount
+        self.backlog: Callable[[], int] = int
+
+    def handle_event(self, event: InotifyEvent) -> None:
+        """Called by the reading thread for each event."""
+        if event.mask & InotifyConstants.IN_UNMOUNT:
+            self._on_unmount()
+        if event.is_queue_overflow:
+            self._on_overflow()
+        elif not _is_bookkeeping(event) and self.backlog() > MAX_BACKLOG:
+            self._on_overflow()
+            return
+        super().handle_event(event)
+
+
+class LinuxObserver(BaseObserver):
+    """Like watchdog's InotifyObserver, which makes its own reading thread and does not show it."""
+
+    def __init__(self, on_overflow: Callable[[], None], on_unmount: Callable[[], None]) -> None:
+        self.reader = Reader(on_overflow, on_unmount)
+        super().__init__(InotifyEmitter, inotify_fd=self.reader)
+        self.reader.backlog = self.event_queue.qsize
+        self.reader.start()
+
+    def on_thread_stop(self) -> None:
+        """Part of `stop`; also of one that never got to start."""
+        super().on_thread_stop()
+        self.reader.stop()
+        self.reader.join()
+
+
+def _is_bookkeeping(event: InotifyEvent) -> bool:
+    return event.is_ignored or event.is_delete_self
+
 
 # What is heard at all: opened, closed unwritten and the like are left out, or reading would feed itself.
 # On Linux the kernel filters by these, so that what is not in them costs nothing and fills no queue.
@@ -180,8 +220,6 @@ class _Handler(FileSystemEventHandler):
 def make_native_observer(ear: EventHandler, on_unmount: Callable[[], None]) -> BaseObserver:
     """The best observer of this platform, except the polling one: it would follow symbolic links."""
     if platform.system() == "Linux":
-        from collectord.watch.inotify import LinuxObserver
-
         return LinuxObserver(ear.overflowed, on_unmount)
     from watchdog.observers import Observer
     from watchdog.observers.polling import PollingObserver

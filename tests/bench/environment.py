@@ -16,10 +16,9 @@ from pathlib import Path
 
 import yaml
 
-from collectord.environment.drift import compare
-from collectord.environment.fingerprint import fingerprint
-from collectord.sources.policy import PolicyReader
-from collectord.sources.tree import WorkingTree
+from collectord.epochs.drift import compare
+from collectord.epochs.fingerprint import fingerprint
+from collectord.repo.policy import PolicyReader, WorkingTree
 from tests.bench.figures import Figure, Sample
 from tests.support.trees import BASE_CONFIG, CONFIG, UNIVERSE, UNIVERSE_TEXT, report
 

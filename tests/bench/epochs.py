@@ -13,17 +13,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from collectord.cyntra.executed import executed_json
-from collectord.cyntra.policy import Surface, normalise
-from collectord.cyntra.policy.feasible import Executed
-from collectord.environment.actions import Actions
-from collectord.environment.assign import DispatchedRun, Explaining, assign
-from collectord.environment.epochs import fold
-from collectord.environment.observe import environment_of
-from collectord.environment.standing import Standing
-from collectord.environment.timeline import timelines
+from collectord.epochs.actions import Actions
+from collectord.epochs.assign import DispatchedRun, Explaining, assign
+from collectord.epochs.epochs import fold
+from collectord.epochs.observe import environment_of
+from collectord.epochs.timeline import Standing, timelines
+from collectord.kernel.evidence import executed_json
+from collectord.kernel.policy import Surface, normalise
+from collectord.kernel.policy.feasible import Executed
 from collectord.model import Environment, KernelSession
-from collectord.sources.kernel_processes import KernelFinder
+from collectord.repo.kernel_processes import KernelFinder
 from tests.support.environments import kernel, run, seen, shows
 
 RUNS, ENVIRONMENTS, SESSIONS, AIM_S = 20_000, 50, 200, 3.0

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
-FOR_INGEST = ("collectord.app", "collectord.config", "collectord.ingest.bulk")
-FOR_EXPORT = ("collectord.app", "collectord.config", "collectord.export.exporter")
-FOR_AUDIT = ("collectord.app.auditing", "collectord.audit.report", "collectord.config")
+FOR_INGEST = ("collectord.app", "collectord.config", "collectord.intake.ingest")
+FOR_EXPORT = ("collectord.app", "collectord.config", "collectord.dataset.exporter")
+FOR_AUDIT = ("collectord.audit.report", "collectord.audit.report", "collectord.config")
 _CHUNK = 2**20
 _YEAR_MS = 365 * 86_400_000
 Found = dict[str, Any]
@@ -110,9 +110,9 @@ def imports(*modules: str) -> Found:
 def ingest(repo: str, state: str) -> Found:
     """One pass of collectord."""
     found = imports(*FOR_INGEST)
-    from collectord import app
+    from collectord.intake.ingest import ingest as ingest_now
 
-    return {**found, "outcomes": dict(app.ingest(_settings(repo, state)).outcomes)}
+    return {**found, "outcomes": dict(ingest_now(_settings(repo, state)).outcomes)}
 
 
 def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Found:
@@ -120,11 +120,11 @@ def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Fou
     # The tables for pyarrow are another thing than the bytes of the floor, and an extra.
     sys.modules["pyarrow"] = None  # type: ignore[assignment]
     found = imports(*FOR_EXPORT)
-    from collectord import app
-    from collectord.export.row_plan import ExportOptions
+    from collectord.dataset.exporter import export as export_now
+    from collectord.dataset.row_plan import ExportOptions
 
     target = None if out == "default" else Path(out)
-    exported = app.export(_settings(repo, state), ExportOptions(profile, int(n_similar)), out=target)
+    exported = export_now(_settings(repo, state), ExportOptions(profile, int(n_similar)), out=target)
     return {
         **found,
         "computed": exported.rows_computed,
@@ -137,18 +137,18 @@ def export(repo: str, state: str, profile: str, n_similar: str, out: str) -> Fou
 def audit(repo: str, state: str) -> Found:
     """One audit over everything, as one document."""
     found = imports(*FOR_AUDIT)
-    from collectord.app import auditing
+    from collectord.audit import report
 
-    return {**found, "runs": auditing.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)["runs"]}
+    return {**found, "runs": report.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)["runs"]}
 
 
 def audit_page(repo: str, state: str, page: str) -> Found:
     """One audit with its HTML page."""
     found = imports(*FOR_AUDIT)
-    from collectord.app import auditing
+    from collectord.audit import report
 
-    document = auditing.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)
-    auditing.write_page(document, Path(page))
+    document = report.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)
+    report.write_page(document, Path(page))
     return {**found, "bytes": Path(page).stat().st_size}
 
 

@@ -15,11 +15,10 @@ from typing import Any
 import pytest
 
 from collectord.audit.charts import CHARTS
-from collectord.audit.document import document
 from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert
 from collectord.audit.findings import DAY_MS
 from collectord.audit.page import page
-from collectord.audit.report import answer
+from collectord.audit.report import answer, document
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

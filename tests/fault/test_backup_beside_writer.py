@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
-from collectord.app.recovering import recover
-from collectord.app.storage import backup
 from collectord.config import Settings, load
-from collectord.export.row_plan import ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import ExportOptions
+from collectord.repair.backups import backup
+from collectord.repair.recover import recover
 from tests.support.cli import Cli
 from tests.support.daemon import wait_until
 from tests.support.index_state import Digests, revisions, standing, troubles
@@ -34,7 +34,7 @@ def settings_of(repo: Path, state: Path) -> Settings:
 
 
 def dataset_hash(settings: Settings) -> str:
-    return str(app.export(settings, ExportOptions(), dry_run=True).meta["dataset_hash"])
+    return str(export(settings, ExportOptions(), dry_run=True).meta["dataset_hash"])
 
 
 def place(copy: Path, repo: Path, state: Path) -> Settings:

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.app.recovering import recover
-from collectord.app.storage import backup, check
 from collectord.config import Settings, load
 from collectord.errors import IndexTooNew, IndexTooOld
-from collectord.index.events import timeouts
-from collectord.index.issues import issue_history
+from collectord.index.opening import now_ms
 from collectord.index.reader import IndexReader
+from collectord.index.repo_records import issue_history, timeouts
 from collectord.index.writer import IndexWriter
-from collectord.ingest.bulk import ingest_repo
+from collectord.intake.ingest import ingest, ingest_options, ingest_repo
 from collectord.model import IndexedRun
+from collectord.repair.backups import backup
+from collectord.repair.check import check
+from collectord.repair.recover import recover
 from tests.support.archives import Maker
 from tests.support.damage import harm
 
@@ -65,18 +65,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     maker = Maker(repo, seed=3)
     settings = settings_of(repo, state)
     early = maker.add(4)
-    app.ingest(settings)
+    ingest(settings)
     backup(settings, None)
     late = maker.add(4)
     os.utime(maker.archives / late[3])  # arrives after the first ingest: only the index knows when
-    app.ingest(settings)
+    ingest(settings)
     for name in (early[0], early[1], late[0]):
         shutil.rmtree(maker.archives / name)
     killed = folder / "killed"
     writer = IndexWriter(settings.index_path)
     maker.add(2)
-    options = app.ingest_options(settings)
-    ingest_repo(writer, repo, maker.archives, options, clock_ms=app.now_ms)
+    options = ingest_options(settings)
+    ingest_repo(writer, repo, maker.archives, options, clock_ms=now_ms)
     shutil.copytree(state, killed)
     writer.close()
     (killed / "index.sqlite3-shm").unlink()
@@ -114,7 +114,7 @@ def run_case(scene: Scene, folder: Path, seed: int) -> str:
     done = harm(settings.index_path, seed)
     noticed, force = is_noticed(settings)
     if not noticed:
-        app.ingest(settings)
+        ingest(settings)
         seen = undated if done.how == "end" and done.file.endswith("-wal") else dict
         assert seen(picture_of(settings)) == seen(scene.picture), f"{seed}: {done}: not noticed"
         return "harmless"

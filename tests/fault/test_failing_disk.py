@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
+from collectord.intake.ingest import ingest as ingest_now
 from tests.support import acking
 from tests.support.archives import Maker
 from tests.support.index_state import differences, on_disk, standing, states, troubles
@@ -62,7 +62,7 @@ def bench(tmp_path: Path, shim_library: Path, failing_nursery: Nursery) -> Bench
     maker = Maker(repo)
     maker.add(FIRST)
     folder = repo / ".cyntra/state/collectord"
-    app.ingest(acking.settings_of(repo, BATCH))
+    ingest_now(acking.settings_of(repo, BATCH))
     saved = Path(shutil.copytree(folder, tmp_path / "saved"))
     maker.add(MORE)
     return Bench(repo, saved, Shim(shim_library, folder, tmp_path), failing_nursery)
@@ -90,7 +90,7 @@ def check(bench: Bench, said: set[str], where: str) -> None:
         assert troubles(bench.index) == [], where
         kept, disk = standing(bench.index), on_disk(archives)
         assert {name: kept.get(name) for name in said} == {name: disk[name] for name in said}, where
-    app.ingest(acking.settings_of(bench.repo, BATCH))
+    ingest_now(acking.settings_of(bench.repo, BATCH))
     assert troubles(bench.index) == [], where
     assert differences(bench.index, archives) == [], where
     assert set(states(bench.index).values()) == {"indexed"}, where

@@ -19,10 +19,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from collectord import app
-from collectord.app.storage import check
 from collectord.config import Settings, load
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.verify import verify
+from collectord.index.opening import reader_for
+from collectord.intake.ingest import ingest
+from collectord.repair.check import check
 from tests.conftest import unpack
 from tests.support.examples import examples
 
@@ -85,13 +88,13 @@ def _check(repo: Path) -> tuple[str, str | None, dict[str, Any]]:
     """Ingest twice, export and verify both profiles; the outcome of the evil one and the neighbours."""
     settings = _settings(repo)
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
-    app.ingest(settings)
-    app.ingest(settings)
+    ingest(settings)
+    ingest(settings)
     documents = {}
     for options in (ExportOptions(DISPATCH), ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)):
         out = repo.parent / f"out-{options.profile}-{options.n_similar}"
-        exported = app.export(settings, options, out=out)
-        assert app.verify(settings, out).findings == ()
+        exported = export(settings, options, out=out)
+        assert verify(settings, out).findings == ()
         data = (out / "dataset.jsonl").read_bytes()
         assert CANARY.encode() not in data
         if options.profile == DISPATCH:
@@ -99,7 +102,7 @@ def _check(repo: Path) -> tuple[str, str | None, dict[str, Any]]:
             assert b"Infinity" not in data
             assert len(data.decode("utf-8").splitlines()) == exported.meta["example_count"]
         documents[f"{options.profile}-{options.n_similar}"] = exported.document
-    with app.reader_for(settings) as reader:
+    with reader_for(settings) as reader:
         known = {k.name: k for k in reader.known() if k.kind == "archive"}
         for run in reader.runs():
             assert CANARY not in run.summary

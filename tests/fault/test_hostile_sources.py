@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.verify import verify
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 
 SettingsFor = Callable[..., Settings]
@@ -41,13 +43,13 @@ def repo(tmp_path: Path) -> Path:
 def _rows(repo: Path, settings_for: SettingsFor, **more: Any) -> int:
     """Ingest, export and verify both profiles; the rows of the dispatch profile with a rebuilt history."""
     settings = settings_for(repo)
-    app.ingest(settings)
-    app.ingest(settings)
+    ingest(settings)
+    ingest(settings)
     count = 0
     for options in (ExportOptions(BUILDER, **more), ExportOptions(DISPATCH, n_similar=4, **more)):
         out = repo.parent / f"out-{options.profile}"
-        count = int(app.export(settings, options, out=out).meta["example_count"])
-        assert app.verify(settings, out).findings == ()
+        count = int(export(settings, options, out=out).meta["example_count"])
+        assert verify(settings, out).findings == ()
     return count
 
 

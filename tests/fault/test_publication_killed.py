@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from collectord import app
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.snapshots import settings_of
 
@@ -24,7 +24,7 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few archives, ingested."""
     settings = settings_of(unpack("kernel-run", tmp_path_factory.mktemp("killed") / "repo"))
     names = sorted(archive.name for archive in settings.archives_dir.iterdir())[:5]
-    app.ingest(settings, names=frozenset(names))
+    ingest(settings, names=frozenset(names))
     return settings.repo
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
+from collectord.intake.ingest import ingest
 from tests.support.archives import Maker
 from tests.support.snapshots import settings_of
 
@@ -23,7 +23,7 @@ def test_a_rebuild_killed_at_any_step_leaves_the_old_index_or_the_new(tmp_path: 
     maker = Maker(tmp_path / "repo", seed=5)
     maker.add(2)
     settings = settings_of(tmp_path / "repo")
-    app.ingest(settings)
+    ingest(settings)
     command = [sys.executable, "-m", "tests.support.rebuild_killing", str(settings.repo)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=250)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.export.row_plan import ExportOptions
+from collectord.dataset.exporter import export
+from collectord.intake.ingest import ingest
+from collectord.dataset.row_plan import ExportOptions
 
 GOLDEN = Path(__file__).resolve().parent
 Repo = Callable[[str], Path]
@@ -51,9 +52,9 @@ def test_builder_profile_gives_the_builders_bytes(
     variant: dict[str, Any],
 ) -> None:
     settings = settings_for(golden_repo(name))
-    app.ingest(settings)
+    ingest(settings)
     out = tmp_path / "out"
-    exported = app.export(settings, _options("builder", variant["args"]), out=out)
+    exported = export(settings, _options("builder", variant["args"]), out=out)
     assert exported.meta == variant["meta"]
     meta = json.dumps(variant["meta"], ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     assert (out / "meta.json").read_bytes() == meta.encode()
@@ -73,9 +74,9 @@ def test_dispatch_profile_gives_the_references_bytes(
     variant: dict[str, Any],
 ) -> None:
     settings = settings_for(golden_repo(name))
-    app.ingest(settings)
+    ingest(settings)
     options = _options("dispatch", variant["args"])
-    exported = app.export(settings, options, out=tmp_path / "out")
+    exported = export(settings, options, out=tmp_path / "out")
     assert exported.meta["dataset_hash"] == variant["dataset_hash"]
     assert exported.meta["split_counts"] == variant["split_counts"]
     assert exported.document["left_out"] == variant["left_out"]
@@ -94,8 +95,8 @@ def test_no_history_shows_a_run_that_had_not_finished(
         times = [document["metadata"][key] for key in ("started_at", "completed_at")]
         finished[document["workcell_id"]] = tuple(map(datetime.fromisoformat, times))
     settings = settings_for(repo)
-    app.ingest(settings)
-    exported = app.export(settings, ExportOptions(n_similar=n_similar), out=tmp_path / "out")
+    ingest(settings)
+    exported = export(settings, ExportOptions(n_similar=n_similar), out=tmp_path / "out")
     rows = [json.loads(line) for line in (tmp_path / "out/dataset.jsonl").read_text().splitlines()]
     assert len(rows) == 66
     shown = replaced_count = 0

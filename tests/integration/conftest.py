@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.cli import Cli
 from tests.support.snapshots import settings_of
@@ -48,5 +48,5 @@ def ingested(ingested_once: Path, tmp_path: Path) -> Cli:
 @pytest.fixture
 def kept(ingested: Cli) -> Cli:
     """The `universe` corpus, indexed in the place where it is: a copy looks changed."""
-    app.ingest(settings_of(ingested.repo))
+    ingest(settings_of(ingested.repo))
     return ingested

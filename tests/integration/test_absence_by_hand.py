@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from collectord.app import ingest_options
 from collectord.index.writer import IndexWriter
-from collectord.ingest.bulk import IngestResult, ingest_repo
+from collectord.intake.ingest import IngestResult, ingest_options, ingest_repo
 from tests.conftest import unpack
 
 START_MS = 1_800_000_000_000

@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from collectord.environment import requests
+from collectord.epochs import requests
 from collectord.index.alerts import Cause, acknowledge, alerts, note_moment, note_standing
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
+    EpochSnapshot,
+    Seal,
     cuts,
     environments,
+    epoch_snapshots,
     keep_environment,
+    keep_epoch_snapshot,
+    keep_seal,
     observations,
     rename_environment,
+    seals,
 )
-from collectord.index.seals import EpochSnapshot, Seal, epoch_snapshots, keep_epoch_snapshot, keep_seal, seals
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation
 
@@ -89,7 +94,9 @@ def test_a_newer_reading_of_the_same_files_keeps_the_timeline_and_the_seals(
         Environment(name, "policy", version, {}, {}) for version, name in enumerate(("old", "new"), 1)
     )
     keep_environment(connection, old, 1)
-    requests.carry_out(connection, requests.history([(old, EnvironmentObservation("old", "git", 1, 1))], 1))
+    requests.carry_out(
+        connection, requests.history_request([(old, EnvironmentObservation("old", "git", 1, 1))], 1)
+    )
     keep_seal(connection, Seal("old@9", 1, 1, 2, "why"))
     keep_epoch_snapshot(connection, EpochSnapshot("old@9", "p", "h", "c", 3, None))
     rename_environment(connection, "old", new, 5)
@@ -101,8 +108,8 @@ def test_a_newer_reading_of_the_same_files_keeps_the_timeline_and_the_seals(
 def test_a_request_that_was_left_for_the_daemon_does_what_it_does_at_once(
     connection: IndexConnection, tmp_path: Path
 ) -> None:
-    requests.leave(tmp_path, requests.cut("why", 7))
-    requests.leave(tmp_path, requests.cut("why", 7))
+    requests.leave(tmp_path, requests.cut_request("why", 7))
+    requests.leave(tmp_path, requests.cut_request("why", 7))
     (tmp_path / requests.FOLDER / "junk.json").write_text("not JSON")
     left = list(requests.left(tmp_path))
     assert [request is None for _, request in left] == [False, True]

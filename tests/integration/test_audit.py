@@ -10,9 +10,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from collectord.index.audit_rows import plain_runs
-from collectord.index.issues import issue_history
 from collectord.index.reader import IndexReader
+from collectord.index.repo_records import issue_history
+from collectord.index.runs import plain_runs
 from collectord.model import ARCHIVE
 from tests.conftest import unpack
 from tests.support.cli import Cli

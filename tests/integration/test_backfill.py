@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from collectord.sources import git_objects
-from collectord.sources.git_objects import GitObjects, GitUnusable
-from collectord.sources.git_tree import credible_times, policy_history
-from collectord.sources.lately import Lately
+from collectord.repo import git_objects
+from collectord.repo.git_objects import GitObjects, GitUnusable
+from collectord.repo.git_tree import credible_times, policy_history
+from collectord.repo.lately import Lately
 from tests.support.cli import Cli
 from tests.support.small_kernel import SmallKernel
 

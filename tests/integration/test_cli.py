@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.fs import StateLock
+from collectord.system.lock import StateLock
 from tests.support.cli import Cli
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

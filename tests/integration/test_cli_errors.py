@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.fs import StateLock
+from collectord.system.lock import StateLock
 from tests.support.cli import Cli
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.fs import holder
+from collectord.system.lock import holder
 from tests.support.cli import Cli
 
 FULL = Path("/dev/full")

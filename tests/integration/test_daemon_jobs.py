@@ -14,7 +14,7 @@ import pytest
 
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.log import configure
+from collectord.system.log import configure
 from tests.support.cli import Cli
 from tests.support.daemon import Daemon, wait_until
 from tests.support.daemon import configure as configure_daemon

@@ -23,11 +23,11 @@ from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, NoEvents, Ver
 from collectord.errors import IndexFull
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Change, IndexWriter
-from collectord.log import configure
+from collectord.intake.settle import PendingSet
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
 from collectord.retention.plan import Ages
 from collectord.retention.prune import Pruner
-from collectord.settle import PendingSet
+from collectord.system.log import configure
 from tests.support.archives import Maker
 
 NEVER_LOOKED_INTO = Verified(DirStat(0, 0, 0), None)

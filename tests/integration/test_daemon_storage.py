@@ -12,14 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
-from collectord.app.opening import now_ms
-from collectord.app.retention import prune
-from collectord.fs import StateLock
-from collectord.index.backups import backups_in
-from collectord.names import OWN_PREFIX
+from collectord.index.opening import now_ms
+from collectord.intake.ingest import ingest
+from collectord.repair.backups import backups_in
 from collectord.retention.plan import Ages, leave_note
-from collectord.retention.prune import CHECKING
+from collectord.retention.prune import CHECKING, prune
+from collectord.system.lock import StateLock
+from collectord.system.names import OWN_PREFIX
 from tests.support import index_state
 from tests.support.archives import Maker
 from tests.support.cli import Cli
@@ -42,7 +41,7 @@ def old(bare: Cli) -> list[str]:
         then = now if name == young else now - 3 * DAY_S
         for path in (*(bare.archives / name).iterdir(), bare.archives / name):
             os.utime(path, (then, then))
-    app.ingest(settings_of(bare.repo), names=frozenset(names))
+    ingest(settings_of(bare.repo), names=frozenset(names))
     with closing(sqlite3.connect(bare.index)) as connection, connection:
         began = str(int((now - 2 * DAY_S) * 1000))
         connection.execute("UPDATE index_info SET value = ? WHERE key = 'first_ingest_ms'", (began,))

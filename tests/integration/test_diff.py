@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
+from collectord.dataset.diff import Diff, diff_document, diff_snapshots, shift
+from collectord.dataset.documents import Difference, differences
+from collectord.dataset.row_plan import BUILDER, ExportOptions
+from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
 from collectord.errors import CollectordError
-from collectord.export.compare.diff import Diff, diff_document, shift
-from collectord.export.documents import Difference, differences
-from collectord.export.row_plan import BUILDER, ExportOptions
-from collectord.export.snapshot import NO_PROVENANCE, Provenance
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.cli import Cli
 from tests.support.snapshots import export_with, read_document, read_rows, settings_of
@@ -59,7 +59,7 @@ def repos(tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, Settings,
         if side == "b":
             for archive in archives[FLIPPED]:
                 _flip(archive / "manifest.json")
-        app.ingest(settings)
+        ingest(settings)
         found.append(settings)
     return found[0], found[1], names
 
@@ -73,7 +73,7 @@ def _flip(path: Path) -> None:
 def _diff(repos: Any, tmp_path: Path, before: Provenance, after: Provenance, **options: Any) -> Diff:
     for settings, name, provenance in ((repos[0], "a", before), (repos[1], "b", after)):
         export_with(settings, tmp_path / name, ExportOptions(**options), provenance)
-    return app.diff(tmp_path / "a", tmp_path / "b")
+    return diff_snapshots(tmp_path / "a", tmp_path / "b")
 
 
 def test_planted_flips_new_and_removed_rows_are_named_and_nothing_else(repos: Any, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_an_issue_that_ran_again_under_another_environment_shows_its_new_label(
         (tmp_path / name / "dataset.jsonl").chmod(0o644)
         lines = (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in kept)
         (tmp_path / name / "dataset.jsonl").write_text("".join(lines))
-    found = app.diff(tmp_path / "a", tmp_path / "b")
+    found = diff_snapshots(tmp_path / "a", tmp_path / "b")
     (flip,) = found.issue_flips
     assert found.flips == []
     assert flip.issue_id == rows[2]["planner_input"]["issue"]["issue_id"]
@@ -151,7 +151,7 @@ def test_an_issue_that_ran_again_under_another_environment_shows_its_new_label(
 def test_the_same_dataset_twice_is_the_same(repos: Any, tmp_path: Path) -> None:
     for name in ("a", "b"):
         export_with(repos[0], tmp_path / name, ExportOptions(), NO_PROVENANCE)
-    found = app.diff(tmp_path / "a", tmp_path / "b")
+    found = diff_snapshots(tmp_path / "a", tmp_path / "b")
     assert found.is_same
     assert (found.changed, found.moved, found.shifts, found.made) == ({}, {}, {}, [])
 
@@ -159,7 +159,7 @@ def test_the_same_dataset_twice_is_the_same(repos: Any, tmp_path: Path) -> None:
 def test_another_split_moves_rows_and_changes_none(repos: Any, tmp_path: Path) -> None:
     export_with(repos[0], tmp_path / "a", ExportOptions(), NO_PROVENANCE)
     export_with(repos[0], tmp_path / "b", ExportOptions(split_by="issue"), NO_PROVENANCE)
-    found = app.diff(tmp_path / "a", tmp_path / "b")
+    found = diff_snapshots(tmp_path / "a", tmp_path / "b")
     assert not found.is_same
     assert (found.added, found.removed, found.changed) == ([], [], {})
     assert found.moved
@@ -172,9 +172,9 @@ def test_a_dataset_of_the_kernel_itself_can_be_compared(repos: Any, tmp_path: Pa
     theirs.mkdir()
     for name in ("dataset.jsonl", "meta.json"):
         shutil.copy(tmp_path / "a" / name, theirs / name)
-    assert app.diff(tmp_path / "a", theirs).is_same
+    assert diff_snapshots(tmp_path / "a", theirs).is_same
     export_with(repos[1], tmp_path / "b", ExportOptions(BUILDER), NO_PROVENANCE)
-    found = app.diff(theirs, tmp_path / "b")
+    found = diff_snapshots(theirs, tmp_path / "b")
     assert "outcome_status" not in found.shifts
     assert all(flip.why == ["nothing in the two directories explains it"] for flip in found.flips)
     assert found.flips
@@ -186,7 +186,7 @@ def test_two_rows_with_one_run_id_are_told_apart(repos: Any, tmp_path: Path) -> 
     twice.mkdir()
     lines = (out / "dataset.jsonl").read_text().splitlines(keepends=True)
     (twice / "dataset.jsonl").write_text("".join([lines[0], *lines]))
-    found = app.diff(out, twice)
+    found = diff_snapshots(out, twice)
     assert found.added == [json.loads(lines[0])["run_id"]]
     assert (found.removed, found.changed) == ([], {})
 
@@ -194,10 +194,10 @@ def test_two_rows_with_one_run_id_are_told_apart(repos: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize("line", ["{}", "nothing", '{"label_action": 5}'])
 def test_what_is_no_dataset_is_a_sentence(tmp_path: Path, line: str) -> None:
     with pytest.raises(CollectordError, match=r"there is no dataset\.jsonl"):
-        app.diff(tmp_path, tmp_path)
+        diff_snapshots(tmp_path, tmp_path)
     (tmp_path / "dataset.jsonl").write_text(line + "\n")
     with pytest.raises(CollectordError, match=r"dataset\.jsonl:1: not a row"):
-        app.diff(tmp_path, tmp_path)
+        diff_snapshots(tmp_path, tmp_path)
 
 
 def test_the_command_prints_what_differs_and_says_so_with_its_exit_code(repos: Any, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from collectord import app
-from collectord.app.disk import measure
+from collectord.status.disk_usage import measure
+from collectord.status.status import status
 from tests.support.cli import Cli
 from tests.support.small_kernel import stale_workcell
 from tests.support.snapshots import settings_of
@@ -48,4 +48,4 @@ def test_the_status_shows_the_last_measure_and_what_is_stale_without_a_walk(kept
     measured = json.loads(kept.ok("status", "--disk", "--json"))
     assert measured["disk"]["bytes"]["archives core"] > 0
     assert measured["stale_workcells"] == ["wc-stale"]
-    assert app.status(settings_of(kept.repo))["disk"] is None
+    assert status(settings_of(kept.repo))["disk"] is None

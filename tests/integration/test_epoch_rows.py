@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.export.exporter import Exported, Target, export_dataset
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions, options_from_json
+from collectord.dataset.exporter import Exported, Target, export_dataset
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions, options_from_json
+from collectord.dataset.verify import verify
+from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 
 
@@ -21,13 +23,13 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
     repo = unpack("kernel-run", tmp_path_factory.mktemp("epoch-rows") / "repo")
     settings = load(repo=repo, config=None, overrides={"settle.min_age": 0}, environ={"HOME": "/"}, cwd=repo)
-    app.ingest(settings)
+    ingest(settings)
     return settings
 
 
 def _export(settings: Any, options: ExportOptions, out: Path, other: set[tuple[str, str]]) -> Exported:
     target = Target(settings.benches_dir, None, out)
-    with app.reader_for(settings) as reader:
+    with reader_for(settings) as reader:
         return export_dataset(
             reader, settings.repo, options, target, clock_ms=lambda: 0, other_epoch=frozenset(other)
         )
@@ -70,7 +72,7 @@ def test_an_epoch_is_rebuilt_from_its_own_list_of_runs(
     with IndexReader(ingested.index_path) as reader:
         other = {(run.kind, run.name) for number, run in enumerate(reader.runs()) if number % 3 == 0}
     _export(ingested, options, tmp_path / "some", other)
-    verified = app.verify(ingested, tmp_path / "some")
+    verified = verify(ingested, tmp_path / "some")
     assert verified.findings == ()
     assert verified.rebuilt
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
+from collectord.intake.ingest import ingest
 from tests.support.fake_kernel import FakeKernel, Habits, read_journal
 
 POLICY = """
@@ -123,7 +123,7 @@ def test_the_kernel_as_a_process_leaves_what_its_journal_says(
     standing = set(os.listdir(tmp_path / "repo/.cyntra/archives")) - {"orphaned-workcells"}
     assert standing == did["archived"] - did["pruned"]
     assert len(did["archived"]) == 60
-    assert app.ingest(settings_for(tmp_path / "repo")).outcomes == {"indexed": len(standing), "ignored": 1}
+    assert ingest(settings_for(tmp_path / "repo")).outcomes == {"indexed": len(standing), "ignored": 1}
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.intake.ingest import ingest
 
 CORPORA = ["kernel-run", "worlds"]
 
@@ -22,7 +23,7 @@ def _hashes(settings: Settings) -> dict[str, str]:
     found = {}
     for profile, n_similar in ((BUILDER, 8), (DISPATCH, 8), (DISPATCH, 5)):
         options = ExportOptions(profile, n_similar, None, include_world=True)
-        exported = app.export(settings, options, dry_run=True)
+        exported = export(settings, options, dry_run=True)
         found[f"{profile}-{n_similar}"] = str(exported.meta["dataset_hash"])
     return found
 
@@ -63,10 +64,10 @@ def test_hashes_outlive_what_happens_to_archives(
 ) -> None:
     repo = golden_repo(corpus)
     settings = settings_for(repo)
-    app.ingest(settings)
+    ingest(settings)
     before = _hashes(settings)
     harm(repo)
-    app.ingest(settings, accept_gone=accept_gone)
+    ingest(settings, accept_gone=accept_gone)
     assert _hashes(settings) == before
 
 
@@ -80,7 +81,7 @@ def test_an_index_made_from_a_copy_gives_the_same_hashes(
     hashes = []
     for place in (repo, copy):
         settings = settings_for(place)
-        app.ingest(settings)
+        ingest(settings)
         hashes.append(_hashes(settings))
     assert hashes[0] == hashes[1]
 
@@ -89,16 +90,16 @@ def test_an_index_made_from_a_copy_gives_the_same_hashes(
 def test_dispatch_does_not_change_with_beads(golden_repo: Any, settings_for: Any, corpus: str) -> None:
     repo = golden_repo(corpus)
     settings = settings_for(repo)
-    app.ingest(settings)
+    ingest(settings)
     before = _hashes(settings)
     beads = repo / ".beads/issues.jsonl"
     beads.write_text(beads.read_text().replace('"tags": [', '"tags": ["added", ').replace("low", "high"))
-    app.ingest(settings)
+    ingest(settings)
     edited = _hashes(settings)
     assert edited["dispatch-8"] == before["dispatch-8"]
     assert edited["dispatch-5"] == before["dispatch-5"]
     assert edited["builder-8"] != before["builder-8"], "the builder joins the Beads file of today"
     beads.unlink()
-    app.ingest(settings)
+    ingest(settings)
     removed = _hashes(settings)
     assert removed["dispatch-5"] == before["dispatch-5"]

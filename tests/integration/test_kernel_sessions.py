@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from collectord.sources.kernel_processes import KernelFinder
+from collectord.repo.kernel_processes import KernelFinder
 from tests.support.cli import Cli
 from tests.support.daemon import QUICK, Daemon, configure
 from tests.support.small_kernel import SmallKernel

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from collectord.index.kernels import kernel_sessions, note_kernels
+from collectord.index.environments import kernel_sessions, note_kernels
 from collectord.index.writer import IndexWriter
 from collectord.model import KernelSession, Launch
-from collectord.sources.kernel_processes import KernelFinder
+from collectord.repo.kernel_processes import KernelFinder
 from tests.support.stand_in import StandIn
 
 

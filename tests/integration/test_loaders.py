@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.cyntra.rows import split_of_issue
-from collectord.export.row_plan import BY_ISSUE, ExportOptions
-from collectord.export.snapshot import Provenance
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BY_ISSUE, ExportOptions
+from collectord.dataset.snapshot import Provenance
+from collectord.intake.ingest import ingest
+from collectord.kernel.rows import split_of_issue
 from tests.conftest import unpack
 from tests.support.loading import load
 from tests.support.snapshots import export_with, read_document, read_lines, read_rows, settings_of
@@ -33,17 +34,17 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """
     folder = tmp_path_factory.mktemp("loaders")
     whole = settings_of(unpack("kernel-run", folder / "repo"))
-    app.ingest(whole)
+    ingest(whole)
     fewer = settings_of(unpack("kernel-run", folder / "fewer"))
-    app.ingest(fewer, names=frozenset(_archives_outside_test(fewer.archives_dir)))
+    ingest(fewer, names=frozenset(_archives_outside_test(fewer.archives_dir)))
     places = {name: folder / name for name in ("whole", "no-test", "live", "bare")}
-    app.export(whole, ExportOptions(), out=places["whole"])
-    app.export(fewer, ExportOptions(split_by=BY_ISSUE), out=places["no-test"])
+    export(whole, ExportOptions(), out=places["whole"])
+    export(fewer, ExportOptions(split_by=BY_ISSUE), out=places["no-test"])
     open_epoch = Provenance({"number": 1, "ended_ms": None}, {"fingerprint": "f" * 64, "digests": {}}, ())
     export_with(whole, places["live"], ExportOptions(), open_epoch)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "pyarrow", None)
-        app.export(whole, ExportOptions(), out=places["bare"])
+        export(whole, ExportOptions(), out=places["bare"])
     for name in TAMPERED:
         places[name] = _tampered(places["whole"], folder / name.replace("/", "-"), name)
     return places

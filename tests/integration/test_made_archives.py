@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.row_plan import ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import ExportOptions
+from collectord.intake.ingest import ingest
 from tests.support.archives import Maker, kept_repo
 
 
@@ -42,8 +43,8 @@ def test_every_recorded_input_hash_is_right_and_every_plan_becomes_a_row(
 ) -> None:
     Maker(tmp_path / "repo").add(80)
     settings = settings_for(tmp_path / "repo")
-    assert app.ingest(settings).outcomes == {"indexed": 80}
-    document = app.export(settings, ExportOptions()).document
+    assert ingest(settings).outcomes == {"indexed": 80}
+    document = export(settings, ExportOptions()).document
     assert document["input_hashes"] == {"verified": 80}
     assert document["example_count"] == 80
 
@@ -67,8 +68,8 @@ def test_an_older_kernel_records_a_plan_and_no_input(
 ) -> None:
     Maker(tmp_path / "repo", recorded=False).add(40)
     settings = settings_for(tmp_path / "repo")
-    app.ingest(settings)
-    document = app.export(settings, ExportOptions()).document
+    ingest(settings)
+    document = export(settings, ExportOptions()).document
     assert (document["example_count"], document["input_hashes"]) == (40, {})
 
 

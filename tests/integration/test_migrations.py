@@ -15,12 +15,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from collectord import app
 from collectord.errors import IndexTooNew, IndexTooOld
 from collectord.index import schema, tables
-from collectord.index.backup import backup_file
 from collectord.index.engine import open_engine
+from collectord.index.files import backup_file
 from collectord.index.reader import IndexReader
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 
 
@@ -89,7 +89,7 @@ def test_a_populated_index_of_each_revision_is_upgraded_behind_a_backup(
 
 def test_a_backup_holds_the_whole_of_a_populated_index(tmp_path: Path, settings_for: object) -> None:
     settings = settings_for(unpack("kernel-run", tmp_path / "repo"))  # type: ignore[operator]
-    app.ingest(settings)
+    ingest(settings)
     copy = tmp_path / "copy.sqlite3"
     backup_file(settings.index_path, copy)
     assert copy.stat().st_mode & 0o777 == 0o600
@@ -121,7 +121,7 @@ def test_a_newer_index_is_refused_and_not_touched(tmp_path: Path) -> None:
 
 def test_the_index_and_its_folder_are_for_their_owner_only(tmp_path: Path, settings_for: object) -> None:
     settings = settings_for(unpack("kernel-run", tmp_path / "repo"))  # type: ignore[operator]
-    app.ingest(settings)
+    ingest(settings)
     assert settings.state_dir.stat().st_mode & 0o777 == 0o700
     assert settings.index_path.stat().st_mode & 0o777 == 0o600
 

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
+from collectord.dataset.exporter import Exported, export
+from collectord.dataset.row_plan import BUILDER, ExportOptions
+from collectord.dataset.verify import verify
 from collectord.errors import CollectordError
-from collectord.export.exporter import Exported
-from collectord.export.row_plan import BUILDER, ExportOptions
+from collectord.index.opening import writer_for
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 
 
@@ -27,7 +29,7 @@ from tests.conftest import unpack
 def kernel(tmp_path: Path, settings_for: Any) -> Settings:
     """The kernel-run corpus, ingested."""
     settings: Settings = settings_for(unpack("kernel-run", tmp_path / "repo"))
-    app.ingest(settings)
+    ingest(settings)
     return settings
 
 
@@ -36,7 +38,7 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _export(settings: Settings, **options: Any) -> Exported:
-    return app.export(settings, ExportOptions(**options))
+    return export(settings, ExportOptions(**options))
 
 
 def test_a_snapshot_is_named_by_its_day_and_the_link_is_relative(kernel: Settings) -> None:
@@ -85,7 +87,7 @@ def test_a_taken_directory_is_refused_and_left_as_it_is(kernel: Settings, tmp_pa
     taken = tmp_path / "taken"
     taken.mkdir()
     with pytest.raises(CollectordError, match="already exists"):
-        app.export(kernel, ExportOptions(), out=taken)
+        export(kernel, ExportOptions(), out=taken)
     assert list(taken.iterdir()) == []
 
 
@@ -107,7 +109,7 @@ def test_an_export_killed_at_any_moment_leaves_the_old_state_or_the_new(kernel: 
     code = (
         "import sys; from pathlib import Path; from collectord import app\n"
         "from collectord.config import load\n"
-        "from collectord.export.row_plan import ExportOptions\n"
+        "from collectord.dataset.row_plan import ExportOptions\n"
         "s = load(repo=Path(sys.argv[1]), config=None, overrides={}, environ={'HOME': '/x'}, cwd=Path('/'))\n"
         "print('ready', flush=True)\n"
         "app.export(s, ExportOptions(n_similar=int(sys.argv[2])))\n"
@@ -130,9 +132,9 @@ def test_an_export_killed_at_any_moment_leaves_the_old_state_or_the_new(kernel: 
         assert link.exists(), "the link dangles"
         for name in _names(kernel):
             if not name.startswith(".") and name != "planner_dataset_v1":
-                assert not app.verify(None, kernel.benches_dir / name).findings
+                assert not verify(None, kernel.benches_dir / name).findings
     assert old.path is not None
-    assert not app.verify(None, old.path).findings
+    assert not verify(None, old.path).findings
     _export(kernel, n_similar=20)
     assert not [name for name in _names(kernel) if name.startswith(".")]
 
@@ -142,7 +144,7 @@ def _cache_file(settings: Settings) -> Path:
 
 
 def test_a_damaged_cache_costs_time_and_no_bytes(kernel: Settings, tmp_path: Path) -> None:
-    reference = app.export(kernel, ExportOptions(), out=tmp_path / "reference")
+    reference = export(kernel, ExportOptions(), out=tmp_path / "reference")
     wanted = (tmp_path / "reference/dataset.jsonl").read_bytes()
     whole = _cache_file(kernel).read_bytes()
     dice = random.Random(3)
@@ -152,7 +154,7 @@ def test_a_damaged_cache_costs_time_and_no_bytes(kernel: Settings, tmp_path: Pat
         harms.append(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
     for number, harm in enumerate(harms):
         _cache_file(kernel).write_bytes(harm)
-        exported = app.export(kernel, ExportOptions(), out=tmp_path / f"out{number}")
+        exported = export(kernel, ExportOptions(), out=tmp_path / f"out{number}")
         assert (tmp_path / f"out{number}/dataset.jsonl").read_bytes() == wanted
         assert exported.meta == reference.meta
 
@@ -165,11 +167,11 @@ def test_one_new_run_computes_one_row(kernel: Settings, settings_for: Any, tmp_p
     manifest = json.loads((added / "manifest.json").read_text())
     manifest["workcell_id"] = added.name
     (added / "manifest.json").write_text(json.dumps(manifest))
-    app.ingest(kernel)
+    ingest(kernel)
     exported = _export(kernel)
     assert (exported.rows_computed, exported.rows_reused) == (1, 66)
 
 
 def test_a_snapshot_published_beside_a_writer_is_published_all_the_same(kernel: Settings) -> None:
-    with app.writer_for(kernel, "a writer"):
+    with writer_for(kernel, "a writer"):
         assert _export(kernel).is_new

@@ -16,13 +16,13 @@ import pytest
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, _job_name
-from collectord.environment.epochs import Folded
-from collectord.environment.evaluate import Evaluation, evaluate
-from collectord.environment.severity import Overrides
-from collectord.environment.survey import survey
-from collectord.index.seals import epoch_snapshots, seals
+from collectord.epochs.epochs import Folded
+from collectord.epochs.evaluate import Evaluation, evaluate
+from collectord.epochs.rules import Overrides
+from collectord.epochs.survey import survey
+from collectord.index.environments import epoch_snapshots, seals
 from collectord.index.writer import IndexWriter
-from collectord.log import configure as configure_log
+from collectord.system.log import configure as configure_log
 from tests.support.cli import Cli
 from tests.support.daemon import wait_until
 from tests.support.small_kernel import SmallKernel

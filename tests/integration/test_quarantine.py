@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from collectord.fs import StateLock
+from collectord.system.lock import StateLock
 from tests.support.cli import Cli
 
 

@@ -9,23 +9,31 @@ import zlib
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.app.rebuilding import Rebuilt, rebuild
-from collectord.app.recovering import forget_derived, recover
-from collectord.app.storage import check
 from collectord.config import Settings
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import ExportOptions
 from collectord.errors import CollectordError, LockHeld
-from collectord.export.row_plan import ExportOptions
-from collectord.fs import StateLock
-from collectord.index.compare import Difference, compare_indexes
+from collectord.index.opening import reader_for
+from collectord.index.queries import quarantined
 from collectord.index.schema import upgrade
+from collectord.intake.ingest import ingest
+from collectord.repair.check import check
+from collectord.repair.rebuild import Difference, Rebuilt, compare_indexes, rebuild
+from collectord.repair.recover import forget_derived, recover
+from collectord.system.lock import StateLock
 from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.index_state import dump
 from tests.support.snapshots import settings_of
+
+
+def _quarantined(settings: Settings) -> list[dict[str, Any]]:
+    with reader_for(settings) as reader:
+        return quarantined(reader)
 
 
 def change(index: Path, *statements: str) -> None:
@@ -97,7 +105,7 @@ def test_an_index_is_not_replaced_by_one_that_lacks_what_only_it_had(kept: Cli) 
 def test_a_kept_row_that_no_artifact_gives_is_named_and_made_again(tmp_path: Path) -> None:
     Maker(tmp_path).add(4)
     settings = settings_of(tmp_path)
-    app.ingest(settings)
+    ingest(settings)
     held = dump(settings.index_path)["kept_rows"]
     assert held.total() == 4
     change(settings.index_path, "UPDATE kept_rows SET data = x'00' WHERE rowid = 2")
@@ -113,13 +121,13 @@ def test_an_export_after_it_takes_no_row_that_the_index_before_it_gave(
 ) -> None:
     Maker(tmp_path).add(4)
     settings = settings_of(tmp_path)
-    app.ingest(settings)
-    right = app.export(settings, ExportOptions(), dry_run=True).meta
+    ingest(settings)
+    right = export(settings, ExportOptions(), dry_run=True).meta
     forget_derived(settings)
     change(settings.index_path, "UPDATE kept_rows SET data = (SELECT data FROM kept_rows LIMIT 1)")
-    assert app.export(settings, ExportOptions()).meta != right
+    assert export(settings, ExportOptions()).meta != right
     mend(settings)
-    assert app.export(settings, ExportOptions()).meta == right
+    assert export(settings, ExportOptions()).meta == right
 
 
 def test_kept_rows_that_another_zlib_packed_are_no_difference(tmp_path: Path) -> None:
@@ -146,14 +154,14 @@ def test_why_archives_were_not_taken_outlives_a_rebuild_and_a_recovery(kept: Cli
     settings = settings_of(kept.repo)
     (kept.archives / "wc-e001/proof.json").unlink()
     (kept.archives / "wc-e001/proof.json").symlink_to("/etc/hostname")
-    app.ingest(settings)
-    before = app.quarantined(settings)
+    ingest(settings)
+    before = _quarantined(settings)
     assert "wc-e001" in [row["name"] for row in before]
     change(kept.index, "UPDATE runs SET status = 'other'")
     assert rebuild(settings, replace=True).replaced
-    assert app.quarantined(settings) == before
+    assert _quarantined(settings) == before
     recover(settings, force=True)
-    assert app.quarantined(settings) == before
+    assert _quarantined(settings) == before
 
 
 @pytest.mark.parametrize("held", ["lock", "rebuild.lock"])

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.exporter import Exported
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import Exported, export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.verify import verify
+from collectord.intake.ingest import ingest
 
 KINDS = [ExportOptions(), ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
 
@@ -22,7 +23,7 @@ KINDS = [ExportOptions(), ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
 @pytest.fixture
 def settings(golden_repo: Any, settings_for: Any) -> Settings:
     found: Settings = settings_for(golden_repo("universe"))
-    app.ingest(found)
+    ingest(found)
     return found
 
 
@@ -39,22 +40,22 @@ def _memory(settings: Settings) -> Path:
 def test_an_export_with_nothing_new_is_the_last_one_again(
     settings: Settings, tmp_path: Path, options: ExportOptions
 ) -> None:
-    first = app.export(settings, options, out=tmp_path / "first")
+    first = export(settings, options, out=tmp_path / "first")
     # Without its rows nothing could be made in any other way without computing.
     shutil.rmtree(settings.state_dir / "cache")
-    app.export(settings, options, out=tmp_path / "second")
+    export(settings, options, out=tmp_path / "second")
     for rows in (settings.state_dir / "cache").glob("rows-*"):
         rows.unlink()
-    third = app.export(settings, options, out=tmp_path / "third")
+    third = export(settings, options, out=tmp_path / "third")
     assert (third.rows_computed, third.is_new) == (0, True)
     assert (third.meta, third.document) == (first.meta, first.document)
     assert _files(tmp_path / "third") == _files(tmp_path / "first")
-    assert not app.verify(settings, tmp_path / "third").findings
+    assert not verify(settings, tmp_path / "third").findings
 
 
 def test_nothing_new_at_the_default_place_names_what_is_there(settings: Settings) -> None:
-    first = app.export(settings, ExportOptions())
-    again = app.export(settings, ExportOptions())
+    first = export(settings, ExportOptions())
+    again = export(settings, ExportOptions())
     assert (again.path, again.is_new, again.rows_computed) == (first.path, False, 0)
     assert (again.meta, again.document) == (first.meta, first.document)
 
@@ -99,20 +100,20 @@ HARM = [_alter_rows, _alter_card, _remove, _link_elsewhere, _tear, _rewrite]
 def test_a_last_export_that_is_not_as_it_was_is_made_again(
     settings: Settings, tmp_path: Path, harm: Callable[[Path, Path], None]
 ) -> None:
-    expected: Exported = app.export(settings, ExportOptions(), out=tmp_path / "last")
+    expected: Exported = export(settings, ExportOptions(), out=tmp_path / "last")
     files = _files(tmp_path / "last")
     harm(tmp_path / "last", _memory(settings))
-    again = app.export(settings, ExportOptions(), out=tmp_path / "again")
+    again = export(settings, ExportOptions(), out=tmp_path / "again")
     assert _files(tmp_path / "again") == files
     assert (again.meta, again.document) == (expected.meta, expected.document)
 
 
 def test_a_change_of_any_input_is_not_taken_for_nothing_new(settings: Settings, tmp_path: Path) -> None:
-    app.export(settings, ExportOptions(), out=tmp_path / "last")
+    export(settings, ExportOptions(), out=tmp_path / "last")
     proof = sorted((settings.repo / ".cyntra/archives").glob("*/proof.json"))[0]
     proof.write_text(proof.read_text().replace("{", '{"failure_code": "late", ', 1))
-    app.ingest(settings)
-    again = app.export(settings, ExportOptions(), out=tmp_path / "again")
+    ingest(settings)
+    again = export(settings, ExportOptions(), out=tmp_path / "again")
     assert (
         again.document["runs_digest"]
         != json.loads((tmp_path / "last/snapshot.json").read_text())["runs_digest"]
@@ -132,11 +133,11 @@ def test_beads_torn_while_an_export_reads_are_not_published_again(settings: Sett
                 beads.write_bytes(whole[: len(whole) // 2])
 
     sys.addaudithook(tear)
-    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "first")
+    export(settings, ExportOptions(BUILDER), out=tmp_path / "first")
     watching[0] = False
     beads.write_bytes(whole)
-    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "again")
+    export(settings, ExportOptions(BUILDER), out=tmp_path / "again")
     shutil.rmtree(settings.state_dir / "cache")
-    app.export(settings, ExportOptions(BUILDER), out=tmp_path / "afresh")
+    export(settings, ExportOptions(BUILDER), out=tmp_path / "afresh")
     assert opened[0] >= 1
     assert _files(tmp_path / "again") == _files(tmp_path / "afresh")

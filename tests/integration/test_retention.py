@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.app.retention import prune, restore
 from collectord.config import Settings
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.errors import CollectordError, LockHeld
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
-from collectord.fs import StateLock
-from collectord.names import OWN_PREFIX
+from collectord.intake.ingest import ingest
 from collectord.retention.plan import Ages
+from collectord.retention.prune import prune
+from collectord.retention.restore import restore
+from collectord.system.lock import StateLock
+from collectord.system.names import OWN_PREFIX
 from tests.support.cli import Cli
 
 WHOLE = Ages(archives_s=0)
@@ -29,7 +31,7 @@ def hashes(settings: Settings) -> dict[str, str]:
     found = {}
     for profile, n_similar in ((BUILDER, 8), (DISPATCH, 8), (DISPATCH, 5)):
         options = ExportOptions(profile, n_similar, None, include_world=True)
-        exported = app.export(settings, options, dry_run=True)
+        exported = export(settings, options, dry_run=True)
         found[f"{profile}-{n_similar}"] = str(exported.meta["dataset_hash"])
     return found
 
@@ -62,15 +64,15 @@ def test_pruned_and_deleted_archives_keep_every_hash_and_come_back(
 ) -> None:
     repo = golden_repo(corpus)
     settings = settings_for(repo)
-    app.ingest(settings)
+    ingest(settings)
     before, core = hashes(settings), core_of(settings.archives_dir)
     prune(settings, LOGS, yes)
-    app.ingest(settings)
+    ingest(settings)
     assert hashes(settings) == before
     prune(settings, WHOLE, yes)
     shutil.rmtree(settings.archives_dir)
     settings.archives_dir.mkdir()
-    app.ingest(settings, accept_gone=True)
+    ingest(settings, accept_gone=True)
     assert hashes(settings) == before
     again = tmp_path / "again"
     shutil.copytree(repo, again, symlinks=True, ignore=shutil.ignore_patterns("archives", "runs", "state"))
@@ -78,7 +80,7 @@ def test_pruned_and_deleted_archives_keep_every_hash_and_come_back(
     restore(settings, None, to=again / ".cyntra/archives", runs_to=again / ".cyntra/runs")
     assert core_of(again / ".cyntra/archives").items() <= core.items()
     anew = settings_for(again)
-    app.ingest(anew)
+    ingest(anew)
     assert hashes(anew) == before
 
 
@@ -265,7 +267,7 @@ def test_an_earlier_revision_is_restored_by_its_number(kept: Cli, settings_for: 
     before = core_of(kept.archives)["wc-e001/proof.json"]
     (kept.archives / "wc-e001/proof.json").write_text("{}")
     settings = settings_for(kept.repo)
-    app.ingest(settings)
+    ingest(settings)
     kept.ok("restore", "wc-e001", "--revision", "1", "--to", str(tmp_path / "first"))
     assert core_of(tmp_path / "first")["wc-e001/proof.json"] == before
     restore(settings, ["wc-e001"], to=tmp_path / "now")

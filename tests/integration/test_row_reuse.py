@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.errors import IndexDamaged
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index.reader import IndexReader
-from collectord.recovery.rederive import differences
+from collectord.intake.ingest import ingest
+from collectord.repair.check import differences
 
 REBUILT = [ExportOptions(DISPATCH, 4), ExportOptions(BUILDER)]
 OPTIONS = pytest.mark.parametrize("options", REBUILT, ids=lambda options: options.profile)
@@ -25,9 +26,9 @@ OPTIONS = pytest.mark.parametrize("options", REBUILT, ids=lambda options: option
 
 def _exports(settings: Settings, options: ExportOptions, tmp_path: Path) -> tuple[bytes, bytes]:
     """The dataset with the rows kept so far, and with none."""
-    app.export(settings, options, out=tmp_path / "warm")
+    export(settings, options, out=tmp_path / "warm")
     shutil.rmtree(settings.state_dir / "cache")
-    app.export(settings, options, out=tmp_path / "cold")
+    export(settings, options, out=tmp_path / "cold")
     return tuple((tmp_path / name / "dataset.jsonl").read_bytes() for name in ("warm", "cold"))  # type: ignore[return-value]
 
 
@@ -40,11 +41,11 @@ def test_runs_that_arrive_late_appear_in_the_histories_of_kept_rows(
     for archive in late:
         shutil.move(archive, tmp_path / archive.name)
     settings = settings_for(repo)
-    app.ingest(settings)
-    app.export(settings, options, dry_run=True)
+    ingest(settings)
+    export(settings, options, dry_run=True)
     for archive in late:
         shutil.move(tmp_path / archive.name, archive)
-    app.ingest(settings)
+    ingest(settings)
     warm, cold = _exports(settings, options, tmp_path)
     assert warm == cold
     assert warm.count(b"\n") == 66
@@ -76,10 +77,10 @@ def test_what_rows_are_joined_with_is_part_of_what_they_are_kept_under(
     options: ExportOptions,
 ) -> None:
     settings = settings_for(golden_repo(corpus))
-    app.ingest(settings)
-    app.export(settings, options, dry_run=True)
+    ingest(settings)
+    export(settings, options, dry_run=True)
     edit(settings.repo)
-    app.ingest(settings)
+    ingest(settings)
     warm, cold = _exports(settings, options, tmp_path)
     assert warm == cold
 
@@ -91,14 +92,14 @@ def test_an_export_after_one_new_run_writes_what_an_empty_cache_would(
     newest = sorted((repo / ".cyntra/archives").iterdir(), key=lambda path: path.name[-16:])[-1]
     shutil.move(newest, tmp_path / newest.name)
     settings = settings_for(repo)
-    app.ingest(settings)
-    app.export(settings, ExportOptions(), dry_run=True)
+    ingest(settings)
+    export(settings, ExportOptions(), dry_run=True)
     shutil.move(tmp_path / newest.name, newest)
-    app.ingest(settings)
-    warm = app.export(settings, ExportOptions(), out=tmp_path / "warm")
+    ingest(settings)
+    warm = export(settings, ExportOptions(), out=tmp_path / "warm")
     assert (warm.rows_computed, warm.rows_reused) == (1, 65)
     shutil.rmtree(settings.state_dir / "cache")
-    cold = app.export(settings, ExportOptions(), out=tmp_path / "cold")
+    cold = export(settings, ExportOptions(), out=tmp_path / "cold")
     assert (cold.rows_computed, cold.rows_reused) == (66, 0)
     assert warm.meta == cold.meta
 
@@ -122,11 +123,11 @@ def test_rows_kept_at_ingest_are_those_that_are_computed_without_them(
     golden_repo: Any, settings_for: Any, tmp_path: Path, corpus: str, change: str
 ) -> None:
     settings = settings_for(golden_repo(corpus))
-    app.ingest(settings)
-    kept = app.export(settings, ExportOptions(), out=tmp_path / "kept")
+    ingest(settings)
+    kept = export(settings, ExportOptions(), out=tmp_path / "kept")
     shutil.rmtree(settings.state_dir / "cache")
     assert _change(settings, change) == 66 or corpus != "kernel-run"
-    computed = app.export(settings, ExportOptions(), out=tmp_path / "computed")
+    computed = export(settings, ExportOptions(), out=tmp_path / "computed")
     assert kept.meta == computed.meta
     files = [(tmp_path / name / "dataset.jsonl").read_bytes() for name in ("kept", "computed")]
     assert files[0] == files[1]
@@ -134,10 +135,10 @@ def test_rows_kept_at_ingest_are_those_that_are_computed_without_them(
 
 def test_a_kept_row_is_really_used(golden_repo: Any, settings_for: Any, tmp_path: Path) -> None:
     settings = settings_for(golden_repo("kernel-run"))
-    app.ingest(settings)
+    ingest(settings)
     one = "(SELECT data FROM kept_rows ORDER BY key LIMIT 1)"
     assert _change(settings, f"UPDATE kept_rows SET data = {one}") == 66
-    app.export(settings, ExportOptions(), out=tmp_path / "out")
+    export(settings, ExportOptions(), out=tmp_path / "out")
     rows = (tmp_path / "out/dataset.jsonl").read_text().splitlines()
     assert len({json.loads(row)["run_id"] for row in rows}) == 1
 
@@ -146,7 +147,7 @@ def test_a_check_of_the_index_tells_a_kept_row_that_its_manifest_does_not_give(
     golden_repo: Any, settings_for: Any
 ) -> None:
     settings = settings_for(golden_repo("kernel-run"))
-    app.ingest(settings)
+    ingest(settings)
     with IndexReader(settings.index_path) as reader:
         assert list(differences(reader)) == []
     one = "(SELECT data FROM kept_rows ORDER BY key LIMIT 1)"
@@ -158,8 +159,8 @@ def test_a_check_of_the_index_tells_a_kept_row_that_its_manifest_does_not_give(
 
 def test_an_artifact_that_is_lost_is_told_with_what_to_do(golden_repo: Any, settings_for: Any) -> None:
     settings = settings_for(golden_repo("kernel-run"))
-    app.ingest(settings)
+    ingest(settings)
     lost = "(SELECT sha256 FROM revision_files WHERE name = 'manifest.json' AND sha256 IS NOT NULL LIMIT 1)"
     assert _change(settings, f"DELETE FROM artifacts WHERE sha256 = {lost}") == 1
     with pytest.raises(IndexDamaged, match="is not in the index; run `collectord db recover`"):
-        app.export(settings, ExportOptions(n_similar=3), dry_run=True)
+        export(settings, ExportOptions(n_similar=3), dry_run=True)

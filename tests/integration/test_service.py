@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from collectord.app.service import service_file
 from collectord.errors import UsageError
-from collectord.service.units import service_name
+from collectord.service import service_file, service_name
 from tests.conftest import unpack
 from tests.support.cli import Cli
 

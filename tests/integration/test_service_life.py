@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.service.units import template
+from collectord.service import template
 from tests.support.cli import Cli
 from tests.support.daemon import DEADLINE_S, QUICK, configure
 

@@ -13,11 +13,13 @@ import jsonschema
 import pytest
 import yaml
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.row_plan import BUILDER, BY_ISSUE, ExportOptions
-from collectord.export.rowschema import violations
-from collectord.export.snapshot import Provenance
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, BY_ISSUE, ExportOptions
+from collectord.dataset.rowschema import violations
+from collectord.dataset.snapshot import Provenance
+from collectord.dataset.verify import verify
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.snapshots import (
     export_with,
@@ -53,7 +55,7 @@ def ingested_repos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     repos = {}
     for name in ("kernel-run", "awkward", "worlds"):
         repos[name] = unpack(name, tmp_path_factory.mktemp(name) / "repo")
-        app.ingest(settings_of(repos[name]))
+        ingest(settings_of(repos[name]))
     return repos
 
 
@@ -63,7 +65,7 @@ def kernel(ingested_repos: dict[str, Path]) -> Settings:
 
 
 def _export(settings: Settings, out: Path, **options: Any) -> Path:
-    app.export(settings, ExportOptions(**options), out=out)
+    export(settings, ExportOptions(**options), out=out)
     return out
 
 
@@ -86,7 +88,7 @@ def test_the_same_artifacts_give_the_same_bytes_in_every_file(
     kernel: Settings, tmp_path: Path, settings_for: Any
 ) -> None:
     other = settings_for(unpack("kernel-run", tmp_path / "repo"))
-    app.ingest(other)
+    ingest(other)
     first, second = _export(kernel, tmp_path / "first"), _export(other, tmp_path / "second")
     assert file_names(first) == file_names(second)
     for name in file_names(first):
@@ -150,22 +152,22 @@ def test_without_pyarrow_there_is_no_parquet_and_the_card_says_so(
     assert "no Parquet files" in (out / "README.md").read_text(encoding="utf-8")
     assert "configs" not in _front_matter(out)
     assert (out / "dataset.jsonl").read_bytes() == (with_tables / "dataset.jsonl").read_bytes()
-    assert app.verify(kernel, out).findings == ()
+    assert verify(kernel, out).findings == ()
 
 
 def test_a_snapshot_without_parquet_is_published_again_once_pyarrow_is_there(
     tmp_path: Path, settings_for: Any
 ) -> None:
     settings = settings_for(unpack("universe", tmp_path / "repo"))
-    app.ingest(settings)
+    ingest(settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "pyarrow", None)
-        bare = app.export(settings, ExportOptions())
-        assert not app.export(settings, ExportOptions()).is_new
-    whole = app.export(settings, ExportOptions())
+        bare = export(settings, ExportOptions())
+        assert not export(settings, ExportOptions()).is_new
+    whole = export(settings, ExportOptions())
     assert whole.is_new
     assert bare.meta == whole.meta
-    assert not app.export(settings, ExportOptions()).is_new
+    assert not export(settings, ExportOptions()).is_new
 
 
 def test_an_epoch_stands_in_the_card_the_documents_and_the_columns(kernel: Settings, tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ def test_an_epoch_stands_in_the_card_the_documents_and_the_columns(kernel: Setti
     table = pq.read_table(out / "data/train-00000-of-00001.parquet")
     assert set(table["epoch"].to_pylist()) == {3}
     assert set(table["environment"].to_pylist()) == {"f" * 64}
-    assert app.verify(kernel, out).findings == ()
+    assert verify(kernel, out).findings == ()
 
 
 @pytest.mark.parametrize("profile", ["dispatch", BUILDER])
@@ -225,7 +227,7 @@ def test_split_by_issue_keeps_the_rows_of_an_issue_together_and_says_so(
     for row in rows:
         row["split"] = ""
     assert rows == [{**row, "split": ""} for row in read_rows(by_time)]
-    assert app.verify(kernel, out).findings == ()
+    assert verify(kernel, out).findings == ()
 
 
 def test_rows_split_by_time_that_are_not_are_found(kernel: Settings, tmp_path: Path) -> None:
@@ -233,7 +235,7 @@ def test_rows_split_by_time_that_are_not_are_found(kernel: Settings, tmp_path: P
     path = out / "snapshot.json"
     path.chmod(0o644)
     path.write_text(path.read_text().replace('"split_by": "issue"', '"split_by": "time"'))
-    assert any("not split by time" in finding for finding in app.verify(None, out).findings)
+    assert any("not split by time" in finding for finding in verify(None, out).findings)
 
 
 def test_a_published_directory_goes_away_with_one_command(kernel: Settings, tmp_path: Path) -> None:

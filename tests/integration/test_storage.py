@@ -14,21 +14,19 @@ from typing import Any
 
 import pytest
 
-from collectord import app
-from collectord.app.disk import measure
-from collectord.app.opening import now_ms
-from collectord.app.recovering import recover
-from collectord.app.storage import backup
 from collectord.errors import IndexFull
-from collectord.fs import StateLock
-from collectord.index.backups import backup_name, backups_in, expired, free_place
 from collectord.index.engine import open_engine, readable_errors
-from collectord.index.merge import transplant
-from collectord.index.salvage import Salvage
+from collectord.index.files import finish_exchange, ready_path
+from collectord.index.opening import now_ms, writer_for
 from collectord.index.schema import upgrade
-from collectord.index.swap import finish_exchange, ready_path
-from collectord.recovery.recover import start_from_backup
-from collectord.recovery.rederive import derive
+from collectord.intake.ingest import ingest
+from collectord.repair.backups import backup, backup_name, backups_in, expired, free_place
+from collectord.repair.check import derive
+from collectord.repair.merge import transplant
+from collectord.repair.recover import recover, start_from_backup
+from collectord.repair.salvage import Salvage
+from collectord.status.disk_usage import measure
+from collectord.system.lock import StateLock
 from tests.conftest import unpack
 from tests.support.cli import Cli
 from tests.support.snapshots import settings_of
@@ -348,8 +346,8 @@ def test_a_backup_without_an_index_says_so_and_makes_nothing(bare: Cli) -> None:
 
 def test_a_backup_works_beside_a_writer(tmp_path: Path, settings_for: Any) -> None:
     settings = settings_for(unpack("universe", tmp_path / "repo"))
-    app.ingest(settings)
-    with app.writer_for(settings, "collectord run") as writer, writer.transaction():
+    ingest(settings)
+    with writer_for(settings, "collectord run") as writer, writer.transaction():
         made = backup(settings, None)
     assert made.artifacts > 200
 

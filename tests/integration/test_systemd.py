@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.service.units import ServiceKind, render, service_name, template
+from collectord.service import ServiceKind, render, service_name, template
 
 pytestmark = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None,

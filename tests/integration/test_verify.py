@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from collectord import app
 from collectord.config import Settings
-from collectord.cyntra.jsonio import canonical
+from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS
+from collectord.dataset.documents import described
+from collectord.dataset.exporter import export
+from collectord.dataset.parquet import ParquetFile, read_parquet
+from collectord.dataset.row_plan import BUILDER, ExportOptions, Tally
+from collectord.dataset.snapshot import Provenance
+from collectord.dataset.verify import verify
 from collectord.errors import CollectordError
-from collectord.export.columns import ROW_COLUMNS, RUN_COLUMNS
-from collectord.export.distributions import Tally
-from collectord.export.documents import described
-from collectord.export.parquet import ParquetFile, read_parquet
-from collectord.export.row_plan import BUILDER, ExportOptions
-from collectord.export.snapshot import Provenance
+from collectord.intake.ingest import ingest
+from collectord.kernel.jsonio import canonical
 from tests.conftest import unpack
 from tests.support.snapshots import export_with, file_names, read_document, settings_of
 
@@ -53,7 +54,7 @@ PROVENANCE = Provenance(
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = settings_of(unpack("awkward", tmp_path_factory.mktemp("kernel") / "repo"))
-    app.ingest(settings)
+    ingest(settings)
     return settings
 
 
@@ -78,14 +79,14 @@ def _writable_copy(folder: Path, copy: Path) -> Path:
 
 
 def _findings(folder: Path, **how: bool) -> tuple[str, ...]:
-    return app.verify(None, folder, **how).findings
+    return verify(None, folder, **how).findings
 
 
 def test_an_untouched_snapshot_verifies_also_from_the_index(kernel: Settings, snapshot: Path) -> None:
     assert file_names(snapshot) == set(FILES)
     assert _findings(snapshot) == ()
     assert _findings(snapshot, fast=True) == ()
-    verified = app.verify(kernel, snapshot)
+    verified = verify(kernel, snapshot)
     assert verified.findings == ()
     assert verified.checked == ("sums", "documents", "rows and hash", "Parquet", "rebuild")
     assert verified.skipped == ()
@@ -118,7 +119,7 @@ def test_a_missing_file_is_found(snapshot: Path, name: str) -> None:
 def test_a_directory_without_rows_is_none(snapshot: Path) -> None:
     (snapshot / "dataset.jsonl").unlink()
     with pytest.raises(CollectordError, match=r"there is no dataset\.jsonl in it"):
-        app.verify(None, snapshot)
+        verify(None, snapshot)
 
 
 @pytest.mark.parametrize("name", ["extra.txt", "data/extra.parquet", ".hidden"])
@@ -211,7 +212,7 @@ def test_an_edited_label_in_every_file_is_found_by_the_rebuild_alone(
 ) -> None:
     _forge(snapshot, _edit_label, thorough=True)
     assert _findings(snapshot) == ()
-    findings = app.verify(kernel, snapshot).findings
+    findings = verify(kernel, snapshot).findings
     assert len(findings) == 1
     assert "dataset.jsonl:6: rebuilt otherwise: /label_action/budgets/max_minutes_bin is 120" in findings[0]
 
@@ -234,7 +235,7 @@ def test_an_edited_outcome_with_recomputed_sums_is_found_by_the_rebuild(
     _write_described(snapshot, (rows[0]["started_ms"], rows[-1]["started_ms"]))
     _write_sums(snapshot)
     assert _findings(snapshot) == ()
-    (finding,) = app.verify(kernel, snapshot).findings
+    (finding,) = verify(kernel, snapshot).findings
     assert name in finding
     assert column in finding
 
@@ -282,7 +283,7 @@ def test_a_snapshot_document_that_is_none_is_a_finding_and_not_a_crash(
     (snapshot / "schema.json").write_text('{"properties": 5, "type": "nothing"}')
     _write_sums(snapshot)
     assert _findings(snapshot)
-    assert app.verify(kernel, snapshot).findings
+    assert verify(kernel, snapshot).findings
 
 
 @pytest.mark.parametrize("line", ["{}", "5", "[" * 100_000, '{"split": []}', "\xff"])
@@ -304,7 +305,7 @@ def test_without_pyarrow_it_says_that_parquet_was_not_read(
     snapshot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    verified = app.verify(None, snapshot)
+    verified = verify(None, snapshot)
     assert verified.findings == ()
     assert "Parquet" not in verified.checked
     assert "not installed" in verified.skipped[0]
@@ -316,8 +317,8 @@ def test_a_snapshot_from_before_these_files_existed_verifies_also_from_the_index
     with tarfile.open(Path(__file__).parent / "data/snapshot-of-0.1.tar.gz") as tar:
         tar.extractall(tmp_path, filter="tar")
     settings = settings_for(unpack("universe", tmp_path / "repo"))
-    app.ingest(settings)
-    verified = app.verify(settings, tmp_path / "snapshot")
+    ingest(settings)
+    verified = verify(settings, tmp_path / "snapshot")
     assert verified.findings == ()
     assert verified.checked == ("sums", "documents", "rows and hash", "rebuild")
     (tmp_path / "snapshot/runs.jsonl").chmod(0o644)
@@ -334,12 +335,12 @@ def test_an_old_snapshot_is_rebuilt_from_an_index_that_has_grown(
     for archive in late:
         shutil.move(archive, tmp_path / archive.name)
     settings = settings_for(repo)
-    app.ingest(settings)
-    app.export(settings, options, out=tmp_path / "old")
+    ingest(settings)
+    export(settings, options, out=tmp_path / "old")
     for archive in late:
         shutil.move(tmp_path / archive.name, archive)
     proof = next((repo / ".cyntra/archives").glob("*/proof.json"))
     proof.write_text(proof.read_text().replace('"success"', '"failed"'))
-    app.ingest(settings)
-    assert app.export(settings, options, dry_run=True).meta["example_count"] == 66
-    assert app.verify(settings, tmp_path / "old").findings == ()
+    ingest(settings)
+    assert export(settings, options, dry_run=True).meta["example_count"] == 66
+    assert verify(settings, tmp_path / "old").findings == ()

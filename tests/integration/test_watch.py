@@ -18,8 +18,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver
 
 from collectord.watch import Watcher, WatchEvent, WatchNote
-from collectord.watch.event_source import EventHandler, make_native_observer
-from collectord.watch.inotify import LinuxObserver
+from collectord.watch.event_source import EventHandler, LinuxObserver, make_native_observer
 
 NEVER = 100_000.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify and mounts are Linux")

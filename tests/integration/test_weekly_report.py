@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.daemon.weekly import DAYS, WITHOUT_PAGE, last_due, report_name
+from collectord.daemon.schedule import DAYS, WITHOUT_PAGE, last_due, report_name
 from tests.conftest import unpack
 from tests.support.archives import Maker
 from tests.support.cli import Cli

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from collectord.cyntra.executed import executed_of, issue_text_of
-from collectord.cyntra.policy import normalise
-from collectord.cyntra.policy.documents import parse_yaml
-from collectord.cyntra.policy.feasible import Verdict, judge
+from collectord.kernel.evidence import executed_of, issue_text_of
+from collectord.kernel.policy import normalise
+from collectord.kernel.policy.documents import parse_yaml
+from collectord.kernel.policy.feasible import Verdict, judge
 from tests.support.cli import Cli
 
 CORPUS = Path(__file__).with_name("restart.tar.gz")

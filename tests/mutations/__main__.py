@@ -34,21 +34,21 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "an index is moved apart from its log",
-        "collectord/app/rebuilding.py",
+        "collectord/repair/rebuild.py",
         "            IndexWriter(settings.index_path).close()",
         "            pass",
         ("tests/fault/test_rebuild_killed.py",),
     ),
     Mutation(
         "a backup is a plain copy",
-        "collectord/index/backup.py",
+        "collectord/index/files.py",
         "        old.backup(new)",
         "        partial.write_bytes(source.read_bytes())",
         ("tests/fault/test_backup_beside_writer.py",),
     ),
     Mutation(
         "an index goes although only it has something",
-        "collectord/app/rebuilding.py",
+        "collectord/repair/rebuild.py",
         "if replace and done.differences and not done.lost:",
         "if replace and done.differences:",
         (
@@ -58,7 +58,7 @@ MUTATIONS = (
     ),
     Mutation(
         "nightly work is due for ever",
-        "collectord/daemon/nightly.py",
+        "collectord/daemon/schedule.py",
         "    return done_ms is None or done_ms < slot or done_ms > now_ms + DAY_MS",
         "    return True",
         ("tests/unit/test_nightly.py::test_it_runs_once_a_night_and_rests_between",),
@@ -79,7 +79,7 @@ MUTATIONS = (
     ),
     Mutation(
         "no look at the signature after reading",
-        "collectord/settle/stillness.py",
+        "collectord/intake/settle.py",
         "    if after.signature != pending.signature:\n        return now, Verdict(VerdictKind.WAITING",
         "    if False:\n        return now, Verdict(VerdictKind.WAITING",
         (
@@ -96,14 +96,14 @@ MUTATIONS = (
     ),
     Mutation(
         "links are followed",
-        "collectord/archive/root.py",
+        "collectord/archive.py",
         "OPEN_DIRECTORY: Final = _OPEN_ROOT | os.O_NOFOLLOW",
         "OPEN_DIRECTORY: Final = _OPEN_ROOT",
         ("tests/fault/test_hostile_archives.py",),
     ),
     Mutation(
         "a folder is known by its path",
-        "collectord/archive/root.py",
+        "collectord/archive.py",
         "own = os.fstat(self.fd)",
         "own = os.stat(path)",
         (
@@ -133,42 +133,42 @@ MUTATIONS = (
     ),
     Mutation(
         "a history foresees a run of its own millisecond",
-        "collectord/cyntra/dispatch.py",
+        "collectord/kernel/dispatch.py",
         "    return max(complete if finished is None else finished, started + 1)",
         "    return complete if finished is None else finished",
         ("tests/unit/test_times.py", "tests/golden/test_golden_bytes.py"),
     ),
     Mutation(
         "a run is finished when its proof says so, whatever its duration",
-        "collectord/cyntra/dispatch.py",
+        "collectord/kernel/dispatch.py",
         "    found = max(ends, default=None)",
         "    found = next(iter(ends), None)",
         ("tests/unit/test_times.py",),
     ),
     Mutation(
         "the process of a kernel tells nothing",
-        "collectord/environment/assign.py",
+        "collectord/epochs/assign.py",
         "        candidate, known_by = self._by_process(run, running)",
         "        candidate, known_by = None, KnownBy.NOTHING",
         ("tests/unit/test_sessions.py",),
     ),
     Mutation(
         "the executed action is no evidence",
-        "collectord/environment/actions.py",
+        "collectord/epochs/actions.py",
         "        return self.judgement(executed, text, asks, environment).verdict is not Verdict.IMPOSSIBLE",
         "        return True",
         ("tests/live/test_restart.py",),
     ),
     Mutation(
         "a kernel reads genomes at its start only",
-        "collectord/environment/standing.py",
+        "collectord/epochs/timeline.py",
         "        live = max(position, self.position_at(launch, at_ms))\n        return self.joined",
         "        live = position\n        return self.joined",
         ("tests/unit/test_sessions.py",),
     ),
     Mutation(
         "a pass by hand believes an absence at once",
-        "collectord/ingest/bulk.py",
+        "collectord/intake/ingest.py",
         "        gone = known - present if self._options.accept_gone else found.gone_now",
         "        gone = known - present",
         ("tests/integration/test_absence_by_hand.py",),

@@ -17,9 +17,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from collectord import app
 from collectord.config import Settings, load
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.index.opening import writer_for
+from collectord.intake.ingest import ingest
 from tests.conftest import GOLDEN, unpack
 from tests.support import contract
 from tests.support.examples import examples
@@ -39,7 +41,7 @@ def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo = tmp_path_factory.mktemp("empty")
     (repo / ".cyntra/archives").mkdir(parents=True)
     of = _settings(repo)
-    with app.writer_for(of, "a test"):
+    with writer_for(of, "a test"):
         pass
     return of.index_path
 
@@ -48,12 +50,12 @@ def _ingested(odd: OddRepo, repo: Path, empty_index: Path) -> Settings:
     of = _settings(odd.write(repo))
     of.index_path.parent.mkdir(parents=True, mode=0o700)
     shutil.copy(empty_index, of.index_path)
-    app.ingest(of)
+    ingest(of)
     return of
 
 
 def _lines(of: Settings, options: ExportOptions, out: Path) -> tuple[list[str], dict[str, Any]]:
-    exported = app.export(of, options, out=out)
+    exported = export(of, options, out=out)
     lines = (out / "dataset.jsonl").read_bytes().decode("utf-8").split("\n")[:-1]
     return lines, {**exported.document, "dataset_hash": exported.meta["dataset_hash"]}
 

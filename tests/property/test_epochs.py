@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.cyntra.policy.normalise import normalise
-from collectord.environment.assign import DispatchedRun
-from collectord.environment.epochs import EVIDENCE, Cut
-from collectord.environment.fingerprint import fingerprint
-from collectord.environment.standing import NOWHERE
+from collectord.epochs.assign import DispatchedRun
+from collectord.epochs.epochs import EVIDENCE, Cut
+from collectord.epochs.fingerprint import fingerprint
+from collectord.epochs.timeline import NOWHERE
+from collectord.kernel.policy.normalise import normalise
 from collectord.model import EnvironmentObservation
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows
 from tests.support.examples import examples
@@ -73,8 +73,8 @@ def test_every_run_is_of_just_one_epoch_and_numbers_go_by_the_first_dispatch(
 def test_a_run_never_has_an_environment_that_contradicts_it_or_came_after_it(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation]
 ) -> None:
-    from collectord.cyntra.evidence import evidence_from
-    from collectord.environment.unexplained import facts_of, facts_shown
+    from collectord.epochs.unexplained import facts_of, facts_shown
+    from collectord.kernel.evidence import evidence_from
 
     for found in assigned(runs, looks, ENVIRONMENTS).runs:
         assert found.position <= max(found.newest, 0)

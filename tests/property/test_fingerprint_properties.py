@@ -9,12 +9,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.cyntra.policy import IssueFacts, PolicyUnreadable, Surface, normalise, plan_action
-from collectord.cyntra.policy.documents import NotADocument, parse_yaml
-from collectord.environment.drift import compare
-from collectord.environment.effects import effects
-from collectord.environment.fingerprint import component_digests, fingerprint
-from collectord.environment.grid import grid_of
+from collectord.epochs.drift import compare
+from collectord.epochs.effects import effects, grid_of
+from collectord.epochs.fingerprint import component_digests, fingerprint
+from collectord.kernel.policy import IssueFacts, PolicyUnreadable, Surface, normalise, plan_action
+from collectord.kernel.policy.documents import NotADocument, parse_yaml
 from tests.support.examples import examples
 from tests.support.policies import TAGS, TOOLCHAINS, aliased, configurations, divided, written
 from tests.support.trees import CONFIG, read

@@ -12,8 +12,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collectord import app
 from collectord.config import load
+from collectord.dataset.exporter import export
+from collectord.intake.ingest import ingest
 from tests.support.examples import examples
 
 BASE = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -62,10 +63,10 @@ def _exported(repo: Path, order: list[dict[str, Any]]) -> list[dict[str, Any]]:
     chosen = {"settle.min_age": 0}
     made = load(repo=repo, config=None, overrides=chosen, environ={"HOME": "/nonexistent"}, cwd=repo)
     for run in order:
-        app.ingest(made, names=frozenset({run["name"]}))
-    from collectord.export.row_plan import ExportOptions
+        ingest(made, names=frozenset({run["name"]}))
+    from collectord.dataset.row_plan import ExportOptions
 
-    out = app.export(made, ExportOptions(), out=repo / "out").path
+    out = export(made, ExportOptions(), out=repo / "out").path
     assert out is not None
     return [json.loads(line) for line in (out / "dataset.jsonl").read_text().splitlines()]
 

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from collectord import app
 from collectord.config import Settings, load
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
+from collectord.index.opening import reader_for
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.examples import examples
 
@@ -42,7 +44,7 @@ def _settings(repo: Path, batch: int) -> Settings:
 
 
 def _content(of: Settings) -> dict[str, list[str]]:
-    with app.reader_for(of) as reader:
+    with reader_for(of) as reader:
         found = {}
         for name in TABLES:
             rows = reader.connection.execute(select(tables.metadata.tables[name]))
@@ -53,7 +55,7 @@ def _content(of: Settings) -> dict[str, list[str]]:
 
 def _hashes(of: Settings) -> list[object]:
     options = [ExportOptions(BUILDER), ExportOptions(DISPATCH), ExportOptions(DISPATCH, 3)]
-    return [app.export(of, one, dry_run=True).meta["dataset_hash"] for one in options]
+    return [export(of, one, dry_run=True).meta["dataset_hash"] for one in options]
 
 
 @contextmanager
@@ -75,7 +77,7 @@ def reference(corpus: Path) -> dict[str, Any]:
     with _empty_repo(corpus) as repo:
         _bring(corpus, repo, NAMES)
         at_once = _settings(repo, 200)
-        app.ingest(at_once)
+        ingest(at_once)
         return {"content": _content(at_once), "hashes": _hashes(at_once)}
 
 
@@ -93,9 +95,9 @@ def test_any_order_and_interleaving_gives_the_same(
             _bring(corpus, repo, step)
             one_by_one = data.draw(st.booleans())
             for names in [frozenset({name}) for name in step] if one_by_one else [None]:
-                app.ingest(of, names=names)
+                ingest(of, names=names)
             if data.draw(st.booleans()):
-                app.ingest(of)
-        app.ingest(of)
+                ingest(of)
+        ingest(of)
         assert _content(of) == reference["content"]
         assert _hashes(of) == reference["hashes"]

@@ -9,15 +9,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.cyntra.executed import executed_json
-from collectord.cyntra.policy import Surface, normalise
-from collectord.cyntra.policy.feasible import Executed
-from collectord.environment.assign import DispatchedRun, KnownBy, assign
-from collectord.environment.epochs import POLICY, Folded, fold
-from collectord.environment.fingerprint import fingerprint
-from collectord.environment.sealing import next_steps
-from collectord.environment.standing import READS_AFTER_MS
-from collectord.index.seals import Seal
+from collectord.epochs.assign import DispatchedRun, KnownBy, assign
+from collectord.epochs.epochs import POLICY, Folded, fold, next_steps
+from collectord.epochs.fingerprint import fingerprint
+from collectord.epochs.timeline import READS_AFTER_MS
+from collectord.index.environments import Seal
+from collectord.kernel.evidence import executed_json
+from collectord.kernel.policy import Surface, normalise
+from collectord.kernel.policy.feasible import Executed
 from collectord.model import EnvironmentObservation, KernelSession
 from tests.support.environments import NOTHING, explaining, kernel, seen, shows
 from tests.support.examples import examples

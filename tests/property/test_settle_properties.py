@@ -5,8 +5,16 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectord.intake.settle import (
+    Pending,
+    PendingSet,
+    SettleRules,
+    VerdictKind,
+    after_read,
+    look,
+    settled_at,
+)
 from collectord.model import Entry, Observation
-from collectord.settle import Pending, PendingSet, SettleRules, VerdictKind, after_read, look, settled_at
 from tests.support.examples import examples
 
 FILES = ("manifest.json", "proof.json", ".workcell", "logs")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.cyntra.similar import Candidate, Pool, Tags, recency
+from collectord.kernel.similar import Candidate, Pool, Tags, recency
 from tests.support.examples import examples
 
 DAY = 86_400_000

@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from collectord import app
 from collectord.config import Settings, load
-from collectord.export.row_plan import BUILDER, DISPATCH, ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
+from collectord.index.opening import reader_for
+from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.examples import examples
 
@@ -62,7 +64,7 @@ def _settings(repo: Path, batch: int) -> Settings:
 
 def _content(of: Settings) -> dict[str, list[str]]:
     """Every table that tells of the repo, without surrogates; rows that refer to an archive name it."""
-    with app.reader_for(of) as reader:
+    with reader_for(of) as reader:
         found, names = {}, {}
         for row in reader.connection.execute(select(tables.archives)):
             names[row.id] = row.name
@@ -82,7 +84,7 @@ def _content(of: Settings) -> dict[str, list[str]]:
 
 def _hashes(of: Settings) -> list[object]:
     options = [ExportOptions(BUILDER), ExportOptions(DISPATCH), ExportOptions(DISPATCH, 3)]
-    return [app.export(of, one, dry_run=True).meta["dataset_hash"] for one in options]
+    return [export(of, one, dry_run=True).meta["dataset_hash"] for one in options]
 
 
 class _Repo:
@@ -111,7 +113,7 @@ def reference(corpus: Path) -> dict[str, Any]:
         repo.bring([*NAMES, BROKEN])
         repo.log(LOG)
         of = _settings(repo.path, 200)
-        app.ingest(of)
+        ingest(of)
         return {"content": _content(of), "hashes": _hashes(of)}
 
 
@@ -148,7 +150,7 @@ def test_every_table_is_the_same_in_any_order(
             repo.log("".join(text))
             if data.draw(st.booleans()):
                 for name in step:
-                    app.ingest(of, names=frozenset({name}))
-            app.ingest(of)
+                    ingest(of, names=frozenset({name}))
+            ingest(of)
         assert _content(of) == reference["content"]
         assert _hashes(of) == reference["hashes"]

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectord.environment.alert_fields import is_cutting
-from collectord.environment.assign import RunKey
-from collectord.environment.causes import causes
-from collectord.environment.severity import Overrides
-from collectord.environment.survey import survey
-from collectord.environment.survey_cache import Memory
+from collectord.epochs.assign import RunKey
+from collectord.epochs.causes import causes
+from collectord.epochs.json_views import is_cutting
+from collectord.epochs.rules import Overrides
+from collectord.epochs.survey import Memory, survey
 from collectord.index.environments import keep_cut, keep_environment, keep_observation
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation, Evidence, Label, Reading, Run, Situation

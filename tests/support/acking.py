@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from collectord import app
 from collectord.config import Settings, load
 from collectord.errors import CollectordError
+from collectord.intake.ingest import ingest
 from collectord.model import Outcome
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     """`REPO BATCH`: exits as collectord does."""
     repo, batch = Path(sys.argv[1]), int(sys.argv[2])
     try:
-        app.ingest(settings_of(repo, batch), report=say)
+        ingest(settings_of(repo, batch), report=say)
     except CollectordError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

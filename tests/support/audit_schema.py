@@ -12,10 +12,9 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from collectord.audit.document import SCHEMA
 from collectord.audit.facts import Action
 from collectord.audit.findings import Finding, Kind, Lane
-from collectord.audit.report import Answers
+from collectord.audit.report import SCHEMA, Answers
 
 Schema = dict[str, Any]
 _PLAIN = {int: "integer", float: "number", str: "string", bool: "boolean", NoneType: "null"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from collectord.audit.drift import drift
 from collectord.audit.findings import DRIFT_P
+from collectord.audit.shift import drift
 from tests.support.collections import WEEKS, as_of, collection
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from collectord.cyntra.evidence import evidence_json
-from collectord.environment.actions import Actions
-from collectord.environment.assign import Assigned, DispatchedRun, Explaining, assign
-from collectord.environment.epochs import POLICY, Cut, Folded, fold
-from collectord.environment.standing import Standing
-from collectord.environment.timeline import timelines
+from collectord.epochs.actions import Actions
+from collectord.epochs.assign import Assigned, DispatchedRun, Explaining, assign
+from collectord.epochs.epochs import POLICY, Cut, Folded, fold
+from collectord.epochs.timeline import Standing, timelines
+from collectord.kernel.evidence import evidence_json
 from collectord.model import Environment, EnvironmentObservation, Evidence, KernelSession, Launch
 
 

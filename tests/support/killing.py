@@ -17,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from collectord import app
 from collectord.config import Settings
-from collectord.export.leftovers import remove_leftovers
-from collectord.export.row_plan import ExportOptions
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import ExportOptions
+from collectord.dataset.verify import verify
+from collectord.system.durable import remove_leftovers
 from tests.support.snapshots import settings_of
 
 LINK = "planner_dataset_v1"
@@ -75,7 +76,7 @@ def attempt(work: Callable[[], object], number: int) -> bool:
 
 def export_anew(settings: Settings) -> None:
     """Export what is not there yet."""
-    app.export(settings, NEW, progress=lambda _done, _total: sys.audit("test.progress"))
+    export(settings, NEW, progress=lambda _done, _total: sys.audit("test.progress"))
 
 
 def observe(benches: Path) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def observe(benches: Path) -> dict[str, Any]:
         remove_leftovers(benches)
     return {
         "broken": [
-            n for n in shown if _is_ours(benches / n) and app.verify(None, benches / n, fast=True).findings
+            n for n in shown if _is_ours(benches / n) and verify(None, benches / n, fast=True).findings
         ],
         "snapshots": [n for n in shown if _is_ours(benches / n)],
         "theirs": [n for n in [*shown, LINK] if (benches / n / THEIRS).exists()],
@@ -117,7 +118,7 @@ def prepare(settings: Settings, scene: str, template: Path) -> None:
 def main() -> None:
     """Try every step of one scene."""
     settings, scene, template = settings_of(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3])
-    app.export(settings, OLD)  # imports all that there is to import
+    export(settings, OLD)  # imports all that there is to import
     shutil.copytree(settings.benches_dir, template, symlinks=True)
     number, killed = 0, True
     while killed:
@@ -125,7 +126,7 @@ def main() -> None:
         prepare(settings, scene, template)
         killed = attempt(lambda: export_anew(settings), number)
         found = observe(settings.benches_dir)
-        app.export(settings, NEW)
+        export(settings, NEW)
         after = observe(settings.benches_dir)
         print(json.dumps({"step": number, "killed": killed, "found": found, "after": after}), flush=True)
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from collectord.cyntra.dispatch import input_hash
-from collectord.cyntra.tokens import extract_keywords
+from collectord.kernel.dispatch import input_hash
+from collectord.kernel.tokens import extract_keywords
 from tests.support.made_text import dump, iso, put_in
 from tests.support.made_values import MadeRun
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from collectord.audit.facts import Action, AuditFacts, AuditRun, BacklogIssue, Told
 from collectord.audit.findings import DAY_MS, WEEK_MS
-from collectord.cyntra.policy import Surface
-from collectord.sources.policy import read_policy
-from collectord.sources.tree import WorkingTree
+from collectord.kernel.policy import Surface
+from collectord.repo.policy import WorkingTree, read_policy
 
 NOW_MS = 1_795_500_000_000  # 2026-11-24, a Tuesday
 SERIAL = Action("serial_handoff", 1, 60)

@@ -15,9 +15,9 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from collectord import app
-from collectord.app.rebuilding import rebuild
+from collectord.index.opening import writer_for
 from collectord.index.reader import IndexReader
+from collectord.repair.rebuild import rebuild
 from tests.support.index_state import dump
 from tests.support.killing import attempt
 from tests.support.snapshots import settings_of
@@ -50,7 +50,7 @@ def main() -> None:
         killed = attempt(lambda: rebuild(settings, replace=True), number)
         with IndexReader(settings.index_path):
             reader = which(settings.index_path, known)
-        with app.writer_for(settings, "test"):
+        with writer_for(settings, "test"):
             pass
         names = sorted(path.name for path in state.iterdir())
         aside = [which(state / n, known) for n in names if ".replaced-" in n and not n.endswith("-wal")]

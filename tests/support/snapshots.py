@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from collectord import app
 from collectord.config import Settings, load
-from collectord.export.exporter import Target, export_dataset
-from collectord.export.row_plan import ExportOptions
-from collectord.export.snapshot import Provenance
+from collectord.dataset.exporter import Target, export_dataset
+from collectord.dataset.row_plan import ExportOptions
+from collectord.dataset.snapshot import Provenance
+from collectord.index.opening import now_ms, reader_for
 
 
 def settings_of(repo: Path) -> Settings:
@@ -44,6 +44,6 @@ def file_names(folder: Path) -> set[str]:
 def export_with(settings: Settings, out: Path, options: ExportOptions, provenance: Provenance) -> Path:
     """A snapshot of a given provenance."""
     target = Target(settings.benches_dir, None, out)
-    with app.reader_for(settings) as reader:
-        export_dataset(reader, settings.repo, options, target, clock_ms=app.now_ms, provenance=provenance)
+    with reader_for(settings) as reader:
+        export_dataset(reader, settings.repo, options, target, clock_ms=now_ms, provenance=provenance)
     return out

@@ -5,17 +5,17 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from collectord.absence import AbsenceRules
 from collectord.archive import ArchiveRoot
 from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.folder import Folder
 from collectord.daemon.work_queue import NoEvents, Rules, WatchedFolder
 from collectord.index.writer import IndexWriter
-from collectord.ingest.collect import ReadLimits
-from collectord.log import configure
+from collectord.intake.absence import AbsenceRules
+from collectord.intake.collect import ReadLimits
+from collectord.intake.settle import SettleRules
 from collectord.model import ARCHIVE
-from collectord.settle import SettleRules
+from collectord.system.log import configure
 
 RULES = Rules(SettleRules(), ReadLimits(), AbsenceRules(), batch=200, quarantine_after=3)
 RESCAN_S = 30.0

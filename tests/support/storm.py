@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from collectord import app
 from collectord.config import load
+from collectord.intake.ingest import ingest
 from tests.support.index_state import OF_RUNS, differences, dump, states, troubles
 from tests.support.running import Running
 from tests.support.warm import ROOT, Nursery
@@ -125,7 +125,7 @@ def hold_together(repo: Path) -> None:
     settings = load(repo=repo, config=None, overrides={}, environ={"HOME": "/nonexistent"}, cwd=repo)
     dumps = [dump(index)]
     for _ in range(2):
-        outcomes = app.ingest(settings).outcomes
+        outcomes = ingest(settings).outcomes
         assert set(outcomes) <= {"unchanged", "ignored"}, outcomes
         dumps.append(dump(index))
     # The first pass may take the look at the environment that the daemon was stopped before.

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from collectord.cyntra.policy import Surface
-from collectord.sources.policy import read_policy
+from collectord.kernel.policy import Surface
+from collectord.repo.policy import read_policy
 
 CONFIG = ".cyntra/config.yaml"
 FRONTIER = "prompts/frontier.json"

@@ -4,7 +4,7 @@ from collections.abc import Set as AbstractSet
 
 import pytest
 
-from collectord.absence import Absence, AbsenceRules, AbsenceState, AlarmKind, weigh
+from collectord.intake.absence import Absence, AbsenceRules, AbsenceState, AlarmKind, weigh
 
 RULES = AbsenceRules()
 DAY = 86_400.0

@@ -14,12 +14,11 @@ from typing import Any
 import jsonschema
 import pytest
 
-from collectord.audit.document import document
 from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert, SnapshotFact
 from collectord.audit.findings import DAY_MS
 from collectord.audit.layout import day, percent, week
 from collectord.audit.page import page
-from collectord.audit.report import answer
+from collectord.audit.report import answer, document
 from collectord.audit.terminal import show
 from tests.support.audit_schema import written
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of

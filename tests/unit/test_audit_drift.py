@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from collectord.audit.drift import STATISTICS, Row, drift, holm, shifts, sides
+from collectord.audit.shift import STATISTICS, Row, drift, holm, shifts, sides
 from tests.support.drift_rates import false_alarms, found_shifts
 from tests.support.planted import DOUBLE, SERIAL, TRIPLE, facts, run, runs, said
 

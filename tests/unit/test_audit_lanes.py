@@ -7,15 +7,13 @@ from pathlib import Path
 import pytest
 
 from collectord.audit.backlog import backlog
-from collectord.audit.backlog_records import backlog_of
-from collectord.audit.coverage import State, coverage
-from collectord.audit.facts import Action, AuditFacts
+from collectord.audit.coverage import State, coverage, player_of, reach_of
+from collectord.audit.facts import Action, AuditFacts, backlog_of
 from collectord.audit.findings import CONFIDENCE, LANE_C, LANES
-from collectord.audit.intervals import goodman, wilson
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
-from collectord.audit.reachability import player_of, reach_of
+from collectord.audit.layout import goodman, wilson
 from collectord.audit.report import Answers, answer
-from collectord.cyntra.deps import parse_deps
+from collectord.kernel.beads import parse_deps
 from tests.support.planted import DOUBLE, POLICY, SERIAL, TRIPLE, facts, issue, run, runs, said, surface_of
 
 BALANCED = {SERIAL: 600, DOUBLE: 300, TRIPLE: 100}

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from collectord.audit.coverage import reach_of
+from collectord.audit.gather import tell
 from collectord.audit.outcomes import cause_of
-from collectord.audit.reachability import reach_of
 from collectord.audit.report import answer
-from collectord.audit.run_facts import tell
-from collectord.cyntra.policy.bounded_regex import MAX_TEXT, limited_search
+from collectord.system.bounded_regex import MAX_TEXT, limited_search
 from tests.support.planted import POLICY, TRIPLE, facts, issue, said, surface_of
 
 ENDLESS = "(a+)+$"

@@ -7,14 +7,13 @@ from dataclasses import replace
 import pytest
 
 from collectord.audit.agreement import agreement
+from collectord.audit.collection import health, steadiness
 from collectord.audit.consistency import consistency
 from collectord.audit.facts import Action, Agreement, Health, OpenAlert, SnapshotFact
 from collectord.audit.findings import DAY_MS
-from collectord.audit.health import health
 from collectord.audit.outcomes import cause_of, outcomes
 from collectord.audit.phase import entropy, phase
 from collectord.audit.quality import is_vague, quality
-from collectord.audit.steadiness import steadiness
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, said
 
 SHORT = Action("serial_handoff", 1, 45)

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from collectord.cyntra.evidence import situation_json
-from collectord.environment.alert_fields import Remembered, telling_of
-from collectord.environment.assign import RunKey
-from collectord.environment.causes import MAX_RUNS, causes
-from collectord.environment.observe import environment_of
-from collectord.environment.severity import Overrides
-from collectord.environment.survey import Survey
-from collectord.index.run_evidence import ShownRun
+from collectord.epochs.assign import RunKey
+from collectord.epochs.causes import MAX_RUNS, causes
+from collectord.epochs.json_views import Remembered, telling_of
+from collectord.epochs.observe import environment_of
+from collectord.epochs.rules import Overrides
+from collectord.epochs.survey import Survey
+from collectord.index.runs import ShownRun
+from collectord.kernel.evidence import situation_json
 from collectord.model import Environment, EnvironmentChange, Situation
-from collectord.sources.policy import read_policy
+from collectord.repo.policy import read_policy
 from tests.support.environments import assigned, folded, run, shows
 
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 import pytest
 
-from collectord.index.codec import CODEC, pack, pack_all, unpack
+from collectord.index.rows import CODEC, pack, pack_all, unpack
 
 SIZES = (0, 1, 2, 255, 256, 257, 4_095, 4_096, 32_767, 32_768, 32_769, 300_000)
 

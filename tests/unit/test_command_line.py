@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectord.cyntra.command_line import KernelCommand, kernel_command
+from collectord.kernel.command_line import KernelCommand, kernel_command
 
 KERNELS = {
     "cyntra run --watch": KernelCommand(),

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from collectord.config import Config, Settings, load
-from collectord.config.repo import variable
 from collectord.config.schema import dotted_keys, is_file_only
+from collectord.config.settings import variable
 from collectord.errors import ConfigError
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.yaml"

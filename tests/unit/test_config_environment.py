@@ -8,9 +8,8 @@ import pytest
 
 from collectord.config import Settings, load
 from collectord.config.schema import Config, rule_or_path
-from collectord.environment.changes import edits
-from collectord.environment.rules import rule_of
-from collectord.environment.severity import Ignored, Overrides, overrides_from
+from collectord.epochs.changes import edits
+from collectord.epochs.rules import Ignored, Overrides, overrides_from, rule_of
 from collectord.errors import ConfigError
 from tests.support.environment_pairs import DIFFERENT
 from tests.support.trees import read

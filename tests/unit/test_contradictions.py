@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectord.cyntra.evidence import situation_json
-from collectord.cyntra.executed import executed_json
-from collectord.cyntra.policy import normalise
-from collectord.cyntra.policy.feasible import Executed
-from collectord.environment.actions import Actions
-from collectord.environment.contradictions import Contradiction, Policy, contradictions, varieties
-from collectord.environment.observe import environment_of
-from collectord.index.run_evidence import ShownRun
+from collectord.epochs.actions import Actions
+from collectord.epochs.contradictions import Contradiction, Policy, contradictions, varieties
+from collectord.epochs.observe import environment_of
+from collectord.index.runs import ShownRun
+from collectord.kernel.evidence import executed_json, situation_json
+from collectord.kernel.policy import normalise
+from collectord.kernel.policy.feasible import Executed
 from collectord.model import Situation
 from tests.support.environments import shows
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from collectord.cyntra import dispatch, events, jsonio, label, rows, times, tokens, universe
-from collectord.cyntra.beads import issue_attempts, issue_tags, parse_issues
-from collectord.cyntra.planner_input import issue_input
+from collectord.kernel import dispatch, events, jsonio, rows, tokens, universe, values
+from collectord.kernel.beads import issue_attempts, issue_tags, parse_issues
+from collectord.kernel.planner_input import issue_input
 
 START = 1_765_353_660_000
 
@@ -36,12 +36,12 @@ START = 1_765_353_660_000
     ],
 )
 def test_times_are_read_as_the_kernel_reads_them(text: object, ms: int | None) -> None:
-    assert times.parse_ms(text) == ms
+    assert values.parse_ms(text) == ms
 
 
 def test_times_are_written_as_the_kernel_writes_them() -> None:
-    assert times.format_ms(START) == "2025-12-10T08:01:00Z"
-    assert times.format_ms(START + 123) == "2025-12-10T08:01:00.123000Z"
+    assert values.format_ms(START) == "2025-12-10T08:01:00Z"
+    assert values.format_ms(START + 123) == "2025-12-10T08:01:00.123000Z"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_times_are_written_as_the_kernel_writes_them() -> None:
     ],
 )
 def test_the_stamp_of_a_workcell_id_is_a_time(name: str, ms: int | None) -> None:
-    assert times.stamp_ms(name) == ms
+    assert values.stamp_ms(name) == ms
 
 
 def test_the_best_source_of_the_dispatch_time_wins() -> None:
@@ -110,7 +110,7 @@ def test_only_an_explicit_plan_is_a_label(plan: object, explicit: bool) -> None:
 def test_a_budget_goes_to_the_nearest_bin_and_the_lower_on_a_tie(
     value: int | None, bins: tuple[int, ...], found: object
 ) -> None:
-    assert label.nearest_bin(value, bins) == found
+    assert rows.nearest_bin(value, bins) == found
 
 
 def test_keywords_are_the_most_frequent_words_then_alphabetical() -> None:

@@ -13,16 +13,16 @@ from collectord.config import load
 from collectord.daemon.daemon_log import MAX_KEYS, Repeats
 from collectord.daemon.disk_guard import DiskGuard, DiskRules, is_full
 from collectord.daemon.heartbeat import Vitals
-from collectord.daemon.life import changed_keys, refusal
+from collectord.daemon.run import changed_keys, refusal
 from collectord.daemon.schedule import Schedule
 from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, NoEvents, Verified, WatchedFolder
 from collectord.errors import IndexFull
-from collectord.fs import Holder
 from collectord.index.sign_of_life import Heartbeat
-from collectord.log import MAX_VALUE, configure
+from collectord.intake.settle import PendingSet, SettleRules, after_failure
 from collectord.model import Known
-from collectord.overview.status import Life, life_of
-from collectord.settle import PendingSet, SettleRules, after_failure
+from collectord.status.status import Life, life_of
+from collectord.system.lock import Holder
+from collectord.system.log import MAX_VALUE, configure
 
 GIB, MIB = 2**30, 2**20
 RULES = SettleRules()

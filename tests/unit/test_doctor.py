@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from collectord.overview.doctor import ERROR, OK, WARNING, findings
-from collectord.overview.facts import DoctorFacts, FolderFacts
+from collectord.status.doctor import ERROR, OK, WARNING, DoctorFacts, FolderFacts, findings
 
 GIB = 2**30
 FOLDER = FolderFacts("/srv/x", True, True, True, True, False, 50 * GIB, 100 * GIB, 10**6, 0o700)

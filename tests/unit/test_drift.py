@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from collectord.cyntra.policy import Surface, normalise
-from collectord.environment.drift import Change, affected, compare, cuts
-from collectord.environment.effects import Effects
-from collectord.environment.fingerprint import HIDDEN, masked
-from collectord.environment.grid import grid_of
-from collectord.environment.severity import Ignored, Overrides
+from collectord.epochs.drift import Change, affected, compare, cuts
+from collectord.epochs.effects import Effects, grid_of
+from collectord.epochs.fingerprint import HIDDEN, masked
+from collectord.epochs.rules import Ignored, Overrides
+from collectord.kernel.policy import Surface, normalise
 from tests.support.trees import BASE, read, universe, with_config
 
 NARROWER = ("parallelism: 3", "parallelism: 2")

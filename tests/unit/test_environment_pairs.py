@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from collectord.cyntra.policy import MATERIAL
-from collectord.environment.drift import compare, cuts
-from collectord.environment.fingerprint import component_digests, fingerprint
+from collectord.epochs.drift import compare, cuts
+from collectord.epochs.fingerprint import component_digests, fingerprint
+from collectord.kernel.policy import MATERIAL
 from tests.support.environment_pairs import DIFFERENT, SAME, Pair
 from tests.support.trees import BASE, read, with_config
 

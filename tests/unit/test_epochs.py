@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collectord.environment.epochs import CHANGED, Cut
-from collectord.environment.standing import NOWHERE
-from collectord.environment.unexplained import facts_shown
+from collectord.epochs.epochs import CHANGED, Cut
+from collectord.epochs.timeline import NOWHERE
+from collectord.epochs.unexplained import facts_shown
 from collectord.model import Evidence
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows, sizes
 
@@ -71,7 +71,7 @@ def test_each_kind_of_evidence_can_tell_environments_apart() -> None:
             "swarm_ids": ["s", "t"],
         },
     }
-    from collectord.environment.unexplained import facts_of
+    from collectord.epochs.unexplained import facts_of
 
     facts = facts_of(environment)
     fits = Evidence(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collectord.cyntra.evidence import (
+from collectord.kernel.evidence import (
     evidence_from,
     evidence_json,
     evidence_of,

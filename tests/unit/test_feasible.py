@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collectord.cyntra.executed import (
+from collectord.kernel.evidence import (
     MAX_DESCRIPTION,
     executed_from,
     executed_json,
@@ -16,8 +16,8 @@ from collectord.cyntra.executed import (
     issue_text_json,
     issue_text_of,
 )
-from collectord.cyntra.policy import normalise
-from collectord.cyntra.policy.feasible import Executed, IssueText, Verdict, judge, possible_labels
+from collectord.kernel.policy import normalise
+from collectord.kernel.policy.feasible import Executed, IssueText, Verdict, judge, possible_labels
 
 YES, NO, OPEN = Verdict.POSSIBLE, Verdict.IMPOSSIBLE, Verdict.UNDECIDED
 SERIAL, SPEC = "serial_handoff", "speculate_vote"

@@ -25,20 +25,15 @@ from hypothesis import strategies as st
 
 import collectord
 from collectord.errors import LockHeld
-from collectord.fs import (
-    LockUnavailable,
-    Mount,
-    StateLock,
+from collectord.system.durable import (
     atomic_write,
     ensure_private_dir,
-    free_space,
     fsync_dir,
-    holder,
-    is_network_filesystem,
-    mount_of,
     publish_directory,
     replace_symlink,
 )
+from collectord.system.lock import LockUnavailable, StateLock, holder
+from collectord.system.mounts import Mount, free_space, is_network_filesystem, mount_of
 
 SOURCES = str(Path(collectord.__file__).parent.parent)
 PRELUDE = f"import sys; sys.path.insert(0, {SOURCES!r})\n"
@@ -120,7 +115,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     script = """
         import resource
         from pathlib import Path
-        from collectord.fs import atomic_write
+        from collectord.system.durable import atomic_write
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:
             atomic_write(Path(sys.argv[1]), b"x" * 5000)
@@ -141,7 +136,7 @@ def test_a_writer_killed_before_the_rename_leaves_the_old_file(tmp_path: Path) -
     script = """
         import os, signal
         from pathlib import Path
-        from collectord.fs import atomic_write
+        from collectord.system.durable import atomic_write
         def die(event, _):
             if event == "os.rename":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -164,7 +159,7 @@ def test_a_reader_sees_one_version_or_the_other(tmp_path: Path) -> None:
     atomic_write(path, versions[0])
     script = """
         from pathlib import Path
-        from collectord.fs import atomic_write
+        from collectord.system.durable import atomic_write
         print("writing", flush=True)
         while True:
             atomic_write(Path(sys.argv[1]), b"b" * 100_000)
@@ -408,7 +403,7 @@ def test_a_link_is_never_missing_while_it_moves(tmp_path: Path) -> None:
     replace_symlink(link, "v0")
     script = """
         from pathlib import Path
-        from collectord.fs import replace_symlink
+        from collectord.system.durable import replace_symlink
         print("moving", flush=True)
         while True:
             replace_symlink(Path(sys.argv[1]), "v1")
@@ -424,7 +419,7 @@ def test_a_link_is_never_missing_while_it_moves(tmp_path: Path) -> None:
 
 HOLD = """
     from pathlib import Path
-    from collectord.fs import StateLock
+    from collectord.system.lock import StateLock
     lock = StateLock.acquire(Path(sys.argv[1]), "collectord daemon")
     print("held", flush=True)
     sys.stdin.readline()
@@ -498,7 +493,7 @@ def test_a_program_started_by_the_holder_does_not_keep_the_lock(path: Path) -> N
     script = """
         import subprocess
         from pathlib import Path
-        from collectord.fs import StateLock
+        from collectord.system.lock import StateLock
         lock = StateLock.acquire(Path(sys.argv[1]), "parent")
         wait = "import sys; print('up', flush=True); sys.stdin.read()"
         command = [sys.executable, "-c", wait]
@@ -521,7 +516,7 @@ def test_a_forked_child_that_closes_the_lock_leaves_it_with_its_parent(path: Pat
     script = """
         import os
         from pathlib import Path
-        from collectord.fs import StateLock
+        from collectord.system.lock import StateLock
         with StateLock.acquire(Path(sys.argv[1]), "parent") as lock:
             child = os.fork()
             if child == 0:
@@ -541,7 +536,7 @@ def test_a_forked_child_does_not_keep_a_lock_that_its_parent_gave_back(path: Pat
     script = """
         import os
         from pathlib import Path
-        from collectord.fs import StateLock
+        from collectord.system.lock import StateLock
         lock = StateLock.acquire(Path(sys.argv[1]), "parent")
         child = os.fork()
         if child == 0:
@@ -563,7 +558,7 @@ def test_only_one_of_many_starters_has_it_at_a_time(path: Path, tmp_path: Path) 
         import os
         from pathlib import Path
         from collectord.errors import LockHeld
-        from collectord.fs import StateLock, holder
+        from collectord.system.lock import StateLock, holder
         path, marker, done = Path(sys.argv[1]), sys.argv[2], 0
         while done < 25:
             holder(path)
@@ -586,7 +581,7 @@ def test_only_one_of_many_starters_has_it_at_a_time(path: Path, tmp_path: Path) 
 def test_asking_who_holds_it_never_makes_a_starter_fail(path: Path) -> None:
     script = """
         from pathlib import Path
-        from collectord.fs import holder
+        from collectord.system.lock import holder
         print("asking", flush=True)
         while True:
             holder(Path(sys.argv[1]))
@@ -609,10 +604,10 @@ def test_a_starter_waits_for_a_question_but_not_for_ever(path: Path, monkeypatch
     asking = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(asking, fcntl.LOCK_SH)
-        monkeypatch.setattr("collectord.fs.lock._PATIENCE_SECONDS", 0.02)
+        monkeypatch.setattr("collectord.system.lock._PATIENCE_SECONDS", 0.02)
         with pytest.raises(LockHeld, match="has not given its name yet"):
             StateLock.acquire(path, "starter")
-        monkeypatch.setattr("collectord.fs.lock._PATIENCE_SECONDS", 30)
+        monkeypatch.setattr("collectord.system.lock._PATIENCE_SECONDS", 30)
         monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(asking, fcntl.LOCK_UN))
         StateLock.acquire(path, "starter").close()
     finally:
@@ -658,7 +653,7 @@ def test_a_full_disk_does_not_keep_the_lock_from_being_taken(path: Path) -> None
     script = """
         import resource
         from pathlib import Path
-        from collectord.fs import StateLock, holder
+        from collectord.system.lock import StateLock, holder
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         with StateLock.acquire(Path(sys.argv[1]), "collectord prune"):
             print(holder(Path(sys.argv[1])), flush=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from collectord.cyntra.policy import Action, IssueFacts, Surface, normalise, plan_action
-from collectord.cyntra.policy.documents import parse_yaml
+from collectord.kernel.policy import Action, IssueFacts, Surface, normalise, plan_action
+from collectord.kernel.policy.documents import parse_yaml
 
 CORPUS = Path(__file__).parent.parent / "golden" / "kernel-run.tar.gz"
 

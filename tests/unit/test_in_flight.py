@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from collectord.sources.in_flight import InFlight, in_flight
+from collectord.repo.files import InFlight, in_flight
 
 STAMP, STAMP_MS = "20261124T080000Z", 1795507200000
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collectord.environment.fingerprint import HIDDEN, MAX_TEXT, masked_text
+from collectord.epochs.fingerprint import HIDDEN, MAX_TEXT, masked_text
 
 
 @pytest.mark.parametrize(

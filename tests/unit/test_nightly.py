@@ -14,8 +14,16 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.maintenance import prune_fault
-from collectord.daemon.nightly import DAY_MS, LONGEST_WAIT_S, Nightly, is_due, last_slot_ms, minute_of, wait_s
-from collectord.log import configure
+from collectord.daemon.schedule import (
+    DAY_MS,
+    LONGEST_SLEEP_S,
+    Nightly,
+    is_due,
+    last_slot_ms,
+    minute_of,
+    wait_s,
+)
+from collectord.system.log import configure
 from tests.support.times import at
 
 THREE = minute_of("03:00")
@@ -57,7 +65,7 @@ def test_the_next_look_is_never_now_and_never_late() -> None:
     for minute in (0, THREE, 1439):
         for now_ms in range(at("2026-11-24"), at("2026-11-26"), 599_999):
             wait = wait_s(now_ms, minute)
-            assert 1 <= wait <= LONGEST_WAIT_S
+            assert 1 <= wait <= LONGEST_SLEEP_S
             assert last_slot_ms(now_ms + int(wait * 1000), minute) <= now_ms + wait * 1000
 
 

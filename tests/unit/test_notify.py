@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.service.notify import Notifier, watchdog_interval_s
+from collectord.system.notify import Notifier, watchdog_interval_s
 
 
 class Manager:

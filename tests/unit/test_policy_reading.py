@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from collectord.cyntra.policy import PolicyUnreadable, Surface
-from collectord.environment.fingerprint import fingerprint
-from collectord.sources.policy import PolicyReader, read_policy
-from collectord.sources.tree import WorkingTree
+from collectord.epochs.fingerprint import fingerprint
+from collectord.kernel.policy import PolicyUnreadable, Surface
+from collectord.repo.policy import PolicyReader, WorkingTree, read_policy
 
 LATER_NS = time.time_ns() + 3600 * 10**9
 CONFIG = ".cyntra/config.yaml"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from collectord.cyntra.policy import PolicyUnreadable
+from collectord.kernel.policy import PolicyUnreadable
 from tests.support.trees import (
     BASE,
     BASE_CONFIG,

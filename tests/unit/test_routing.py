@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from collectord.cyntra.policy import Action, IssueFacts, Surface, plan_action
+from collectord.kernel.policy import Action, IssueFacts, Surface, plan_action
 from tests.support.trees import BASE, REPORT, read, report, with_config
 
 

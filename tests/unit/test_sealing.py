@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectord.environment.epochs import Cut, former_keys
-from collectord.environment.sealing import LIMIT, NOTHING_IN_FLIGHT, Steps, next_steps
-from collectord.index.seals import Seal
-from collectord.sources.in_flight import InFlight
+from collectord.epochs.epochs import LIMIT, NOTHING_IN_FLIGHT, Cut, Steps, former_keys, next_steps
+from collectord.index.environments import Seal
+from collectord.repo.files import InFlight
 from tests.support.environments import components, folded, run, seen, shows
 
 AB = {"A": components("m1"), "B": components("m2")}

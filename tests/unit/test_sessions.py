@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collectord.cyntra.policy import Genomes, normalise
-from collectord.environment.assign import KnownBy
-from collectord.environment.fingerprint import fingerprint
-from collectord.environment.sessions import Sessions
+from collectord.epochs.assign import KnownBy
+from collectord.epochs.fingerprint import fingerprint
+from collectord.epochs.timeline import Sessions
+from collectord.kernel.policy import Genomes, normalise
 from tests.support.environments import (
     NOTHING,
     assigned,

@@ -5,8 +5,7 @@ import itertools
 
 import pytest
 
-from collectord.model import Entry, Observation
-from collectord.settle import (
+from collectord.intake.settle import (
     Pending,
     PendingSet,
     SettleRules,
@@ -17,6 +16,7 @@ from collectord.settle import (
     look,
     next_look,
 )
+from collectord.model import Entry, Observation
 
 RULES = SettleRules()
 SECOND_NS = 1_000_000_000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collectord.cyntra.similar import Candidate, Pool
+from collectord.kernel.similar import Candidate, Pool
 
 DAY_MS = 86_400_000
 NOW_MS = 100 * DAY_MS

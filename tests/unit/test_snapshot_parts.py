@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectord.cyntra.rows import SPLITS, split_of_issue
-from collectord.export.card import shown
-from collectord.export.columns import FLAG, INTEGER, REAL, TEXT, TEXTS, Column
-from collectord.export.jsonl import published_row, row_head
-from collectord.export.parquet import ParquetFile, arrow_array
-from collectord.export.rowschema import row_schema, violations
+from collectord.dataset.card import shown
+from collectord.dataset.columns import FLAG, INTEGER, REAL, TEXT, TEXTS, Column
+from collectord.dataset.jsonl import published_row, row_head
+from collectord.dataset.parquet import ParquetFile, arrow_array
+from collectord.dataset.rowschema import row_schema, violations
+from collectord.kernel.rows import SPLITS, split_of_issue
 
 _text = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = {

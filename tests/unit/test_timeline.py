@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collectord.environment.timeline import START, changes, position_at, since_ms, timeline
+from collectord.epochs.timeline import START, changes, position_at, since_ms, timeline
 from collectord.model import GIT
 from tests.support.environments import seen
 

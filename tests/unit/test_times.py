@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from collectord.cyntra.dispatch import (
+from collectord.kernel.dispatch import (
     COMPLETED_BEFORE_START,
     SHORTER_THAN_DURATION,
     finished_ms,
     time_conflict,
     visible_from_ms,
 )
-from collectord.cyntra.times import format_ms
+from collectord.kernel.values import format_ms
 
 START = 1_760_000_000_000
 MINUTE = 60_000

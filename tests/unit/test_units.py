@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collectord import service
 from collectord.errors import CollectordError, UsageError
-from collectord.service import units
-from collectord.service.units import ServiceKind, after_install, after_uninstall, install, render, uninstall
+from collectord.service import ServiceKind, after_install, after_uninstall, install, render, uninstall
 
 KINDS: list[ServiceKind] = ["system", "user", "launchd"]
 REPO = Path("/srv/project")
@@ -58,12 +58,12 @@ def read_command(line: str) -> list[str]:
 
 @given(st.lists(PATHS, min_size=1))
 def test_systemd_reads_the_words_that_were_written(paths: list[str]) -> None:
-    assert read_words(" ".join(units.word(path) for path in paths)) == paths
+    assert read_words(" ".join(service.word(path) for path in paths)) == paths
 
 
 @given(st.lists(PATHS, min_size=1))
 def test_systemd_starts_the_command_that_was_meant(argv: list[str]) -> None:
-    assert read_command(units.command(argv)) == argv
+    assert read_command(service.command(argv)) == argv
 
 
 @given(PATHS, PATHS, PATHS)
@@ -77,7 +77,7 @@ def test_a_system_unit_names_every_path_as_it_is(repo: str, python: str, config:
     (command,) = setting(text, "ExecStart")
     expected = [python, "-m", "collectord", "--repo", repo, "--config", config, "run"]
     assert read_command(command) == [str(Path(word)) if word[0] == "/" else word for word in expected]
-    assert setting(text, "ReadWritePaths") == [units.word(str(state))]
+    assert setting(text, "ReadWritePaths") == [service.word(str(state))]
     assert not any(line.endswith("\\") for line in text.split("\n"))
 
 
@@ -100,7 +100,7 @@ def test_the_service_runs_this_interpreter_on_this_repo() -> None:
         word for word in argv.split() if "c.y" not in word and word != "--config"
     ]
     assert values["StandardErrorPath"] == "/Users/a/l.log"
-    assert values["Label"] == units.service_name("launchd", REPO)
+    assert values["Label"] == service.service_name("launchd", REPO)
 
 
 def test_without_a_log_launchd_gets_no_path_of_somebody_else() -> None:
@@ -148,8 +148,8 @@ def test_a_path_that_cannot_be_written_down_is_refused(kind: ServiceKind, repo: 
 
 def test_repos_of_one_name_get_services_of_different_names() -> None:
     first, second = (
-        units.service_name("system", Path("/a/repo")),
-        units.service_name("system", Path("/b/repo")),
+        service.service_name("system", Path("/a/repo")),
+        service.service_name("system", Path("/b/repo")),
     )
     assert first != second
     assert re.fullmatch(r"collectord-repo-[0-9a-f]{6}\.service", first)
@@ -157,23 +157,23 @@ def test_repos_of_one_name_get_services_of_different_names() -> None:
 
 @given(PATHS)
 def test_every_repo_has_a_valid_and_short_service_name(repo: str) -> None:
-    assert re.fullmatch(r"collectord-[A-Za-z0-9_.-]{1,47}\.service", units.service_name("user", Path(repo)))
+    assert re.fullmatch(r"collectord-[A-Za-z0-9_.-]{1,47}\.service", service.service_name("user", Path(repo)))
 
 
 def test_where_service_files_go() -> None:
     home = Path("/home/a")
     system, user, launchd = (
-        units.service_path(kind, REPO, home=home, config_home=None).parent for kind in KINDS
+        service.service_path(kind, REPO, home=home, config_home=None).parent for kind in KINDS
     )
     assert (system, user) == (Path("/etc/systemd/system"), home / ".config/systemd/user")
     assert launchd == home / "Library/LaunchAgents"
-    elsewhere = units.service_path("user", REPO, home=home, config_home=Path("/cfg"))
+    elsewhere = service.service_path("user", REPO, home=home, config_home=Path("/cfg"))
     assert elsewhere.parent == Path("/cfg/systemd/user")
-    assert units.log_path(REPO, home=home).parent == home / "Library/Logs"
+    assert service.log_path(REPO, home=home).parent == home / "Library/Logs"
 
 
 def test_the_commands_to_type_name_the_service_and_quote_the_folders() -> None:
-    name, folder = units.service_name("system", REPO), Path("/srv/it's here")
+    name, folder = service.service_name("system", REPO), Path("/srv/it's here")
     commands = after_install("system", REPO, path=Path("/x"), read_write=[folder], user="cyntra")
     made = subprocess.run(
         ["sh", "-c", f"sudo() {{ printf '%s\\n' \"$@\"; }}; {commands[0]}"], capture_output=True
@@ -264,33 +264,33 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
 
 
 def test_the_two_system_units_differ_in_paths_only() -> None:
-    assert units.common_part("collectord.service") == units.common_part("collectord@.service")
-    assert "/srv" not in units.common_part("collectord.service")
+    assert service.common_part("collectord.service") == service.common_part("collectord@.service")
+    assert "/srv" not in service.common_part("collectord.service")
 
 
 def test_the_user_unit_asks_for_nothing_that_needs_privileges() -> None:
     needs = (
         "Private|Protect|ReadWrite|Bind|Capability|Ambient|Device|Keyring|IPAddress|RemoveIPC|User=|Group="
     )
-    lines = units.template("collectord-user.service").read_text().splitlines()
+    lines = service.template("collectord-user.service").read_text().splitlines()
     assert not [line for line in lines if re.match(needs, line)]
 
 
 @pytest.mark.parametrize("name", ["collectord.service", "collectord@.service", "collectord-user.service"])
 def test_every_unit_tells_restarts_from_those_that_cannot_help(name: str) -> None:
-    text = units.template(name).read_text()
+    text = service.template(name).read_text()
     assert setting(text, "RestartPreventExitStatus") == ["75 78"]
     assert setting(text, "Type") == ["notify"]
     assert setting(text, "Restart") == ["on-failure"]
 
 
 def test_an_installed_package_finds_its_own_templates_not_another_systemd(tmp_path: Path) -> None:
-    source = Path(units.__file__).parent.parent
+    source = Path(service.__file__).parent
     shutil.copytree(source, tmp_path / "collectord", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(units.template("collectord.service").parent, tmp_path / "collectord" / "_systemd")
+    shutil.copytree(service.template("collectord.service").parent, tmp_path / "collectord" / "_systemd")
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "collectord.service").write_text("another")
-    code = "from collectord.service.units import template; print(template('collectord.service'))"
+    code = "from collectord.service import template; print(template('collectord.service'))"
     environ = {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
     found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, cwd="/")
     assert found.stdout.strip() == str(tmp_path / "collectord" / "_systemd" / "collectord.service"), (
@@ -300,4 +300,4 @@ def test_an_installed_package_finds_its_own_templates_not_another_systemd(tmp_pa
 
 def test_a_missing_template_says_that_the_installation_is_incomplete() -> None:
     with pytest.raises(FileNotFoundError, match="install collectord again"):
-        units.template("nothing.service")
+        service.template("nothing.service")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collectord.errors import IndexDamaged
-from collectord.index.wal import LogState, examine_log, log_path, require_whole_log
+from collectord.index.files import LogState, examine_log, log_path, require_whole_log
 
 FRAME, HEADER = 24 + 4096, 32
 

@@ -17,7 +17,7 @@ from watchdog.observers.api import BaseObserver
 from collectord.watch import Dirty, Watcher, WatchEvent, WatchNote
 from collectord.watch.dirty import DirtySet
 from collectord.watch.event_source import EventHandler, make_native_observer
-from collectord.watch.root import RootChange, RootGuard
+from collectord.watch.root_identity import RootChange, RootGuard
 
 
 class Clock:

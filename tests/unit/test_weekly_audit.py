@@ -13,7 +13,7 @@ import pytest
 
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
-from collectord.daemon.weekly import REPORTS, WeeklyAudit, last_due, report_name
+from collectord.daemon.schedule import REPORTS, WeeklyAudit, last_due, report_name
 from tests.support.times import at
 
 

@@ -1,0 +1,144 @@
+"""`collectord run` from the lock to the last heartbeat: signals, and what a reload may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from collectord.config import Settings
+from collectord.daemon.commit import Committer, VanishedCount
+from collectord.daemon.compose import ProcessState, wire
+from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
+from collectord.daemon.jobs import Jobs
+from collectord.daemon.loop import Loop
+from collectord.daemon.maintenance import put_back
+from collectord.daemon.signals import Signals
+from collectord.errors import CollectordError, ConfigError
+from collectord.index.engine import quick_check
+from collectord.index.files import finish_exchange, require_whole_log
+from collectord.index.writer import IndexWriter
+from collectord.intake.ingest import DAEMON
+from collectord.system.durable import ensure_private_dir
+from collectord.system.lock import StateLock
+from collectord.system.log import to_stderr
+from collectord.system.notify import Notifier
+
+# The lock, the index and the folder whose absences are weighed are what the daemon stands on.
+_FIXED = ("repo", "paths.archives", "paths.state")
+
+
+def changed_keys(old: Settings, new: Settings) -> dict[str, str]:
+    """Dotted key → "before → after" of every value that differs."""
+    before = {key: value for key, value, _ in old.rows()}
+    return {key: f"{before[key]} → {value}" for key, value, _ in new.rows() if before[key] != value}
+
+
+def refusal(changes: dict[str, str]) -> str | None:
+    """Why the new configuration cannot be taken over without a restart, or None."""
+    fixed = [f"{key} ({changes[key]})" for key in _FIXED if key in changes]
+    return f"restart the daemon to change {', '.join(fixed)}" if fixed else None
+
+
+def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping[str, str]) -> None:
+    """Stands beside the kernel until a signal ends it; `read_again` loads the configuration for SIGHUP.
+
+    Raises LockHeld where another is the writer already, and CollectordError for what ends the daemon.
+    """
+    ensure_private_dir(settings.state_dir)
+    with StateLock.acquire(settings.lock_path, DAEMON) as lock:
+        clocks = Clocks()
+        log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
+        telling = DaemonLog(log, clocks.mono)
+        signals = Signals()
+        signals.install(settings.config.daemon.shutdown_timeout, lambda: telling.log.error("daemon.gave_up"))
+        notifier = Notifier.from_environ(environ)
+        finish_exchange(settings.index_path)
+        if settings.index_path.exists():
+            # Before anything opens the index: what SQLite forgets of a damaged log is gone.
+            require_whole_log(settings.index_path)
+            quick_check(settings.index_path)
+        put_back(settings, telling)
+        writer = IndexWriter(settings.index_path)
+        try:
+            process_state = ProcessState(
+                lock=lock,
+                writer=writer,
+                clocks=clocks,
+                telling=telling,
+                signals=signals,
+                heart=HeartbeatWriter(writer, notifier, clocks, telling, environ),
+                jobs=Jobs(_options(settings), telling),
+                applier=Committer(writer, clocks.wall_ms),
+                tally=VanishedCount(writer, telling),
+            )
+            _Running(settings, process_state, notifier, read_again).run()
+        finally:
+            writer.close()
+
+
+class _Running:
+    """One life of the daemon: a loop, and another one after each reload."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        process_state: ProcessState,
+        notifier: Notifier,
+        read_again: Callable[[], Settings],
+    ) -> None:
+        self._settings, self._process_state, self._notifier = settings, process_state, notifier
+        self._read_again = read_again
+
+    def run(self) -> None:
+        log = self._process_state.telling.log
+        log.info("daemon.started", repo=str(self._settings.repo), index=str(self._settings.index_path))
+        loop = self._start()
+        self._notifier.ready(loop.vitals().as_sentence())
+        while not self._process_state.signals.stopping:
+            try:
+                loop.run()
+            except BaseException:
+                loop.close(stopped=False)
+                raise
+            if self._process_state.signals.take_reload() and not self._process_state.signals.stopping:
+                loop = self._reload(loop)
+        self._notifier.stopping()
+        self._process_state.telling.log.info("daemon.stopping")
+        loop.close(stopped=True)
+        self._process_state.telling.log.info("daemon.stopped")
+
+    def _start(self) -> Loop:
+        components = wire(self._settings, self._process_state)
+        self._process_state.signals.wake = components.watcher.wake
+        return Loop(components)
+
+    def _reload(self, loop: Loop) -> Loop:
+        """The loop to go on with: a new one under a new configuration, or the old one."""
+        self._notifier.reloading()
+        telling = self._process_state.telling
+        try:
+            settings = self._read_again()
+            changes = changed_keys(self._settings, settings)
+            if why := refusal(changes):
+                raise ConfigError(why)
+        except (CollectordError, OSError) as error:
+            telling.log.error("config.refused", reason=str(error), doing="the old configuration stays")
+        else:
+            telling.log.info("config.reloaded", changed=[f"{key}: {text}" for key, text in changes.items()])
+            if changes:
+                loop = self._replace(loop, settings)
+        self._notifier.ready(loop.vitals().as_sentence())
+        return loop
+
+    def _replace(self, loop: Loop, settings: Settings) -> Loop:
+        self._settings = settings
+        log = settings.config.log
+        self._process_state.telling.log = to_stderr(level=log.level, form=log.format)
+        loop.close(stopped=False)
+        return self._start()
+
+
+def _options(settings: Settings) -> list[str]:
+    """The options before a command that give a child process the same settings."""
+    config = ["--config", str(settings.file)] if settings.file else []
+    return ["--repo", str(settings.repo), *config]

@@ -1,0 +1,177 @@
+"""Publishing a snapshot directory whole or not at all, never over anything; and finding those published."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from collectord.dataset.snapshot import DATASET_FILE, SNAPSHOT_FILE
+from collectord.errors import CollectordError
+from collectord.system.durable import SUFFIX, fsync_dir, own_prefix, publish_directory, replace_symlink
+
+LINK = "planner_dataset_v1"
+_MAX_DOCUMENT = 16 * 2**20
+_CONTENT = ("options", "dataset_hash", "runs_digest", "epoch", "environment")
+
+
+@dataclass(frozen=True, slots=True)
+class PublishPlace:
+    """Where a snapshot is to stand: one exact directory, or a dated name in the benches folder."""
+
+    folder: Path
+    exact: Path | None = None
+
+
+@contextmanager
+def workspace(place: PublishPlace) -> Iterator[Path]:
+    """A temporary directory beside the final one; removed unless it was published."""
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=own_prefix(), suffix=SUFFIX, dir=place.folder))
+    except OSError as error:
+        raise CollectordError(
+            f"{place.folder}: cannot write there ({error.strerror}); check its rights and its disk, "
+            "or name another place with --out"
+        ) from error
+    try:
+        path.chmod(0o755)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def same_content(document: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two snapshots hold the same dataset, made in the same way of the same artifacts and epoch."""
+    return all(document.get(key) == other.get(key) for key in _CONTENT)
+
+
+def read_snapshot(folder: Path) -> dict[str, Any] | None:
+    """snapshot.json of a directory; None if it is none of ours."""
+    try:
+        with (folder / SNAPSHOT_FILE).open("rb") as file:
+            document = json.loads(file.read(_MAX_DOCUMENT))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def candidates(place: PublishPlace) -> list[Path]:
+    """The published snapshots that a new one could repeat."""
+    if place.exact is not None:
+        return [place.exact] if place.exact.is_dir() else []
+    found = [p for p in place.folder.glob(f"{LINK}_*") if p.is_dir() and not p.is_symlink()]
+    return sorted(found, key=_age_key, reverse=True)
+
+
+def _age_key(path: Path) -> tuple[str, int]:
+    date, _, number = path.name.partition(".")
+    return date, int(number) if number.isdigit() else 1
+
+
+def publish(workspace_path: Path, place: PublishPlace, now_ms: int) -> Path:
+    """Give the finished directory its name; raises CollectordError where an exact name is taken."""
+    # The folders stay writable by their owner: an old snapshot must go away with one `rm -r`.
+    for file in workspace_path.rglob("*"):
+        file.chmod(0o755 if file.is_dir() else 0o444)
+    if place.exact is not None:
+        try:
+            publish_directory(workspace_path, place.exact)
+        except FileExistsError:
+            raise taken(place.exact) from None
+        return place.exact
+    return _publish_dated(workspace_path, place.folder, now_ms)
+
+
+def taken(path: Path) -> CollectordError:
+    """The sentence for a name that is in use."""
+    return CollectordError(
+        f"{path}: already exists and holds something else; nothing was written. "
+        "Name a directory that does not exist, or remove that one"
+    )
+
+
+def _publish_dated(workspace_path: Path, folder: Path, now_ms: int) -> Path:
+    for name in _dated_names(now_ms):
+        try:
+            publish_directory(workspace_path, folder / name)
+        except FileExistsError:
+            continue
+        return folder / name
+    raise AssertionError("names are endless")
+
+
+def _dated_names(now_ms: int) -> Iterator[str]:
+    day = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d")
+    yield f"{LINK}_{day}"
+    number = 2
+    while True:
+        yield f"{LINK}_{day}.{number}"
+        number += 1
+
+
+def point_link(folder: Path, target: Path) -> Path | None:
+    """Let `planner_dataset_v1` point to a snapshot; returns where a directory in its place was moved."""
+    link = folder / LINK
+    moved = None
+    if os.path.lexists(link) and not link.is_symlink():
+        moved = _move_aside(link)
+    if not link.is_symlink() or link.readlink() != Path(target.name):
+        replace_symlink(link, target.name)
+    return moved
+
+
+def _move_aside(link: Path) -> Path:
+    """A dataset that something else made keeps its content and gets the dated name of its own day."""
+    made_ms = int(link.stat().st_mtime * 1000)
+    for name in _dated_names(made_ms):
+        target = link.with_name(name)
+        if not os.path.lexists(target):
+            link.rename(target)
+            fsync_dir(link.parent)
+            return target
+    raise AssertionError("names are endless")
+
+
+LATEST = "latest"
+
+
+def list_snapshots(benches: Path) -> list[dict[str, Any]]:
+    """Name, path and snapshot.json (None for a directory of something else), the newest name first."""
+    latest = _latest(benches)
+    return [
+        {
+            "name": folder.name,
+            "path": str(folder),
+            "latest": latest is not None and folder == latest,
+            "snapshot": read_snapshot(folder),
+        }
+        for folder in (candidates(PublishPlace(benches)) if benches.is_dir() else [])
+    ]
+
+
+def find_snapshot(benches: Path, name: str) -> Path:
+    """The directory of that name or path, or where the link leads; raises CollectordError where none is."""
+    if name == LATEST:
+        latest = _latest(benches)
+        if latest is None:
+            raise CollectordError(f"{benches / LINK}: leads to no dataset; `collectord export` publishes one")
+        return latest
+    for folder in (benches / name, Path(name)):
+        if (folder / DATASET_FILE).is_file():
+            return folder
+    raise CollectordError(f"{name}: no dataset directory; `collectord snapshot list` names those there are")
+
+
+def _latest(benches: Path) -> Path | None:
+    link = benches / LINK
+    if not (link / DATASET_FILE).is_file():
+        return None
+    return benches / link.readlink() if link.is_symlink() else link

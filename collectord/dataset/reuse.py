@@ -1,0 +1,124 @@
+"""The last export of each kind: where nothing that it depends on has changed, it is copied or named again.
+
+Like the kept rows this only saves time. What an export depends on goes into one digest, the code and the
+versions of what wrote it included; every file that is copied is checked on the way; and where anything is
+missing, torn or altered, the export is made as if there were no memory.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import collectord
+from collectord.dataset.inputs import RepoFiles
+from collectord.dataset.parquet import pyarrow_version
+from collectord.dataset.row_plan import ExportOptions, RunKeys
+from collectord.dataset.snapshot import DATASET_FILE, SUMS_FILE, Provenance, sums_document
+from collectord.index.reader import IndexReader, content_digest
+from collectord.kernel.jsonio import ascii_json, canonical
+from collectord.repo.files import open_regular
+from collectord.system.durable import atomic_write
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """An export that was published at `path`; `sums` are empty where others wrote its files."""
+
+    path: str
+    sums: dict[str, str]
+    meta: dict[str, Any]
+    document: dict[str, Any]
+
+
+def identity(
+    reader: IndexReader,
+    files: RepoFiles,
+    options: ExportOptions,
+    provenance: Provenance,
+    other_epoch: RunKeys,
+) -> str | None:
+    """A digest of all that an export depends on; None with worlds, whose universes are not looked at here."""
+    if options.include_world:
+        return None
+    parts = [
+        content_digest(reader.connection),
+        canonical(options.as_json()),
+        repr(files.universe),
+        canonical(files.beads),
+        canonical(asdict(provenance)),
+        repr(sorted(other_epoch)),
+        repr((version("collectord"), platform.python_version(), pyarrow_version())),
+        _code_stamp(),
+    ]
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _code_stamp() -> str:
+    """Names, sizes and times of our own modules: a changed one may write other bytes."""
+    root = Path(collectord.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    return repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
+
+
+class Memory:
+    """The last export of one kind, kept in a file beside the index."""
+
+    def __init__(self, folder: Path, options: ExportOptions, key: str) -> None:
+        kind = sha256(canonical(options.as_json()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        self._path, self._key = folder / f"last-{options.profile}-{kind}.json", key
+
+    def recall(self) -> Last | None:
+        """The last export, if it depended on exactly the same."""
+        try:
+            kept = json.loads(self._path.read_bytes())
+            if kept["key"] != self._key or kept["check"] != _check(kept["last"]):
+                return None
+            return Last(**kept["last"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def remember(self, last: Last) -> None:
+        """Keep an export that was just published or found."""
+        values = asdict(last)
+        kept = {"key": self._key, "last": values, "check": _check(values)}
+        # The dataset is published: a memory that cannot be written costs the next export its time only.
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            atomic_write(self._path, ascii_json(kept).encode("ascii"))
+
+
+def _check(values: dict[str, Any]) -> str:
+    return sha256(ascii_json(values).encode("ascii")).hexdigest()
+
+
+def copy_files(last: Last, folder: Path) -> bool:
+    """Copy the files of the last export; False, with the folder half filled, where one is not as it was."""
+    if DATASET_FILE not in last.sums:
+        return False
+    try:
+        for name, digest in last.sums.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            if _copy(Path(last.path) / name, folder / name) != digest:
+                return False
+    except OSError:
+        return False
+    (folder / SUMS_FILE).write_bytes(sums_document(last.sums))
+    return True
+
+
+def _copy(source: Path, target: Path) -> str:
+    digest = sha256()
+    with open_regular(source) as read, target.open("xb", buffering=0) as write:
+        while block := read.read(_CHUNK):
+            digest.update(block)
+            write.write(block)
+    return digest.hexdigest()

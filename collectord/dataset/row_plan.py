@@ -1,0 +1,196 @@
+"""What an export is asked for, what a profile hands to the writer, splits and distributions."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from collectord.kernel.jsonio import ITEM, JsonObject, Marked, canonical, compact
+from collectord.kernel.planner_input import RECORDED_N_SIMILAR, recorded_issue_id
+from collectord.kernel.rows import RowPieces, split_of, split_of_issue
+from collectord.kernel.universe import Universe
+from collectord.model import IndexedRun
+
+BUILDER = "builder"
+DISPATCH = "dispatch"
+BY_TIME = "time"
+BY_ISSUE = "issue"
+# Which runs a history may show. By the first rule, until 2026-11, a run counted as finished when its proof
+# said so, and one that started at or after the row could stand in its history.
+HISTORY_RULE, FIRST_RULE = 2, 1
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """`universe` None means the repo's own; `n_similar` is the length of a history.
+
+    `epoch` is the number of the only epoch whose runs become rows, `environment` the fingerprint of the only
+    environment; None for all.
+    `split_by` is BY_TIME, the kernel's own way, or BY_ISSUE: all rows of an issue in one split.
+    """
+
+    profile: str = DISPATCH
+    n_similar: int = RECORDED_N_SIMILAR
+    universe: str | None = None
+    include_world: bool = False
+    epoch: int | None = None
+    environment: str | None = None
+    split_by: str = BY_TIME
+
+    def as_json(self) -> dict[str, Any]:
+        """The options as they stand in snapshot.json."""
+        return {
+            "profile": self.profile,
+            "n_similar": self.n_similar,
+            "universe": self.universe,
+            "include_world": self.include_world,
+            "epoch": self.epoch,
+            "environment": self.environment,
+            "split_by": self.split_by,
+        }
+
+
+def options_from_json(value: dict[str, Any]) -> ExportOptions:
+    """The options that a snapshot names; raises KeyError or TypeError where it names none."""
+    return ExportOptions(
+        str(value["profile"]),
+        int(value["n_similar"]),
+        value["universe"],
+        bool(value["include_world"]),
+        value.get("epoch"),
+        value.get("environment"),
+        str(value.get("split_by", BY_TIME)),
+    )
+
+
+NO_PLAN = "no_executed_plan"
+NOT_ENCODABLE = "not_encodable"
+OTHER_SWARM = "swarm_not_in_action_space"
+FAB_WORLD = "fab_world"
+OTHER_EPOCH = "other_epoch"
+_NOT_ASKED_FOR = frozenset({FAB_WORLD, OTHER_EPOCH})
+
+
+# (kind, name) of directories.
+RunKeys = Set[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class LazyRow:
+    """A row that is computed by `make` unless a row with the same `key` was computed before.
+
+    `find` gives the packed row of a key from the index, where it was kept when the run was read.
+    """
+
+    key: bytes
+    make: Callable[[], RowPieces]
+    find: Callable[[bytes], bytes | None] = lambda _key: None
+
+
+@dataclass(frozen=True)
+class PlannedDataset:
+    """A dataset before it is written.
+
+    `runs` are those that become rows, in order; `rejects` are the others with the reason, in order too.
+    `time_conflicts` counts the runs looked at whose times contradict each other, by how they do.
+    """
+
+    universe_id: str
+    runs: list[IndexedRun]
+    rejects: list[tuple[IndexedRun, str]]
+    rows: Callable[[], Iterator[LazyRow]]
+    input_hashes: Counter[str] = field(default_factory=Counter)
+    time_conflicts: Counter[str] = field(default_factory=Counter)
+
+    @cached_property
+    def runs_digest(self) -> str:
+        """Digest over the sorted (run_id, artifact sha256s) of the runs in the dataset."""
+        lines = sorted(canonical([run.run_id, sorted(run.artifacts.items())]) for run in self.runs)
+        return sha256("\n".join(lines).encode("utf-8")).hexdigest()
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """How many runs could have been rows and are not, by reason."""
+        return dict(sorted(Counter(self._reasons(asked_for=True)).items()))
+
+    @property
+    def not_selected(self) -> dict[str, int]:
+        """How many runs the options do not ask for, by reason."""
+        return dict(sorted(Counter(self._reasons(asked_for=False)).items()))
+
+    def _reasons(self, *, asked_for: bool) -> Iterator[str]:
+        return (reason for _, reason in self.rejects if (reason not in _NOT_ASKED_FOR) == asked_for)
+
+
+def judge(
+    run: IndexedRun, other_epoch: RunKeys, reason_left_out: Callable[[IndexedRun], str | None]
+) -> str | None:
+    """Why a run is no row, or None; what the options do not ask for goes before what is wrong with it."""
+    reason = reason_left_out(run)
+    return OTHER_EPOCH if reason != FAB_WORLD and (run.kind, run.name) in other_epoch else reason
+
+
+def universe_digest(universe: Universe) -> str:
+    """Digest of what a universe contributes to a planner input."""
+    shown = [universe.universe_id, list(universe.swarm_ids), universe.defaults()]
+    return sha256(canonical(shown).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+Splitter = Callable[[int, RowPieces], str]
+
+
+def splitter(split_by: str, total: int) -> Splitter:
+    """Gives the split of the row at a position among `total`."""
+    if split_by == BY_ISSUE:
+        return lambda _position, row: split_of_issue(issue_of(row))
+    return lambda position, _row: split_of(position, total)
+
+
+def issue_of(row: RowPieces) -> str:
+    """The issue that a row shows, else its run id: a row without an issue is alone."""
+    head = json.loads(compact(Marked(row.before.removesuffix(ITEM) + "}")))
+    return recorded_issue_id(head["planner_input"]) or str(head["run_id"])
+
+
+BUDGETS = ("max_candidates_bin", "max_minutes_bin", "max_iterations_bin")
+SWARM, OUTCOME = "swarm_id", "outcome_status"
+LABEL_PARTS = (SWARM, *BUDGETS)
+DIMENSIONS = (*LABEL_PARTS, OUTCOME)
+# Dimension → value → split → rows.
+Distributions = Mapping[str, Mapping[str, Mapping[str, int]]]
+
+
+def label_values(label: JsonObject) -> dict[str, str]:
+    """The four dimensions of a label, each as text."""
+    return {SWARM: str(label["swarm_id"]), **{name: str(label["budgets"][name]) for name in BUDGETS}}
+
+
+@dataclass
+class Tally:
+    """Counts rows by dimension, value and split."""
+
+    _counts: dict[str, Counter[tuple[str, str]]] = field(
+        default_factory=lambda: {name: Counter() for name in DIMENSIONS}
+    )
+
+    def add(self, split: str, label: JsonObject, status: str | None) -> None:
+        """Count one row; a status that is not known is not counted."""
+        for name, value in label_values(label).items():
+            self._counts[name][value, split] += 1
+        if status is not None:
+            self._counts[OUTCOME][status, split] += 1
+
+    def as_json(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Dimension → value → split → rows, as it stands in snapshot.json."""
+        found: dict[str, dict[str, dict[str, int]]] = {}
+        for name, counts in self._counts.items():
+            values: dict[str, dict[str, int]] = {}
+            for (value, split), count in sorted(counts.items()):
+                values.setdefault(value, {})[split] = count
+            found[name] = values
+        return found

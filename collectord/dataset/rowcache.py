@@ -1,0 +1,105 @@
+"""Rows that were computed before: a file beside the index that only saves time.
+
+One file for each set of options, rewritten whole and atomically by an export that computed something
+new, so that two exports at once cannot mix. A file that is torn, altered or of another format is as good
+as none: each row is filed under a digest of all that its bytes depend on, and carries a checksum.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from collectord.index.rows import pack
+from collectord.kernel.rows import RowPieces, row_from_bytes
+from collectord.system.durable import SUFFIX, own_prefix, remove_leftovers
+
+_MAGIC = b"collectord rows 2\n"
+_HEADER = struct.Struct(">32sI")
+
+
+def unpack_row(data: bytes) -> RowPieces | None:
+    """A row from its packed form; None where it is damaged."""
+    try:
+        return row_from_bytes(zlib.decompress(data))
+    except (zlib.error, ValueError):
+        return None
+
+
+class RowCache:
+    """Rows of the last export by key, and a new file being written beside it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._old: dict[bytes, tuple[int, int]] = {}
+        self._map: mmap.mmap | None = None
+        self._partial = path
+        self._new: BinaryIO | None = None
+        self.reused = 0
+        self.computed = 0
+
+    def __enter__(self) -> RowCache:
+        self._load()
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        remove_leftovers(self._path.parent)
+        fd, name = tempfile.mkstemp(prefix=own_prefix(), suffix=SUFFIX, dir=self._path.parent)
+        self._partial = Path(name)
+        self._new = os.fdopen(fd, "wb", buffering=2**20)
+        self._new.write(_MAGIC)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._new is not None:
+            self._new.close()
+        if self._map is not None:
+            self._map.close()
+        if kind is None and (self.computed or self.reused != len(self._old)):
+            self._partial.replace(self._path)
+        self._partial.unlink(missing_ok=True)
+
+    def _load(self) -> None:
+        try:
+            with self._path.open("rb") as file:
+                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):
+            return
+        if self._map[: len(_MAGIC)] != _MAGIC:
+            return
+        position, end = len(_MAGIC), len(self._map)
+        while position + _HEADER.size <= end:
+            key, length = _HEADER.unpack_from(self._map, position)
+            position += _HEADER.size
+            if position + length <= end:
+                self._old[key] = (position, length)
+            position += length
+
+    def get(self, key: bytes) -> RowPieces | None:
+        """The row of a key, if the last export had it; it is kept for the next one."""
+        found = self._old.get(key)
+        if found is None or self._map is None:
+            return None
+        packed = self._map[found[0] : found[0] + found[1]]
+        row = unpack_row(packed)
+        if row is None:
+            return None
+        self.reused += 1
+        self._keep(key, packed)
+        return row
+
+    def put(self, key: bytes, row: RowPieces, packed: bytes | None = None) -> None:
+        """Keep a row that the last export had not; `packed` where it is at hand."""
+        self.computed += 1
+        self._keep(key, packed or pack(row.as_bytes()))
+
+    def _keep(self, key: bytes, packed: bytes) -> None:
+        assert self._new is not None
+        self._new.write(_HEADER.pack(key, len(packed)))
+        self._new.write(packed)

@@ -1,0 +1,260 @@
+"""Is an archive whole, and when to look at those that are not. Decided from looks and a monotonic clock."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from collectord.model import Observation
+
+MANIFEST: Final = "manifest.json"
+LAST_SMALL_FILE: Final = ".workcell"
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRules:
+    """How long to wait, all in seconds on the monotonic clock.
+
+    `short_s` applies once `.workcell` (the last small file the kernel copies) is there, `long_s` before;
+    neither goes below `min_age_s`. After `stalled_after_s` of stillness an archive is taken as it is.
+    Looks come at most `look_max_s` apart and, however many events arrive, at least `touch_gap_s`.
+    """
+
+    min_age_s: float = 2.0
+    short_s: float = 2.0
+    long_s: float = 30.0
+    stalled_after_s: float = 3600.0
+    look_min_s: float = 0.5
+    look_max_s: float = 30.0
+    retry_first_s: float = 2.0
+    retry_max_s: float = 600.0
+    touch_gap_s: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What is remembered of an archive that is not accepted yet; times are monotonic seconds.
+
+    `quiet_since` is the first look that saw the present signature, `failures` the reads of it that
+    found the core files unreadable, `retry_at` the time before which it is not read again.
+    """
+
+    name: str
+    signature: str
+    first_seen: float
+    quiet_since: float
+    looked_at: float
+    has_manifest: bool
+    has_last_file: bool
+    failures: int = 0
+    retry_at: float = 0.0
+
+
+class VerdictKind(StrEnum):
+    """WAITING: look again later. SETTLED, STALLED: read it now. ACCEPT, ACCEPT_PARTIAL: index the read."""
+
+    WAITING = "waiting"
+    SETTLED = "settled"
+    STALLED = "stalled"
+    ACCEPT = "accept"
+    ACCEPT_PARTIAL = "accept_partial"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision, and the monotonic time at which it is worth asking again if it says WAITING."""
+
+    kind: VerdictKind
+    until: float
+
+
+def look(
+    pending: Pending | None, seen: Observation, *, mono: float, rules: SettleRules
+) -> tuple[Pending, Verdict]:
+    """Takes in one look at the archive: WAITING, SETTLED (read it) or STALLED (read it, take it as it is).
+
+    A signature that differs from the look before starts the stillness, and the failures, anew.
+    """
+    now = _noted(pending, seen, mono)
+    return now, Verdict(_stillness(now, rules), next_look(now, rules))
+
+
+def after_read(
+    pending: Pending, after: Observation, *, core_ok: bool, mono: float, rules: SettleRules
+) -> tuple[Pending, Verdict]:
+    """Takes in a read of the core files, framed by a look after it: ACCEPT, ACCEPT_PARTIAL or WAITING.
+
+    `core_ok`: the manifest, and the proof if there is one, were read whole and parse. A signature that
+    changed meanwhile makes the bytes worthless whatever they say. An archive that vanished has no look
+    to give: that is the caller's to count.
+    """
+    now = _noted(pending, after, mono)
+    if after.signature != pending.signature:
+        return now, Verdict(VerdictKind.WAITING, next_look(now, rules))
+    if core_ok:
+        return now, Verdict(VerdictKind.ACCEPT, mono)
+    if mono >= stalled_at(now, rules):
+        return now, Verdict(VerdictKind.ACCEPT_PARTIAL, mono)
+    now = replace(now, failures=now.failures + 1, retry_at=mono + _retry_wait(now.failures, rules))
+    return now, Verdict(VerdictKind.WAITING, next_look(now, rules))
+
+
+def after_failure(pending: Pending | None, name: str, *, mono: float, rules: SettleRules) -> Pending:
+    """Takes in a look or a read that failed as a whole; the next one is worth making at its `retry_at`.
+
+    Without a look there is no signature, so the first look that succeeds starts the failures anew.
+    """
+    before = pending or Pending(name, "", mono, mono, mono, has_manifest=False, has_last_file=False)
+    wait = _retry_wait(before.failures, rules)
+    return replace(before, looked_at=mono, failures=before.failures + 1, retry_at=mono + wait)
+
+
+def next_look(pending: Pending, rules: SettleRules) -> float:
+    """When to look again if no event comes first: at the next time at which the verdict can change.
+
+    On the way there looks come at doubling distances, so that without any event a change is noticed
+    after about as long as it took to come.
+    """
+    gap = min(max(pending.looked_at - pending.quiet_since, rules.look_min_s), rules.look_max_s)
+    milestones = (settled_at(pending, rules), pending.retry_at, stalled_at(pending, rules))
+    return min([t for t in milestones if t > pending.looked_at] + [pending.looked_at + gap])
+
+
+def settled_at(pending: Pending, rules: SettleRules) -> float:
+    """The monotonic time at which the stillness is long enough to read the archive."""
+    wait = rules.short_s if pending.has_last_file else rules.long_s
+    return pending.quiet_since + max(wait, rules.min_age_s)
+
+
+def stalled_at(pending: Pending, rules: SettleRules) -> float:
+    """The monotonic time from which the archive is taken as it is, whole or not."""
+    return max(pending.quiet_since + rules.stalled_after_s, settled_at(pending, rules))
+
+
+def is_stuck(pending: Pending, rules: SettleRules) -> bool:
+    """Still for long enough and yet not accepted: without a manifest, or not readable so far."""
+    return pending.looked_at >= settled_at(pending, rules) and (
+        pending.failures > 0 or not pending.has_manifest
+    )
+
+
+def _noted(pending: Pending | None, seen: Observation, mono: float) -> Pending:
+    now = Pending(
+        name=seen.name,
+        signature=seen.signature,
+        first_seen=mono if pending is None else pending.first_seen,
+        quiet_since=mono,
+        looked_at=mono,
+        has_manifest=seen.has(MANIFEST),
+        has_last_file=seen.has(LAST_SMALL_FILE),
+    )
+    if pending is None or pending.signature != seen.signature:
+        return now
+    return replace(now, quiet_since=pending.quiet_since, failures=pending.failures, retry_at=pending.retry_at)
+
+
+def _stillness(now: Pending, rules: SettleRules) -> VerdictKind:
+    if now.looked_at <= now.quiet_since:
+        return VerdictKind.WAITING  # one look shows no stillness, however short the times are set
+    if now.looked_at >= stalled_at(now, rules):
+        return VerdictKind.STALLED
+    # Without a manifest there is nothing to parse: not worth a read before it is given up as stalled.
+    ready = now.has_manifest and now.looked_at >= max(settled_at(now, rules), now.retry_at)
+    return VerdictKind.SETTLED if ready else VerdictKind.WAITING
+
+
+def _retry_wait(failures: int, rules: SettleRules) -> float:
+    # The exponent is capped because a float power overflows long before an hour of failures is over.
+    return min(rules.retry_first_s * 2.0 ** min(failures, 30), rules.retry_max_s)
+
+
+_SLACK = 64
+
+
+@dataclass(slots=True)
+class _Slot:
+    pending: Pending | None = None
+    due: float | None = None
+
+
+class PendingSet:
+    """One slot a name whatever arrives; owned by one thread. Times are monotonic seconds.
+
+    A name that `due` gave out has no next look until `put`, `touch` or `drop` says what becomes of it.
+    """
+
+    def __init__(self, rules: SettleRules) -> None:
+        self._rules = rules
+        self._slots: dict[str, _Slot] = {}
+        # Items whose time is no longer their slot's are stale; _plan bounds how many there can be.
+        self._heap: list[tuple[float, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._slots
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._slots)
+
+    def get(self, name: str) -> Pending | None:
+        """What the last look left behind; None before the first one."""
+        slot = self._slots.get(name)
+        return slot.pending if slot else None
+
+    def looked_at(self) -> Iterator[Pending]:
+        """What every archive's last look left behind, for counting."""
+        return (slot.pending for slot in self._slots.values() if slot.pending is not None)
+
+    def touch(self, name: str, mono: float) -> None:
+        """Something stirred there: look soon, yet not sooner than `touch_gap_s` after the last look.
+
+        Never puts a look off, so a storm of events can neither starve an archive nor cost a look each.
+        """
+        slot = self._slots.setdefault(name, _Slot())
+        soon = mono
+        if slot.pending is not None:
+            soon = max(mono, slot.pending.looked_at + self._rules.touch_gap_s)
+        if slot.due is None or soon < slot.due:
+            self._plan(name, slot, soon)
+
+    def put(self, pending: Pending, due: float) -> None:
+        """Keeps what a look left behind and plans the next one for `due`."""
+        slot = self._slots.setdefault(pending.name, _Slot())
+        slot.pending = pending
+        self._plan(pending.name, slot, due)
+
+    def drop(self, name: str) -> None:
+        """Forgets the name: accepted, vanished or no archive at all."""
+        self._slots.pop(name, None)
+
+    def due(self, mono: float, limit: int) -> list[str]:
+        """At most `limit` names whose look is due, longest due first."""
+        names: list[str] = []
+        while len(names) < limit and (first := self.next_due()) is not None and first <= mono:
+            name = heapq.heappop(self._heap)[1]
+            self._slots[name].due = None
+            names.append(name)
+        return names
+
+    def next_due(self) -> float | None:
+        """When the next look is due, or None if none is planned."""
+        while self._heap and self._is_stale(self._heap[0]):
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def _is_stale(self, item: tuple[float, str]) -> bool:
+        slot = self._slots.get(item[1])
+        return slot is None or slot.due != item[0]
+
+    def _plan(self, name: str, slot: _Slot, due: float) -> None:
+        slot.due = due
+        if len(self._heap) > 2 * len(self._slots) + _SLACK:
+            self._heap = [(s.due, n) for n, s in self._slots.items() if s.due is not None]
+            heapq.heapify(self._heap)
+        else:
+            heapq.heappush(self._heap, (due, name))

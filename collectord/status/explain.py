@@ -1,0 +1,219 @@
+"""What became of one directory, why it is or is not in a dataset, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from collectord import archive
+from collectord.dataset import profiles
+from collectord.dataset.row_plan import FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
+from collectord.epochs.json_views import run_document
+from collectord.epochs.requests import survey_of
+from collectord.errors import CollectordError, LockHeld
+from collectord.index import queries
+from collectord.index.opening import reader_for, writer_for
+from collectord.index.queries import directory, quarantined
+from collectord.index.queries import requeue as forget
+from collectord.index.reader import IndexReader
+from collectord.kernel.rows import budgets
+from collectord.model import ARCHIVE, WORLD, IndexedRun, OutcomeKind
+from collectord.repo.files import load_universe
+from collectord.system.names import readable_name
+
+if TYPE_CHECKING:
+    from collectord.config import Settings
+
+
+# The constant behind the last colon of a reason → what helps.
+_QUARANTINED = {
+    archive.SYMLINK: "links are never followed; put the file itself in its place",
+    archive.NOT_REGULAR: "something stands where a file should; put the file itself in its place",
+    archive.HARD_LINK: "the file has a second name elsewhere; copy it, so that it has one",
+    archive.OTHER_DEVICE: "something is mounted there; put the files themselves in its place",
+    archive.TOO_LARGE: "if it is meant to be that large, raise limits.json_bytes",
+    archive.PERMISSION: "let the user that runs collectord read it",
+    archive.TooManyEntries.reason: "if it is meant to hold that many, raise limits.entries",
+    "not UTF-8": "rename the directory",
+}
+_PARTIAL = {
+    "no core files": "nothing in it says what ran",
+    "missing": "without a manifest there is no plan",
+    "no run can be made of it": "its time lies outside of what a calendar can hold",
+}
+
+
+def advice_for(state: str, reason: str | None, *, has_revision: bool) -> str | None:
+    """A sentence for a person; None where nothing is to be done."""
+    what = (reason or "").rpartition(": ")[2]
+    if state == OutcomeKind.QUARANTINED:
+        kept = ", and until then its last good revision counts" if has_revision else ""
+        help_ = _QUARANTINED.get(what, "its disk may be failing")
+        return f"{help_}; the archive is tried again when it changes{kept}"
+    if state == OutcomeKind.PARTIAL:
+        help_ = _PARTIAL.get(what, "a file that does not parse counts as missing")
+        return f"{help_}; the archive is read again when it changes"
+    return None
+
+
+NO_RUN = "no_run"
+NO_SUMMARY = "no_builder_summary"
+_WORDS = {
+    NO_RUN: "no run can be made of what was read",
+    NO_PLAN: "its manifest holds no explicit executed plan, so there is no label",
+    OTHER_SWARM: "the executed swarm is not among those it could choose from",
+    NOT_ENCODABLE: "it holds a lone surrogate, which cannot be written as UTF-8",
+    NO_SUMMARY: "the kernel's builder takes no run without a proof or a v1 rollout",
+    FAB_WORLD: "it is a fab-world run, which only --include-world asks for",
+}
+
+
+def explain_directory(
+    reader: IndexReader, repo: Path, archives_dir: Path, wanted: str, options: ExportOptions
+) -> dict[str, Any]:
+    """One document about an archive or world run, by its directory's name or its run id.
+
+    `options` say for which dataset; their profile does not count. Raises CollectordError for the unknown.
+    """
+    found = _find(reader, wanted)
+    if found is None:
+        raise _unknown(reader, archives_dir, wanted)
+    revisions = found.pop("revisions")
+    place = found["kind"], found["name"]
+    run = reader.run_of(*place)
+    return {
+        "schema": "collectord.explain.v1",
+        "archive": found,
+        "revisions": revisions,
+        "label": _label(run),
+        "datasets": {
+            "dispatch": _verdict(_dispatch(run, repo, options)),
+            "builder": _verdict(_builder(run, reader.run_of(*place, builder=True), options)),
+        },
+        "same_run_id": _others(reader, run, place),
+        "advice": advice_for(found["state"], found["reason"], has_revision=found["revision"] is not None),
+    }
+
+
+def _find(reader: IndexReader, wanted: str) -> dict[str, Any] | None:
+    name = readable_name(wanted)
+    for kind, candidate in [(ARCHIVE, name), *queries.directories_of_run(reader, wanted), (WORLD, name)]:
+        found = queries.directory(reader, kind, candidate)
+        if found is not None:
+            return found
+    return None
+
+
+def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> CollectordError:
+    if _is_there(archives_dir, wanted):
+        return CollectordError(
+            f"{wanted}: is on disk and not in the index yet; run `collectord ingest {wanted}`"
+        )
+    known = [directory.name for directory in reader.known()]
+    close = get_close_matches(wanted, known, 3)
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return CollectordError(f"{wanted}: neither in the index nor in {archives_dir}{hint}")
+
+
+def _is_there(archives_dir: Path, name: str) -> bool:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        return False
+    return (archives_dir / name).is_dir()
+
+
+def _label(run: IndexedRun | None) -> dict[str, Any] | None:
+    """The label as rows hold it: swarm and bins; None without an explicit plan."""
+    if run is None or run.label is None or not run.label.explicit:
+        return None
+    action = json.loads(run.summary)["action_executed"]
+    return {"swarm_id": action["swarm_id"], "budgets": budgets(action)}
+
+
+def _dispatch(run: IndexedRun | None, repo: Path, options: ExportOptions) -> str | None:
+    if run is None:
+        return NO_RUN
+    return profiles.dispatch_left_out(run, options, load_universe(repo, options.universe))
+
+
+def _builder(run: IndexedRun | None, summarized: IndexedRun | None, options: ExportOptions) -> str | None:
+    if summarized is None:
+        return NO_RUN if run is None else NO_SUMMARY
+    return profiles.builder_left_out(summarized, options)
+
+
+def _verdict(reason: str | None) -> dict[str, Any]:
+    text = "yes" if reason is None else f"no: {_WORDS[reason]}"
+    return {"included": reason is None, "reason": reason, "text": text}
+
+
+def _others(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str]) -> list[str]:
+    """Names of other directories whose run has the same id; the kernel lets that happen."""
+    found = queries.directories_of_run(reader, run.run_id) if run else []
+    return [name for kind, name in found if (kind, name) != place]
+
+
+def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
+    """What became of one archive, and of its run in the datasets that the configuration asks for."""
+
+    asked = settings.config.export
+    options = ExportOptions(n_similar=asked.n_similar, include_world=asked.include_world)
+    with reader_for(settings) as reader:
+        told = explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
+        place = told["archive"]["kind"], told["archive"]["name"]
+        return {**told, "epoch": run_document(survey_of(settings, reader.connection), place)}
+
+
+def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:
+    """What is known of a directory in quarantine, by its name or path, with what helps.
+
+    An archive and a world run may share a name. Raises CollectordError for one that is not there.
+    """
+    name = readable_name(Path(wanted).name)
+    with reader_for(settings) as reader:
+        found = [row for row in quarantined(reader) if row["name"] == name]
+    if not found:
+        raise _not_there([name])
+    return [{**row, "advice": _advice(settings, row)} for row in found]
+
+
+def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
+
+    with reader_for(settings) as reader:
+        known = directory(reader, row["kind"], row["name"]) or {}
+    has_revision = known.get("revision") is not None
+    return advice_for(OutcomeKind.QUARANTINED, row["reason"], has_revision=has_revision)
+
+
+def requeue(settings: Settings, wanted: Collection[str] | None) -> list[str]:
+    """Have directories in quarantine read again at the next pass, all of them for None; returns their names.
+
+    Raises LockHeld while another process writes, CollectordError for a name that is not in quarantine.
+    """
+    from collectord.index.schema import require_exists
+
+    require_exists(settings.index_path)
+    names = None if wanted is None else {readable_name(Path(given).name) for given in wanted}
+    try:
+        with writer_for(settings, "collectord quarantine requeue") as writer:
+            held = [k for k, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
+            chosen = [key for key in held if names is None or key[1] in names]
+            if missing := (names or set()) - {name for _, name in chosen}:
+                raise _not_there(sorted(missing))
+            forget(writer, chosen)
+    except LockHeld as error:
+        raise LockHeld(
+            f"{error} A running collectord tries an archive in quarantine again by itself as soon as "
+            "anything in it changes; only for one that did not change it has to be stopped first."
+        ) from error
+    return sorted(name for _, name in chosen)
+
+
+def _not_there(names: list[str]) -> CollectordError:
+    listed, last = ", ".join(names), names[-1]
+    verb = "is" if len(names) == 1 else "are"
+    return CollectordError(
+        f"{listed}: {verb} not in quarantine; `collectord explain {last}` says what became of an archive"
+    )
