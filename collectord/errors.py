@@ -52,6 +52,10 @@ class IndexUnusable(CollectordError):
     """The index cannot be opened or written: rights, or a folder that went away."""
 
 
+# About the index as a whole, and no fault of what is written: the loop pauses or ends over them.
+INDEX_FAULTS = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
+
+
 class IndexTooNew(CollectordError):
     """The index was written by a newer collectord."""
 

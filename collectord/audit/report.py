@@ -167,7 +167,6 @@ def audit(
     clock_ms: Callable[[], int] = now_ms,
 ) -> Document:
     """The audit as one document; `rebuild` also makes the newest dataset again."""
-
     surface, unknown = policy_of(settings.repo)
     now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
     # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
@@ -190,7 +189,6 @@ def audit(
 
 def policy_of(repo: Path) -> tuple[Surface | None, str | None]:
     """(the policy of the repo as it is now, why it cannot be told)."""
-
     try:
         return read_policy(WorkingTree(repo)), None
     except PolicyUnreadable as error:
@@ -212,7 +210,6 @@ def _only_epoch(facts: AuditFacts, epoch: int | None) -> AuditFacts:
 
 def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
-
     survey = survey_of(settings, reader.connection)
     found = survey.folded
     epochs = tuple(
@@ -232,7 +229,6 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
 
 def _varieties(survey: Survey) -> Iterator[LabelVariety]:
     """What each epoch's policy gives several labels for."""
-
     for epoch in survey.folded.epochs:
         policy = survey.policy(epoch)
         with policy.searching():
@@ -247,7 +243,6 @@ def _epoch_words(epoch: Any) -> str:
 
 def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
     """Whether the newest published dataset comes out the same again; None where there is none."""
-
     with reader_for(settings) as reader:
         known = known_snapshots(reader.connection)
     folder = Path(str(known[0]["path"])) if known else None

@@ -1,3 +1,5 @@
 """The command line: parses, calls one use case, prints, and ends with an exit code."""
 
-from collectord.cli.main import main as main
+from collectord.cli.main import main
+
+__all__ = ["main"]

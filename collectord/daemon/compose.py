@@ -5,25 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from collectord.archive import ArchiveRoot
 from collectord.config import Settings
-from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import FIRST_WAIT_S, SMALL_DISK_SHARE, DiskGuard, DiskRules
 from collectord.daemon.environment import EnvironmentTask
-from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
 from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
 from collectord.daemon.schedule import Schedule, ScheduledTask, WeeklyAudit
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
-from collectord.daemon.work_queue import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.errors import CollectordError
 from collectord.index.reader import IndexReader
 from collectord.index.writer import IndexWriter
+from collectord.intake.commit import Committer
+from collectord.intake.folder import Folder
+from collectord.intake.queue import WORLDS, NoEvents, WatchedFolder, rules_of
 from collectord.model import ARCHIVE, WORLD
 from collectord.system.lock import StateLock
 from collectord.system.mounts import is_network_filesystem
@@ -146,7 +147,7 @@ def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) 
         ),
         WatchedFolder(WORLD, worlds, frozenset(), NoEvents(), _identity),
     )
-    folders = [
+    return [
         Folder(
             place,
             rules_of(settings),
@@ -155,11 +156,15 @@ def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) 
             process_state.telling,
             process_state.tally.add,
             process_state.clocks.mono,
+            held=partial(_is_held, settings, process_state.jobs, place.kind),
         )
         for place in places
     ]
-    folders[0].absences.held = lambda: is_pruning(settings, process_state.jobs)
-    return folders
+
+
+def _is_held(settings: Settings, jobs: Jobs, kind: str) -> bool:
+    """Whether what is missing may be away by our own hand: only archives are pruned."""
+    return kind == ARCHIVE and is_pruning(settings, jobs)
 
 
 def _identity(root: ArchiveRoot) -> tuple[int, int] | None:

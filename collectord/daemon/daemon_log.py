@@ -87,6 +87,10 @@ class DaemonLog:
         """A try of an archive met an error that nobody foresaw."""
         self.repeated("archive.failed", type(error).__name__, archive=name, **error_fields(error))
 
+    def short_of(self, error: OSError) -> None:
+        """This process lacks something."""
+        self.repeated("loop.short_of", str(error.errno), said=str(error))
+
     def chore_failed(self, name: str, error: Exception, wait_s: float) -> None:
         """A chore raised and is tried again later."""
         self.log.warning("chore.failed", chore=name, again_in_s=wait_s, **error_fields(error))

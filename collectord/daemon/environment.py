@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from collectord.config import Settings
-from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, Settling
@@ -21,6 +20,7 @@ from collectord.epochs.timeline import DAEMON, START
 from collectord.index.alerts import Notice
 from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, note_kernels
 from collectord.index.writer import IndexWriter
+from collectord.intake.commit import Committer
 from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.model import KernelSession, Launch

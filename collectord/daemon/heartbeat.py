@@ -128,3 +128,26 @@ class HeartbeatWriter:
             self._telling.repeated("heartbeat.failed", type(error).__name__, said=str(error))
         else:
             self._applied = applied
+
+
+VANISHED = "vanished"  # where in index_info the count stands
+
+
+class VanishedCount:
+    """Owned by the loop's thread."""
+
+    def __init__(self, writer: IndexWriter, telling: DaemonLog) -> None:
+        self._writer, self._telling = writer, telling
+        self.total = int(writer.info(VANISHED) or 0)
+        self._kept = self.total
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self.total += 1
+        self._telling.vanished(name, self.total)
+
+    def keep(self) -> None:
+        """Writes the total if it changed."""
+        if self.total != self._kept:
+            self._writer.set_info(VANISHED, str(self.total))
+            self._kept = self.total

@@ -19,8 +19,8 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from collectord.daemon.commit import NOT_THE_CHANGE
 from collectord.daemon.daemon_log import DaemonLog, error_fields
+from collectord.errors import INDEX_FAULTS
 
 NICENESS = 10
 MAX_OUTPUT_BYTES = 16 * 2**20
@@ -210,7 +210,7 @@ class Jobs:
             job, result = self._undelivered[0]
             try:
                 job.done(result)
-            except NOT_THE_CHANGE:
+            except INDEX_FAULTS:
                 raise
             except Exception as error:
                 self._telling.log.warning("job.lost", job=job.name, **error_fields(error))

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import DiskGuard
-from collectord.daemon.folder import Folder
-from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, Vitals
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount, Vitals
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.schedule import Schedule
 from collectord.daemon.sidecar_files import SidecarFiles
 from collectord.daemon.signals import Signals
 from collectord.errors import IndexBusy, IndexFull
+from collectord.intake.commit import Committer
+from collectord.intake.folder import Folder
 from collectord.watch import Dirty, Watcher
 
 BUSY_WAIT_S = 1.0
@@ -144,8 +144,8 @@ class Loop:
 
     def _rescan(self, mono: float, may_write: bool) -> None:
         components = self._components
-        good = [folder.rescan(mono, may_write=may_write) for folder in components.folders]
-        if good[0]:
+        scans = [folder.rescan(mono, may_write=may_write) for folder in components.folders]
+        if scans[0] is not None and scans[0].is_healthy:
             self._last_rescan_ms = components.clocks.wall_ms()
 
     def _may_write(self, mono: float) -> bool:

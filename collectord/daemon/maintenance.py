@@ -10,7 +10,6 @@ from typing import Any
 from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.config import Settings
 from collectord.config.schema import OFF
-from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
@@ -18,6 +17,7 @@ from collectord.daemon.schedule import Nightly, ScheduledTask, minute_of
 from collectord.errors import LockHeld
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
+from collectord.intake.commit import Committer
 from collectord.kernel.jsonio import ascii_json
 from collectord.model import ARCHIVE, Outcome
 from collectord.retention.plan import notes_left

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from collectord.config import Settings
-from collectord.daemon.commit import Committer, VanishedCount
 from collectord.daemon.compose import ProcessState, wire
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.heartbeat import Clocks, HeartbeatWriter
+from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Loop
 from collectord.daemon.maintenance import put_back
@@ -17,6 +16,7 @@ from collectord.errors import CollectordError, ConfigError
 from collectord.index.engine import quick_check
 from collectord.index.files import finish_exchange, require_whole_log
 from collectord.index.writer import IndexWriter
+from collectord.intake.commit import Committer
 from collectord.intake.ingest import DAEMON
 from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock

@@ -14,13 +14,11 @@ from typing import Any, Protocol
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.errors import IndexBusy, IndexDamaged, IndexFull, IndexUnusable
+from collectord.errors import INDEX_FAULTS
 from collectord.index.writer import IndexWriter
 from collectord.system.durable import atomic_write
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
-# What the loop itself must know of: it pauses, or ends.
-_NOT_THE_CHORE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
 
 
 class ScheduledTask(Protocol):
@@ -70,7 +68,7 @@ class Schedule:
     def _run(self, chore: ScheduledTask, mono: float) -> None:
         try:
             chore.run(mono)
-        except _NOT_THE_CHORE:
+        except INDEX_FAULTS:
             raise
         except Exception as error:
             wait = min(2 * self._wait.get(chore.name, FIRST_WAIT_S / 2), LONGEST_WAIT_S)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from collectord.daemon.commit import NOT_THE_CHANGE
 from collectord.daemon.daemon_log import DaemonLog, error_fields
+from collectord.errors import INDEX_FAULTS
 from collectord.index.writer import IndexWriter
 from collectord.intake.collect import ingest_beads, ingest_events
 from collectord.repo.files import BEADS_FILE, EVENTS_FILE
@@ -68,7 +68,7 @@ class SidecarFiles:
         start = self._mono()
         try:
             found = source.read()
-        except NOT_THE_CHANGE:
+        except INDEX_FAULTS:
             raise
         except Exception as error:
             self._telling.repeated("source.failed", source.event, source=source.event, **error_fields(error))

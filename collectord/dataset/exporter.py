@@ -227,7 +227,6 @@ def export(
 
     `epoch` is `all`, `current` or a number; `environment` a fingerprint, which goes before it.
     """
-
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
         chosen = select(settings, reader, epoch, environment)
@@ -251,7 +250,6 @@ def export(
 
 def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:
     """Note a snapshot in the index; while a daemon writes there, it finds the directory by itself."""
-
     try:
         with StateLock.acquire(settings.lock_path, "collectord export"):
             register_snapshot(settings.index_path, record_of(path, document))

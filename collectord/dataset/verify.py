@@ -261,7 +261,6 @@ class _Check:
 
 def verify(settings: Settings | None, folder: Path, *, fast: bool = False) -> Verified:
     """Check a snapshot directory; with settings its rows are made again from their index too."""
-
     if settings is None:
         return verify_snapshot(folder, fast=fast)
     with reader_for(settings) as reader:

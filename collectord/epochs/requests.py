@@ -125,19 +125,16 @@ SCHEMA = "collectord.environment.v1"
 
 def overrides_of(settings: Settings) -> Overrides:
     """What the configuration says about the severity of changes."""
-
     return overrides_from(settings.config.environment)
 
 
 def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
     """Everything that the index knows of the environment."""
-
     return survey(connection, is_cutting(overrides_of(settings)))
 
 
 def look_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """One look at the repo by hand: what it sees is noted, or that it could not be read."""
-
     running = KernelFinder(settings.repo).look(now_ms())
     with writer.transaction() as connection:
         note_kernels(connection, running.kernels, running.at_ms)
@@ -154,7 +151,6 @@ def look_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
 
 def evaluate_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """Bring alerts and epochs to what follows from the index; returns what is to be told."""
-
     with writer.transaction() as connection:
         return bring_up_to_date(
             connection,
@@ -172,7 +168,6 @@ def seal_after_ms(settings: Settings) -> int | None:
 
 def show_environment(settings: Settings, at_ms: int | None) -> dict[str, Any]:
     """The environment that stood at a time, or stands; with what the repo holds now where none is given."""
-
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
         now = _repo_now(settings) if at_ms is None else None
@@ -180,7 +175,6 @@ def show_environment(settings: Settings, at_ms: int | None) -> dict[str, Any]:
 
 
 def _repo_now(settings: Settings) -> dict[str, Any]:
-
     seen = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
     return {
         "fingerprint": seen.environment.fingerprint if seen.environment else None,
@@ -190,7 +184,6 @@ def _repo_now(settings: Settings) -> dict[str, Any]:
 
 def environment_history(settings: Settings) -> dict[str, Any]:
     """Every environment that stood, from when to when, how that is known, and the runs under it."""
-
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
         return {"schema": "collectord.environment_history.v1", "stretches": stretch_documents(found)}
@@ -198,7 +191,6 @@ def environment_history(settings: Settings) -> dict[str, Any]:
 
 def diff_environments(settings: Settings, before: str, after: str) -> dict[str, Any]:
     """What changed between two environments, each named by a time, a fingerprint, an epoch or a file."""
-
     if Path(before).is_file() and Path(after).is_file():
         pair = [environment_named(None, name, now_ms()) for name in (before, after)]
     else:
@@ -211,7 +203,6 @@ def diff_environments(settings: Settings, before: str, after: str) -> dict[str, 
 
 def backfill_history(settings: Settings) -> dict[str, Any]:
     """Read the repo's git history of its policy files into the timeline, in place of an earlier reading."""
-
     done = read_history(settings.repo, now_ms())
     others = [read_history(settings.repo, now_ms(), launch) for launch in _launches(settings)]
     found = [pair for each in (done, *others) for pair in each.found]
@@ -230,7 +221,6 @@ def backfill_history(settings: Settings) -> dict[str, Any]:
 
 def _launches(settings: Settings) -> list[Launch]:
     """How kernels of the repo were started, beside those without options."""
-
     if not settings.index_path.exists():
         return []
     with reader_for(settings) as reader:
@@ -269,7 +259,6 @@ def select(settings: Settings, reader: IndexReader, epoch: str, environment: str
 
 def list_epochs(settings: Settings) -> dict[str, Any]:
     """Every epoch."""
-
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
         kept = seals(reader.connection), epoch_snapshots(reader.connection)
@@ -296,7 +285,6 @@ def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
 
 def cut_epoch(settings: Settings, why: str) -> dict[str, Any]:
     """End the current epoch now."""
-
     at_ms = now_ms()
     done = ask(settings, cut_request(why, at_ms), "collectord epoch cut")
     return {"schema": "collectord.epoch_cut.v1", "at_ms": at_ms, "why": why, **done}
@@ -304,7 +292,6 @@ def cut_epoch(settings: Settings, why: str) -> dict[str, Any]:
 
 def list_alerts(settings: Settings, since_ms: int | None) -> dict[str, Any]:
     """The alerts, the newest first."""
-
     with reader_for(settings) as reader:
         found = stored_alerts(reader.connection, since_ms=since_ms)
     return {"schema": "collectord.alerts.v1", "alerts": [alert_document(alert) for alert in found]}
@@ -312,7 +299,6 @@ def list_alerts(settings: Settings, since_ms: int | None) -> dict[str, Any]:
 
 def show_alert(settings: Settings, number: int) -> dict[str, Any]:
     """One alert; raises CollectordError where there is none of that number."""
-
     found = [a for a in list_alerts(settings, None)["alerts"] if a["id"] == number]
     if not found:
         raise CollectordError(f"alert {number}: there is none; `collectord drift list` shows them")
@@ -321,7 +307,6 @@ def show_alert(settings: Settings, number: int) -> dict[str, Any]:
 
 def acknowledge_alerts(settings: Settings, numbers: Collection[int] | None) -> dict[str, Any]:
     """Mark alerts as seen, all of them for None."""
-
     for number in numbers or ():
         show_alert(settings, number)
     done = ask(settings, ack_request(numbers, now_ms()), "collectord drift ack")

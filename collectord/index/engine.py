@@ -21,6 +21,11 @@ IndexConnection = Connection
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
+def _demand_full_sync(connection: sqlite3.Connection) -> None:
+    # NORMAL lost acknowledged commits in a power cut, and a pruned archive is only here.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
 def open_engine(path: Path, *, read_only: bool) -> Engine:
     """An engine on an index file; a read-only one never makes the file and refuses every write."""
     if read_only and not path.exists():
@@ -48,8 +53,7 @@ def _set_up(read_only: bool) -> Any:
             connection.execute("PRAGMA query_only = ON")
             return
         connection.execute("PRAGMA journal_mode = WAL")
-        # NORMAL lost acknowledged commits in a power cut, and a pruned archive is only here.
-        connection.execute("PRAGMA synchronous = FULL")
+        _demand_full_sync(connection)
 
     return on_connect
 

@@ -28,7 +28,6 @@ def now_ms() -> int:
 @contextmanager
 def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
     """The index for writing, behind the state lock; raises LockHeld naming the holder."""
-
     ensure_private_dir(settings.state_dir)
     with StateLock.acquire(settings.lock_path, command):
         finish_exchange(settings.index_path)
@@ -42,7 +41,6 @@ def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
 @contextmanager
 def reader_for(settings: Settings) -> Iterator[IndexReader]:
     """One consistent view of the index, beside whatever writes it."""
-
     with IndexReader(settings.index_path) as reader:
         yield reader
 

@@ -29,12 +29,13 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class AbsenceRules:
-    """Times in seconds on the monotonic clock; a share is a fraction of the known archives."""
+    """Times in seconds; a share is a fraction of the known archives. `at_once`: a person said so."""
 
     confirm_s: float = 60.0
     alarm_count: int = 20
     alarm_share: float = 0.2
     alarm_hold_s: float = 86_400.0
+    at_once: bool = False
 
 
 class AlarmKind(StrEnum):
@@ -110,6 +111,8 @@ def weigh(
     if not scan_ok or root is None:
         return Absence(replace(state, since={}), frozenset(), state.alarm)
     missing = frozenset(known) - present
+    if rules.at_once:
+        return Absence(AbsenceState(root), missing, None)
     replaced = state.root is not None and state.root != root
     kind = _trigger(len(missing), len(known), replaced, rules)
     suspects = missing if kind else missing & state.suspects

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from collectord.archive import ArchiveRoot
 from collectord.index.repo_records import read_position, record_ends, record_issues, set_position
 from collectord.index.writer import Change, IndexWriter, Seen
 from collectord.intake.interpret import CORE_FILES, interpret, refused
-from collectord.model import ARCHIVE, Known, Observation, Outcome, OutcomeKind
+from collectord.model import Known, Observation, OutcomeKind
 from collectord.repo.files import (
     BEADS_FILE,
     EVENTS_FILE,
@@ -21,7 +21,6 @@ from collectord.repo.files import (
     read_beads,
     stamp_of,
 )
-from collectord.system.names import readable_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +32,11 @@ class ReadLimits:
     hard_links: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class NotYet:
-    """A directory that was not taken this time: still being written, or gone while it was read."""
-
-    outcome: Outcome
-
-
-Collected = Change | NotYet
-
-
 def is_stray(name: str, kind: str, ignore: frozenset[str]) -> str | None:
     """Why an entry of the archives folder is no archive, or None for one that may be."""
     if kind != archive.DIRECTORY:
         return f"a {kind}, not a directory"
     return "not an archive (watch.ignore)" if name in ignore else None
-
-
-def collect(
-    root: ArchiveRoot,
-    name: str,
-    known: Known | None,
-    limits: ReadLimits,
-    kind: str = ARCHIVE,
-    is_young: Callable[[Observation], bool] = lambda _observation: False,
-) -> Collected | None:
-    """Look at a directory and read it if it changed; None if the index has it as it is.
-
-    The signature is compared before and after reading: a directory that moved meanwhile is not taken, and
-    neither is one that `is_young`.
-    """
-    key = readable_name(name)
-    if key != name:
-        return undecodable(kind, key)
-    try:
-        before = archive.observe(root, name, max_entries=limits.entries)
-        if is_known(known, before.signature):
-            return None
-        if is_young(before):
-            return NotYet(Outcome(name, OutcomeKind.SETTLING, "still being written"))
-        if worktree := worktree_in_place(kind, before):
-            return worktree
-        change = read(root, before, limits, kind)
-        after = archive.observe(root, name, max_entries=limits.entries)
-    except archive.Vanished:
-        return NotYet(Outcome(name, OutcomeKind.VANISHED, "went away while it was read"))
-    except archive.ArchiveRefused as refusal:
-        return _seen(kind, name, OutcomeKind.QUARANTINED, refused_directory(refusal))
-    if after.signature != before.signature:
-        return NotYet(Outcome(name, OutcomeKind.SETTLING, "changed while it was read"))
-    return change
 
 
 def undecodable(kind: str, key: str) -> Seen:

@@ -21,6 +21,9 @@ class SettleRules:
     `short_s` applies once `.workcell` (the last small file the kernel copies) is there, `long_s` before;
     neither goes below `min_age_s`. After `stalled_after_s` of stillness an archive is taken as it is.
     Looks come at most `look_max_s` apart and, however many events arrive, at least `touch_gap_s`.
+
+    With `trusts_times` the clock is the wall's and an archive is still since its youngest entry: a pass by
+    hand does not stay to see stillness. Copies keep old times, so the daemon does not trust them.
     """
 
     min_age_s: float = 2.0
@@ -32,6 +35,12 @@ class SettleRules:
     retry_first_s: float = 2.0
     retry_max_s: float = 600.0
     touch_gap_s: float = 0.25
+    trusts_times: bool = False
+
+
+def rules_by_hand(min_age_s: float) -> SettleRules:
+    """For a pass by hand: what is older than that is taken at once and as it is."""
+    return SettleRules(min_age_s, min_age_s, min_age_s, stalled_after_s=min_age_s, trusts_times=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ def look(
 
     A signature that differs from the look before starts the stillness, and the failures, anew.
     """
-    now = _noted(pending, seen, mono)
+    now = _noted(pending, seen, mono, rules)
     return now, Verdict(_stillness(now, rules), next_look(now, rules))
 
 
@@ -91,7 +100,7 @@ def after_read(
     changed meanwhile makes the bytes worthless whatever they say. An archive that vanished has no look
     to give: that is the caller's to count.
     """
-    now = _noted(pending, after, mono)
+    now = _noted(pending, after, mono, rules)
     if after.signature != pending.signature:
         return now, Verdict(VerdictKind.WAITING, next_look(now, rules))
     if core_ok:
@@ -141,12 +150,20 @@ def is_stuck(pending: Pending, rules: SettleRules) -> bool:
     )
 
 
-def _noted(pending: Pending | None, seen: Observation, mono: float) -> Pending:
+def _still_since(seen: Observation, mono: float, rules: SettleRules) -> float:
+    if not rules.trusts_times:
+        return mono
+    changed = seen.newest_mtime_ns / 1e9
+    # A time in the future is a clock's mistake and must not make an archive wait for ever.
+    return changed if changed < mono else float("-inf")
+
+
+def _noted(pending: Pending | None, seen: Observation, mono: float, rules: SettleRules) -> Pending:
     now = Pending(
         name=seen.name,
         signature=seen.signature,
         first_seen=mono if pending is None else pending.first_seen,
-        quiet_since=mono,
+        quiet_since=_still_since(seen, mono, rules),
         looked_at=mono,
         has_manifest=seen.has(MANIFEST),
         has_last_file=seen.has(LAST_SMALL_FILE),

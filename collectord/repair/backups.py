@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectord.errors import CollectordError, LockHeld
-from collectord.index.files import (
-    stamp_of_ms,
-)
+from collectord.index.files import stamp_of_ms
 from collectord.index.opening import now_ms
 from collectord.index.reader import IndexReader
 from collectord.repair.check import check_index

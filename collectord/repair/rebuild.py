@@ -213,14 +213,17 @@ def rebuild(
         if replace:
             held.enter_context(StateLock.acquire(settings.lock_path, "collectord rebuild --replace"))
             finish_exchange(settings.index_path)
-            # Brings the log into the index: moved apart, they would be another index for a moment.
-            IndexWriter(settings.index_path).close()
+            _merge_log(settings.index_path)
         beside = not replace and holder(settings.lock_path) is not None
         return _rebuild(settings, Rebuilt(beside=beside), replace, progress)
 
 
-def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
+def _merge_log(index: Path) -> None:
+    """Bring the log into the index: moved apart, they would be another index for a moment."""
+    IndexWriter(index).close()
 
+
+def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
     with scratch_folder(settings.state_dir, REBUILDING, "collectord rebuild") as scratch:
         old, new = scratch / "old.sqlite3", scratch / "new.sqlite3"
         backup_file(settings.index_path, old)

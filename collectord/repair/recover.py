@@ -31,6 +31,7 @@ from collectord.index.writer import IndexWriter
 from collectord.intake.collect import ReadLimits
 from collectord.intake.ingest import ingest_options, ingest_repo
 from collectord.intake.interpret import CORE_FILES
+from collectord.intake.queue import rules_of
 from collectord.model import ARCHIVE, WORLD, Progress
 from collectord.repair.backups import FOLDER, RECOVERING, backups_in, scratch_folder
 from collectord.repair.check import check, check_index, derive
@@ -213,7 +214,6 @@ def recover(
     Sources: the newest good backup, the damaged file, the archives. With `force` also where nothing is wrong.
     Raises LockHeld. Killed at any moment it leaves the old index or the new one.
     """
-
     ensure_private_dir(settings.state_dir)
     with StateLock.acquire(settings.lock_path, "collectord db recover"):
         finish_exchange(settings.index_path)
@@ -233,7 +233,6 @@ def _damage(settings: Settings, force: bool) -> list[str]:
 
 
 def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered:
-
     log = examine_log(log_path(settings.index_path))
     with scratch_folder(settings.state_dir, RECOVERING, "collectord db recover") as scratch:
         target = scratch / "new.sqlite3"
@@ -258,9 +257,8 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
 
 def archives_on_disk(settings: Settings) -> ArchivesOnDisk:
     """The folders in which bytes that an index lacks may still stand."""
-
     folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
-    return ArchivesOnDisk(folders, ingest_options(settings).limits)
+    return ArchivesOnDisk(folders, rules_of(settings).limits)
 
 
 def forget_derived(settings: Settings) -> None:
@@ -277,7 +275,6 @@ def _made(folder: Path) -> Path:
 
 def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> IngestResult:
     """Read the archives into a new index; those whose revision was lost keep their times of arrival."""
-
     writer = IndexWriter(target)
     try:
         options = ingest_options(settings)
@@ -290,7 +287,6 @@ def ingest_into(settings: Settings, target: Path, taken: Transplanted) -> Ingest
 
 def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tuple[str, str]]) -> None:
     """Say of everything that was once there and could not be taken what became of it."""
-
     with IndexReader(target) as reader:
         there = revision_keys(reader.connection)
         listed = list(reader.known())

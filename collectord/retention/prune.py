@@ -308,7 +308,6 @@ def prune_lock(settings: Settings) -> Path:
 def _prune(
     settings: Settings, reader: IndexReader, ages: Ages, agree: Agree, dry_run: bool
 ) -> tuple[PrunePlan, Pruned | None]:
-
     with ArchiveRoot(settings.archives_dir) as root:
         stuck = {} if dry_run else put_back_unchecked(root)[1]
         pruner = Pruner(reader, root, ages)
@@ -327,7 +326,6 @@ def _prune(
 
 def _announce(settings: Settings, plan: PrunePlan) -> int:
     """Leave the note first: whoever is killed cannot any more. Returns its time."""
-
     began_ms = now_ms()
     try:
         leave_note(settings.state_dir, [one.name for one in plan.removals if one.due.whole], began_ms)
@@ -340,7 +338,6 @@ def _announce(settings: Settings, plan: PrunePlan) -> int:
 
 def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
     """Tell the index that what is left is unchanged and what was removed is gone, or whoever writes it."""
-
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():
         changes.append(Seen(ARCHIVE, name, OutcomeKind.UNCHANGED, signature))

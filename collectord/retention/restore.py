@@ -139,7 +139,6 @@ def restore(
     `to` is another folder than the archives'; world runs are then written to `runs_to` or not at all. The
     current revision unless another is named. One that is damaged holds up no other; a full disk does.
     """
-
     folders = {ARCHIVE: to or settings.archives_dir}
     if to is None or runs_to is not None:
         folders[WORLD] = runs_to or settings.repo / ".cyntra/runs"
@@ -162,7 +161,6 @@ def _no_revision(name: str, revision: int | None) -> str:
 
 
 def _restore_one(reader: IndexReader, stored: StoredArchive, folder: Path, done: Restored) -> None:
-
     try:
         done.written.append(restore_archive(reader, stored, folder))
     except InTheWay as error:
@@ -181,6 +179,5 @@ def _restore_one(reader: IndexReader, stored: StoredArchive, folder: Path, done:
 
 def export_artifacts(settings: Settings, folder: Path) -> WrittenOut:
     """Write every artifact out as a plain file; what is damaged is named and holds up no other."""
-
     with reader_for(settings) as reader, readable_errors(settings.index_path):
         return write_out(reader, folder)

@@ -87,7 +87,6 @@ MEASURED = "disk_usage"  # where in index_info the last document stands
 
 def measure(settings: Settings) -> dict[str, Any]:
     """Bytes on disk by part, and when that was looked at. Walks every archive."""
-
     index, state = settings.index_path, settings.state_dir
     parts = {
         "world runs": [settings.repo / ".cyntra/runs"],

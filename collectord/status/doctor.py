@@ -337,13 +337,11 @@ def _workcells(facts: DoctorFacts) -> Iterator[Check]:
 
 def examine(settings: Settings) -> tuple[list[Check], dict[str, int]]:
     """Findings, and bytes on disk by part."""
-
     facts = _facts(settings)
     return findings(facts), dict(facts.usage)
 
 
 def _facts(settings: Settings) -> DoctorFacts:
-
     clock_ms, repo = now_ms(), settings.repo
     found, schema, error = _status(settings)
     backups = backups_in(settings.state_dir / FOLDER, clock_ms)
@@ -369,7 +367,6 @@ def _facts(settings: Settings) -> DoctorFacts:
 
 def _kernel_now(settings: Settings) -> dict[str, Any]:
     """The kernels that run, where no index knows anything of them."""
-
     look = KernelFinder(settings.repo).look(now_ms())
     return kernel_document(look, [], len(in_flight(settings.repo)))
 

@@ -157,7 +157,6 @@ def _others(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str])
 
 def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     """What became of one archive, and of its run in the datasets that the configuration asks for."""
-
     asked = settings.config.export
     options = ExportOptions(n_similar=asked.n_similar, include_world=asked.include_world)
     with reader_for(settings) as reader:
@@ -180,7 +179,6 @@ def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:
 
 
 def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
-
     with reader_for(settings) as reader:
         known = directory(reader, row["kind"], row["name"]) or {}
     has_revision = known.get("revision") is not None

@@ -206,7 +206,6 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
 
     The latter as the daemon measured it last, or now with `measure`, which walks every archive.
     """
-
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
     with reader_for(settings) as reader:
@@ -221,7 +220,6 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
 
 def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:
     """Counts over run summaries."""
-
     with reader_for(settings) as reader:
         return stats_of(reader, settings.repo, include_world=include_world)
 

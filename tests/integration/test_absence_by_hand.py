@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ class Passes:
         self.settings = settings
 
     def at(self, minutes: float, **options: Any) -> IngestResult:
-        chosen = replace(ingest_options(self.settings), **options)
+        chosen = ingest_options(self.settings, **options)
         writer = IndexWriter(self.settings.index_path)
         now_ms = START_MS + int(minutes * MINUTE_MS)
         try:

@@ -15,14 +15,14 @@ import pytest
 
 from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
 from collectord.config import Settings, load
-from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.folder import Folder
-from collectord.daemon.reading import CROWD, PendingChange, Reader
-from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, NoEvents, Verified, WatchedFolder, rules_of
 from collectord.errors import IndexFull
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Change, IndexWriter
+from collectord.intake.commit import Committer
+from collectord.intake.folder import Folder
+from collectord.intake.look import CROWD, PendingChange, Reader
+from collectord.intake.queue import GLANCES_PER_LOOK, Intake, NoEvents, Verified, WatchedFolder, rules_of
 from collectord.intake.settle import PendingSet
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
 from collectord.retention.plan import Ages

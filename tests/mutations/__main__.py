@@ -1,12 +1,13 @@
 """`./dev mutate`: takes away one safeguard at a time, in a copy, and demands that a test notices.
 
-Each mutation names its place in the source, word for word, and the tests that must fail without it. They
+Each mutation names a function or a constant, the body that it gets, and the tests that must fail then. They
 must pass on the untouched copy first, or their failing would prove nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import shutil
 import subprocess
 import sys
@@ -22,35 +23,37 @@ COPIED = ("collectord", "migrations", "systemd", "tests", "pyproject.toml", "con
 
 @dataclass(frozen=True)
 class Mutation:
-    """One safeguard taken away: in `path`, `before` becomes `after`; the `tests` must fail then."""
+    """One safeguard taken away: the function or constant at `place` gets another body, and `tests` must fail.
+
+    `place` is `package.module:Class.function`. In a body `original` is what stood there.
+    """
 
     name: str
-    path: str
-    before: str
-    after: str
+    place: str
+    body: str
     tests: tuple[str, ...]
 
 
+RACES = "tests/fault/test_writers_against_readers.py"
+HOSTILE = "tests/fault/test_hostile_archives.py"
+PARTS = "tests/integration/test_daemon_parts.py"
 MUTATIONS = (
     Mutation(
         "an index is moved apart from its log",
-        "collectord/repair/rebuild.py",
-        "            IndexWriter(settings.index_path).close()",
-        "            pass",
+        "collectord.repair.rebuild:_merge_log",
+        "pass",
         ("tests/fault/test_rebuild_killed.py",),
     ),
     Mutation(
         "a backup is a plain copy",
-        "collectord/index/files.py",
-        "        old.backup(new)",
-        "        partial.write_bytes(source.read_bytes())",
+        "collectord.index.files:_copy",
+        "partial.write_bytes(source.read_bytes())",
         ("tests/fault/test_backup_beside_writer.py",),
     ),
     Mutation(
         "an index goes although only it has something",
-        "collectord/repair/rebuild.py",
-        "if replace and done.differences and not done.lost:",
-        "if replace and done.differences:",
+        "collectord.repair.rebuild:Rebuilt.lost",
+        "return []",
         (
             "tests/integration/test_rebuild.py::"
             "test_an_index_is_not_replaced_by_one_that_lacks_what_only_it_had",
@@ -58,122 +61,131 @@ MUTATIONS = (
     ),
     Mutation(
         "nightly work is due for ever",
-        "collectord/daemon/schedule.py",
-        "    return done_ms is None or done_ms < slot or done_ms > now_ms + DAY_MS",
-        "    return True",
+        "collectord.daemon.schedule:is_due",
+        "return True",
         ("tests/unit/test_nightly.py::test_it_runs_once_a_night_and_rests_between",),
     ),
     Mutation(
         "absences are weighed while a prune runs",
-        "collectord/daemon/compose.py",
-        "    folders[0].absences.held = lambda: is_pruning(settings, process_state.jobs)\n",
-        "",
+        "collectord.daemon.compose:_is_held",
+        "return False",
         ("tests/integration/test_daemon_storage.py",),
     ),
     Mutation(
         "no rescan",
-        "collectord/watch/watcher.py",
-        "        return Dirty(dirty.names, due, dirty.files)",
-        "        return Dirty(dirty.names, False, dirty.files)",
+        "collectord.watch.watcher:Watcher.take",
+        "dirty = original(self, timeout)\nreturn Dirty(dirty.names, False, dirty.files)",
         ("tests/integration/test_watch.py::test_what_was_there_before_is_found_by_the_first_scan",),
     ),
     Mutation(
         "no look at the signature after reading",
-        "collectord/intake/settle.py",
-        "    if after.signature != pending.signature:\n        return now, Verdict(VerdictKind.WAITING",
-        "    if False:\n        return now, Verdict(VerdictKind.WAITING",
+        "collectord.intake.settle:after_read",
+        "same = replace(pending, signature=after.signature)\n"
+        "return original(same, after, core_ok=core_ok, mono=mono, rules=rules)",
         (
-            "tests/fault/test_writers_against_readers.py::"
-            "test_500_rewrites_that_race_the_reader_and_hide_their_size_and_mtime_give_exact_revisions",
+            f"{RACES}::test_500_rewrites_that_race_the_reader_and_hide_their_size_and_mtime_give_exact_revisions",
         ),
     ),
     Mutation(
         "no full sync",
-        "collectord/index/engine.py",
-        'connection.execute("PRAGMA synchronous = FULL")',
+        "collectord.index.engine:_demand_full_sync",
         'connection.execute("PRAGMA synchronous = NORMAL")',
         ("tests/fault/test_failing_disk.py::test_what_was_acknowledged_survives_a_power_cut",),
     ),
-    Mutation(
-        "links are followed",
-        "collectord/archive.py",
-        "OPEN_DIRECTORY: Final = _OPEN_ROOT | os.O_NOFOLLOW",
-        "OPEN_DIRECTORY: Final = _OPEN_ROOT",
-        ("tests/fault/test_hostile_archives.py",),
-    ),
+    Mutation("links are followed", "collectord.archive:OPEN_DIRECTORY", "_OPEN_ROOT", (HOSTILE,)),
     Mutation(
         "a folder is known by its path",
-        "collectord/archive.py",
-        "own = os.fstat(self.fd)",
-        "own = os.stat(path)",
-        (
-            "tests/fault/test_hostile_archives.py::"
-            "test_a_folder_replaced_while_it_is_opened_is_the_one_that_was_opened",
-        ),
+        "collectord.archive:ArchiveRoot.__init__",
+        "original(self, path)\nown = os.stat(path)\nself.device, self.inode = own.st_dev, own.st_ino",
+        (f"{HOSTILE}::test_a_folder_replaced_while_it_is_opened_is_the_one_that_was_opened",),
     ),
     Mutation(
         "core files are not compared with the last look",
-        "collectord/daemon/reading.py",
-        "archive.glance(root, name, self._files) == before.files",
-        "archive.glance(root, name, self._files) is not None",
-        (
-            "tests/integration/test_daemon_parts.py::"
-            "test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes",
-        ),
+        "collectord.intake.look:Reader._is_as_it_was",
+        "return before.files is not None",
+        (f"{PARTS}::test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes",),
     ),
     Mutation(
         "an archive is only glanced at for ever",
-        "collectord/daemon/reading.py",
-        "doubted.glances < GLANCES_PER_LOOK and ",
-        "",
-        (
-            "tests/integration/test_daemon_parts.py::"
-            "test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look",
-        ),
+        "collectord.intake.queue:GLANCES_PER_LOOK",
+        "10**9",
+        (f"{PARTS}::test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look",),
     ),
     Mutation(
         "a history foresees a run of its own millisecond",
-        "collectord/kernel/dispatch.py",
-        "    return max(complete if finished is None else finished, started + 1)",
-        "    return complete if finished is None else finished",
+        "collectord.kernel.dispatch:visible_from_ms",
+        "return complete if finished is None else finished",
         ("tests/unit/test_times.py", "tests/golden/test_golden_bytes.py"),
     ),
     Mutation(
         "a run is finished when its proof says so, whatever its duration",
-        "collectord/kernel/dispatch.py",
-        "    found = max(ends, default=None)",
-        "    found = next(iter(ends), None)",
+        "collectord.kernel.dispatch:finished_ms",
+        "return completed_ms(proof) or original(proof, started, duration_ms)",
         ("tests/unit/test_times.py",),
     ),
     Mutation(
         "the process of a kernel tells nothing",
-        "collectord/epochs/assign.py",
-        "        candidate, known_by = self._by_process(run, running)",
-        "        candidate, known_by = None, KnownBy.NOTHING",
+        "collectord.epochs.assign:Explaining._by_process",
+        "return None, KnownBy.NOTHING",
         ("tests/unit/test_sessions.py",),
     ),
     Mutation(
         "the executed action is no evidence",
-        "collectord/epochs/actions.py",
-        "        return self.judgement(executed, text, asks, environment).verdict is not Verdict.IMPOSSIBLE",
-        "        return True",
+        "collectord.epochs.actions:Actions.agrees",
+        "return True",
         ("tests/live/test_restart.py",),
     ),
     Mutation(
         "a kernel reads genomes at its start only",
-        "collectord/epochs/timeline.py",
-        "        live = max(position, self.position_at(launch, at_ms))\n        return self.joined",
-        "        live = position\n        return self.joined",
+        "collectord.epochs.timeline:Standing.of_session",
+        "return original(self, tenure, min(at_ms, tenure.session.started_ms + READS_AFTER_MS))",
         ("tests/unit/test_sessions.py",),
     ),
     Mutation(
         "a pass by hand believes an absence at once",
-        "collectord/intake/ingest.py",
-        "        gone = known - present if self._options.accept_gone else found.gone_now",
-        "        gone = known - present",
+        "collectord.intake.absence:weigh",
+        "return original(state, known=known, present=present, scan_ok=scan_ok, root=root, mono=mono, "
+        "rules=replace(rules, at_once=True))",
         ("tests/integration/test_absence_by_hand.py",),
     ),
 )
+
+
+def mutated(text: str, mutation: Mutation) -> str:
+    """The source of a module with another body at the place of the mutation; raises KeyError without one."""
+    names = mutation.place.partition(":")[2].split(".")
+    scope: ast.AST = ast.parse(text)
+    for name in names:
+        node = scope = _named(scope, name)
+    lines = text.splitlines(keepends=True)
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        return "".join(
+            [*lines[: node.lineno - 1], f"{names[-1]} = {mutation.body}\n", *lines[node.end_lineno :]]
+        )
+    assert isinstance(node, ast.FunctionDef)
+    old, indent = f"_original_{names[-1].strip('_')}", " " * node.col_offset
+    begin = node.lineno - 1
+    head = "".join(lines[begin : node.body[0].lineno - 1])
+    renamed = head.replace(f"def {names[-1]}(", f"def {old}(", 1)
+    rest = "".join(lines[node.body[0].lineno - 1 : node.end_lineno])
+    call = old if len(names) == 1 else f"{names[0]}.{old}"
+    body = "".join(f"{indent}    {line}\n" for line in [f"original = {call}", *mutation.body.split("\n")])
+    decorators = "".join(lines[node.decorator_list[0].lineno - 1 : begin]) if node.decorator_list else ""
+    start = begin - decorators.count("\n")
+    return "".join([*lines[:start], renamed, rest, "\n", decorators, head, body, *lines[node.end_lineno :]])
+
+
+def _named(scope: ast.AST, name: str) -> ast.AST:
+    for node in ast.iter_child_nodes(scope):
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if getattr(node, "name", None) == name or any(getattr(t, "id", None) == name for t in targets):
+            return node
+    raise KeyError(name)
+
+
+def source_of(folder: Path, mutation: Mutation) -> Path:
+    """The file that a mutation changes."""
+    return folder.joinpath(*mutation.place.partition(":")[0].split(".")).with_suffix(".py")
 
 
 def copied(folder: Path) -> Path:
@@ -199,11 +211,9 @@ def run_tests(python: Path, folder: Path, tests: tuple[str, ...]) -> subprocess.
 
 def without(folder: Path, python: Path, mutation: Mutation) -> str | None:
     """What is wrong with the suite: it does not notice that the safeguard is missing; else None."""
-    place = folder / mutation.path
+    place = source_of(folder, mutation)
     text = place.read_text()
-    if text.count(mutation.before) != 1:
-        return f"{mutation.path} no longer holds what is to be taken away: mend the mutation"
-    place.write_text(text.replace(mutation.before, mutation.after))
+    place.write_text(mutated(text, mutation))
     try:
         done = run_tests(python, folder, mutation.tests)
     finally:

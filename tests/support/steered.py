@@ -6,13 +6,13 @@ import io
 from pathlib import Path
 
 from collectord.archive import ArchiveRoot
-from collectord.daemon.commit import Committer
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.folder import Folder
-from collectord.daemon.work_queue import NoEvents, Rules, WatchedFolder
 from collectord.index.writer import IndexWriter
 from collectord.intake.absence import AbsenceRules
 from collectord.intake.collect import ReadLimits
+from collectord.intake.commit import Committer
+from collectord.intake.folder import Folder
+from collectord.intake.queue import NoEvents, Rules, WatchedFolder
 from collectord.intake.settle import SettleRules
 from collectord.model import ARCHIVE
 from collectord.system.log import configure

@@ -15,9 +15,9 @@ from collectord.daemon.disk_guard import DiskGuard, DiskRules, is_full
 from collectord.daemon.heartbeat import Vitals
 from collectord.daemon.run import changed_keys, refusal
 from collectord.daemon.schedule import Schedule
-from collectord.daemon.work_queue import DOUBTED_PER_SCAN, Intake, NoEvents, Verified, WatchedFolder
 from collectord.errors import IndexFull
 from collectord.index.sign_of_life import Heartbeat
+from collectord.intake.queue import DOUBTED_PER_SCAN, Intake, NoEvents, Verified, WatchedFolder
 from collectord.intake.settle import PendingSet, SettleRules, after_failure
 from collectord.model import Known
 from collectord.status.status import Life, life_of

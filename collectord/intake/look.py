@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
-from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.work_queue import GLANCES_PER_LOOK, Intake, Rules, Verified, WatchedFolder
 from collectord.index.writer import Change, Seen
 from collectord.intake.collect import is_known, read, refused_directory, undecodable, worktree_in_place
 from collectord.intake.interpret import CORE_FILES
+from collectord.intake.queue import GLANCES_PER_LOOK, Intake, IntakeLog, Rules, Verified, WatchedFolder
 from collectord.intake.settle import Pending, VerdictKind, after_failure, after_read, look
 from collectord.model import Observation, OutcomeKind, Reading
 from collectord.system.names import readable_name
@@ -41,8 +40,8 @@ class PendingChange:
 class Reader:
     """Looks and reads in one folder; owned by the loop's thread. `mono` is seconds, monotonic."""
 
-    def __init__(self, place: WatchedFolder, rules: Rules, intake: Intake, telling: DaemonLog) -> None:
-        self._place, self._rules, self._intake, self._telling = place, rules, intake, telling
+    def __init__(self, place: WatchedFolder, rules: Rules, intake: Intake, log: IntakeLog) -> None:
+        self._place, self._rules, self._intake, self._log = place, rules, intake, log
         self._files = CORE_FILES[place.kind]
 
     def verify(self, root: ArchiveRoot, name: str, doubted: Verified, mono: float) -> None:
@@ -129,7 +128,7 @@ class Reader:
 
     def failed(self, name: str, error: Exception, mono: float) -> PendingChange | None:
         """Counts an unexpected error as a try of that archive."""
-        self._telling.failed(name, error)
+        self._log.failed(name, error)
         return self._tried(name, f"unexpected: {type(error).__name__}", mono)
 
     def _look(self, root: ArchiveRoot, name: str, mono: float) -> PendingChange | None:
@@ -150,7 +149,7 @@ class Reader:
 
     def _short_of(self, name: str, error: OSError, mono: float) -> None:
         """This process is short of something: look again in a second. An archive's own comes as a refusal."""
-        self._telling.repeated("loop.short_of", str(error.errno), said=str(error))
+        self._log.short_of(error)
         self._intake.pending.touch(name, mono + 1.0)
 
     def _undecodable(self, name: str) -> PendingChange | None:

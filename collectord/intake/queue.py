@@ -11,13 +11,29 @@ from typing import NamedTuple, Protocol
 from collectord.archive import ArchiveRoot, DirStat
 from collectord.config import Settings
 from collectord.index.writer import KnownKey
-from collectord.intake.absence import AbsenceRules
+from collectord.intake.absence import AbsenceRules, Alarm
 from collectord.intake.collect import ReadLimits, is_stray
 from collectord.intake.settle import PendingSet, SettleRules
-from collectord.model import Known
+from collectord.model import Known, Outcome
 from collectord.system.names import is_own, readable_name
 
 WORLDS = Path(".cyntra/runs")
+
+
+class IntakeLog(Protocol):
+    """Who hears what becomes of archives: the journal of the daemon, or the result of a pass by hand."""
+
+    def closing(self, kind: str, outcome: Outcome, waited_s: float | None) -> None:
+        """An archive's way ended; `waited_s` is since the first look at it."""
+
+    def failed(self, name: str, error: Exception) -> None:
+        """A try of an archive met an error that nobody foresaw."""
+
+    def short_of(self, error: OSError) -> None:
+        """This process lacks something: descriptors, memory. The look is made again in a second."""
+
+    def absence_alarm(self, alarm: Alarm | None) -> None:
+        """Too many are missing at once, or it is over."""
 
 
 class Events(Protocol):
@@ -110,10 +126,14 @@ class Verified(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What a whole scan showed: every name as the index would keep it, and what is no archive with why."""
+    """What a scan showed: every name as the index would keep it, and what is no archive with why.
+
+    Only what a healthy one lacks may be held to be gone.
+    """
 
     present: frozenset[str]
     strays: list[tuple[str, str]]
+    is_healthy: bool = True
 
 
 class Intake:

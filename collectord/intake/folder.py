@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from dataclasses import replace
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
-from collectord.daemon.commit import NOT_THE_CHANGE, Committer
-from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.reading import MAX_HELD_BYTES, PendingChange, Reader
-from collectord.daemon.work_queue import Intake, Rules, Scan, WatchedFolder
+from collectord.errors import INDEX_FAULTS
 from collectord.index.writer import Change, Gone, IndexWriter, Seen
 from collectord.intake.absence import AbsenceRules, AbsenceState, weigh
+from collectord.intake.commit import Committer
+from collectord.intake.look import MAX_HELD_BYTES, PendingChange, Reader
+from collectord.intake.queue import Intake, IntakeLog, Rules, Scan, WatchedFolder
 from collectord.intake.settle import PendingSet, is_stuck
 from collectord.model import Outcome, OutcomeKind
 from collectord.system.names import readable_name
@@ -25,34 +26,35 @@ class Absences:
     While `held` says so nothing is concluded: archives go away by our own hand, which tells which.
     """
 
-    def __init__(self, rules: AbsenceRules, telling: DaemonLog) -> None:
-        self._rules, self._telling = rules, telling
-        self.held: Callable[[], bool] = lambda: False
-        self._state = AbsenceState()
+    def __init__(
+        self, rules: AbsenceRules, log: IntakeLog, held: Callable[[], bool], state: AbsenceState
+    ) -> None:
+        self._rules, self._log, self._held = rules, log, held
+        self.state = state
 
     def weigh(
         self, known: AbstractSet[str], present: AbstractSet[str], root: Hashable | None, mono: float
     ) -> frozenset[str]:
         """The names that are gone from now on. `root` is None after a scan that proves nothing."""
-        before = self._state.alarm
+        before = self.state.alarm
         found = weigh(
-            self._state,
+            self.state,
             known=known,
             present=present,
-            scan_ok=root is not None and not self.held(),
+            scan_ok=root is not None and not self._held(),
             root=root,
             mono=mono,
             rules=self._rules,
         )
-        self._state = found.state
+        self.state = found.state
         if found.alarm != before:
-            self._telling.absence_alarm(found.alarm)
+            self._log.absence_alarm(found.alarm)
         return found.gone_now
 
     @property
     def alarm(self) -> str | None:
         """The alarm that stands, as a sentence."""
-        alarm = self._state.alarm
+        alarm = self.state.alarm
         if alarm is None:
             return None
         return f"{alarm.missing} of {alarm.known} known archives are missing: nothing is marked gone yet"
@@ -63,7 +65,11 @@ _LATER_S = 1.0
 
 
 class Folder:
-    """Owned by the loop's thread. `vanished` is told of each archive that was removed before it was read."""
+    """One folder from the scan to the index, for the daemon and for a pass by hand; owned by one thread.
+
+    `vanished` is told of each archive that was removed before it was read. `absence` is what is remembered of
+    missing ones; while `held` says so, none is concluded to be gone.
+    """
 
     def __init__(
         self,
@@ -71,16 +77,19 @@ class Folder:
         rules: Rules,
         writer: IndexWriter,
         applier: Committer,
-        telling: DaemonLog,
+        log: IntakeLog,
         vanished: Callable[[str], None],
         mono: Callable[[], float],
+        *,
+        held: Callable[[], bool] = lambda: False,
+        absence: AbsenceState | None = None,
     ) -> None:
         self.place = place
-        self._rules, self._writer, self._applier, self._telling = rules, writer, applier, telling
+        self._rules, self._writer, self._applier, self._log = rules, writer, applier, log
         self._vanished, self._mono = vanished, mono
         self.intake = Intake(place, writer.known, PendingSet(rules.settle))
-        self._reader = Reader(place, rules, self.intake, telling)
-        self.absences = Absences(rules.absence, telling)
+        self._reader = Reader(place, rules, self.intake, log)
+        self.absences = Absences(rules.absence, log, held, absence or AbsenceState())
         self._identity: Hashable | None = None
         self._not_before = 0.0
 
@@ -100,16 +109,20 @@ class Folder:
         stuck = sum(is_stuck(looked, self._rules.settle) for looked in pending.looked_at())
         return len(pending), stuck
 
-    def rescan(self, mono: float, *, may_write: bool) -> bool:
-        """Scans the folder; whether the scan was a good one, from which absences may be concluded."""
-        scan, identity = self._scan(mono)
-        known = self._here() if scan else frozenset()
-        gone = self.absences.weigh(known, scan.present if scan else frozenset(), identity, mono)
+    def rescan(self, mono: float, *, may_write: bool, names: AbstractSet[str] | None = None) -> Scan | None:
+        """Scans the folder, or only for these names; None where there is none to scan."""
+        scan = self._scan(mono, names)
+        gone = self._weigh(scan, mono) if names is None else frozenset()
         if may_write and scan is not None:
             changes: list[Change] = [Gone(self.place.kind, name) for name in sorted(gone)]
             changes += self._strays(scan)
             self._write_unread(changes)
-        return scan is not None and identity is not None
+        return scan
+
+    def _weigh(self, scan: Scan | None, mono: float) -> frozenset[str]:
+        known = self._here() if scan else frozenset()
+        identity = self._identity if scan is not None and scan.is_healthy else None
+        return self.absences.weigh(known, scan.present if scan else frozenset(), identity, mono)
 
     def work(self, mono: float, stopping: Callable[[], bool]) -> None:
         """Does a bounded piece of what is due, in at most one batch of reads."""
@@ -126,19 +139,22 @@ class Folder:
             pass
         self._not_before = mono + _LATER_S
 
-    def _scan(self, mono: float) -> tuple[Scan | None, Hashable | None]:
+    def _scan(self, mono: float, names: AbstractSet[str] | None) -> Scan | None:
         try:
             with ArchiveRoot(self.place.path) as root:
                 identity = self.place.evidence(root)
                 if identity is None:
-                    return None, None
+                    return None
                 if identity != self._identity:
                     self.intake.reset(PendingSet(self._rules.settle))
                     self._identity = identity
-                scan = self.intake.take_scan(archive.scan(root), mono)
-                return scan, self.place.evidence(root)
+                entries = archive.scan(root)
+                if names is not None:
+                    entries = (entry for entry in entries if readable_name(entry[0]) in names)
+                scan = self.intake.take_scan(entries, mono)
+                return replace(scan, is_healthy=self.place.evidence(root) == identity)
         except (archive.RootUnusable, OSError):
-            return None, None
+            return None
 
     def _is_same(self, root: ArchiveRoot) -> bool:
         """Whether this is the healthy folder that was scanned last: only there can anything vanish."""
@@ -165,9 +181,9 @@ class Folder:
             batch = changes[start : start + self._rules.batch]
             for position, result in self._applier.apply(batch):
                 if isinstance(result, Outcome):
-                    self._telling.closing(self.place.kind, result, None)
+                    self._log.closing(self.place.kind, result, None)
                 else:
-                    self._telling.failed(batch[position].name, result)
+                    self._log.failed(batch[position].name, result)
 
     def _verify(self, root: ArchiveRoot) -> None:
         for name, doubted in self.intake.take_doubtful(LOOKS_PER_TURN):
@@ -218,7 +234,7 @@ class Folder:
             for position, result in self._applier.apply([one.change for one in held]):
                 self._close(waiting[position], result)
                 del waiting[position]  # only now: closing may write as well, and find the index full
-        except NOT_THE_CHANGE:
+        except INDEX_FAULTS:
             for one in waiting.values():
                 self.intake.pending.touch(one.name, self._mono())
             raise
@@ -234,7 +250,7 @@ class Folder:
         if held.seen is not None:
             self.intake.verify(held.name, self._reader.verified(held.seen))
         waited = self._mono() - held.pending.first_seen if held.pending else None
-        self._telling.closing(self.place.kind, result, waited)
+        self._log.closing(self.place.kind, result, waited)
 
     def _forget(self, name: str) -> None:
         self.intake.pending.drop(name)

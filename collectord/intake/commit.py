@@ -4,36 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from collectord.daemon.daemon_log import DaemonLog
-from collectord.errors import IndexBusy, IndexDamaged, IndexFull, IndexUnusable
+from collectord.errors import INDEX_FAULTS
 from collectord.index.writer import Change, IndexWriter, KnownKey
 from collectord.model import Outcome
-
-KEY = "vanished"
-
-
-class VanishedCount:
-    """Owned by the loop's thread."""
-
-    def __init__(self, writer: IndexWriter, telling: DaemonLog) -> None:
-        self._writer, self._telling = writer, telling
-        self.total = int(writer.info(KEY) or 0)
-        self._kept = self.total
-
-    def add(self, name: str) -> None:
-        """One more."""
-        self.total += 1
-        self._telling.vanished(name, self.total)
-
-    def keep(self) -> None:
-        """Writes the total if it changed."""
-        if self.total != self._kept:
-            self._writer.set_info(KEY, str(self.total))
-            self._kept = self.total
-
-
-# These are about the index as a whole and no fault of what is written.
-NOT_THE_CHANGE = (IndexBusy, IndexDamaged, IndexFull, IndexUnusable)
 
 
 class Committer:
@@ -59,7 +32,7 @@ class Committer:
             return
         try:
             outcomes = self._write(changes)
-        except NOT_THE_CHANGE:
+        except INDEX_FAULTS:
             raise
         except Exception as error:
             if len(changes) == 1:
