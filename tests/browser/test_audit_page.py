@@ -49,7 +49,7 @@ def hostile_facts() -> AuditFacts:
         for back in range(7)
         for one in runs({SERIAL: 30, DOUBLE: 15, TRIPLE: 5}, first=1000 * back, days=7 * (back + 1))
     ]
-    hostile = {"toolchain": HOSTILE, "model": HOSTILE, "genome": HOSTILE, "tags": (HOSTILE,)}
+    hostile: dict[str, Any] = {"toolchain": HOSTILE, "model": HOSTILE, "genome": HOSTILE, "tags": (HOSTILE,)}
     odd = [
         run(
             90_000 + k,

@@ -41,7 +41,7 @@ def disk(cli: Cli) -> Iterator[Path]:
     folder.mkdir(parents=True)
     if shutil.which("mount") is None:
         pytest.skip("SKIPPED: there is no mount here, a full disk stays unproven")
-    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "state", folder]
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "state", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"SKIPPED: no mounting here, a full disk stays unproven: {done.stderr.strip()}")

@@ -121,9 +121,9 @@ def test_a_callback_that_raises_ends_nothing(jobs: Jobs, said: io.StringIO) -> N
 def test_a_running_job_ends_with_the_daemon(jobs: Jobs, ingested: Cli) -> None:
     jobs.submit(Job("follow", ("run",), lambda _result: None), 0.0)
     jobs.poll(0.0)
-    assert jobs.running == "follow"
+    assert [jobs.running] == ["follow"]
     jobs.stop()
-    assert jobs.running is None
+    assert [jobs.running] == [None]
     assert ingested("ingest").returncode == 0
 
 

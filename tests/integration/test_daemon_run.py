@@ -204,7 +204,7 @@ def test_an_index_that_is_busy_or_was_busy_stops_nothing(bare: Cli, maker: Maker
         with closing(sqlite3.connect(bare.index, isolation_level=None)) as holding:
             holding.execute("BEGIN IMMEDIATE")
             maker.add(1)
-            wait_until(lambda: daemon.events("index.busy") or daemon.events("heartbeat.failed"), "busy")
+            wait_until(lambda: bool(daemon.events("index.busy") or daemon.events("heartbeat.failed")), "busy")
         daemon.wait_for("archive.indexed")
 
 

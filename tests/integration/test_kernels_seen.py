@@ -71,7 +71,8 @@ def test_what_a_kernel_forked_is_no_second_kernel(repo: Path, tmp_path: Path) ->
     finally:
         os.killpg(process.pid, 9)
         process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def test_a_process_that_becomes_a_kernel_is_seen_at_the_next_look(repo: Path, tmp_path: Path) -> None:

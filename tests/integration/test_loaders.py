@@ -151,7 +151,7 @@ def test_croissant_reads_the_rows_and_the_runs_and_refuses_what_was_tampered_wit
 
 def test_the_validator_of_croissant_passes(published: dict[str, Path], tmp_path: Path) -> None:
     validator = Path(sys.executable).with_name("mlcroissant")
-    command = [validator, "validate", "--jsonld", published["whole"] / "croissant.json"]
+    command = [str(validator), "validate", "--jsonld", str(published["whole"] / "croissant.json")]
     environ = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     assert done.returncode == 0, done.stderr

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_every_recorded_input_hash_is_right_and_every_plan_becomes_a_row(
 
 def test_recorded_histories_are_full_and_hold_only_runs_that_had_finished(tmp_path: Path) -> None:
     names = Maker(tmp_path / "repo").add(80)
-    ends = {}
+    ends: dict[str, Any] = {}
     for name in names:
         planner = json.loads((tmp_path / "repo/.cyntra/archives" / name / "manifest.json").read_bytes())
         recorded = planner["planner"]["planner_input"]

@@ -205,7 +205,7 @@ def copied(folder: Path) -> Path:
 
 def run_tests(python: Path, folder: Path, tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """The tests in the copy; stops at the first failure."""
-    command = [python, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    command = [str(python), "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

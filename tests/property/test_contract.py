@@ -27,7 +27,7 @@ from tests.support import contract
 from tests.support.examples import examples
 from tests.support.odd_repos import OddRepo, odd_repos
 
-QUICK = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+QUICK: dict[str, Any] = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 
 def _settings(repo: Path) -> Settings:

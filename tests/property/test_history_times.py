@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +22,10 @@ BASE = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECONDS = st.sampled_from([0, 0, 1, 60, 420, 1200, 3600, -420, -7200])
 
 
+def _after(at: datetime, seconds: int) -> datetime:
+    return at + timedelta(seconds=seconds)
+
+
 @st.composite
 def runs(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Runs whose sources say anything: clocks that step, zones, equal milliseconds, no ends, reruns."""
@@ -28,7 +33,7 @@ def runs(draw: st.DrawFn) -> list[dict[str, Any]]:
     for number in range(draw(st.integers(2, 8))):
         started = BASE + timedelta(seconds=draw(st.sampled_from([0, 0, 1, 60, 420, 421, 1200, 7200])))
         zone = timezone(timedelta(hours=draw(st.sampled_from([0, 0, 2, -5]))))
-        ended = draw(st.one_of(st.none(), SECONDS.map(lambda s, at=started: at + timedelta(seconds=s))))
+        ended = draw(st.one_of(st.none(), SECONDS.map(partial(_after, started))))
         stamp = None if ended is None else ended.astimezone(zone).isoformat()
         if stamp is not None and draw(st.booleans()):
             stamp = stamp[:19] + draw(st.sampled_from(["", "Z"]))  # a zone that was lost, or made up

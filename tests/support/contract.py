@@ -330,7 +330,7 @@ def issue_of(issue_id: str, record: Json | None, tags: list[str]) -> Json:
         value = known.get(names[0]) or known.get(names[1]) or default
         return value if isinstance(value, str) and value in allowed.split() else default
 
-    given = known.get("tags") if isinstance(known.get("tags"), list) else []
+    given: Any = known.get("tags") if isinstance(known.get("tags"), list) else []
     own = [t for t in given if isinstance(t, str) and t.strip()]
     made = {
         "issue_id": issue_id,
@@ -416,7 +416,7 @@ def run_tokens(run: Json) -> list[str]:
         name = next((n for limit, n in DURATIONS if duration < limit * 1000), "GE_30M")
         out += triple("DURATION_BIN", "DURATION_BIN", name)
     out += several("FAIL_CODES", hashes("FAIL", "fail", strings(outcome.get("fail_codes"))[:8]))
-    gates = outcome.get("gates") if isinstance(outcome.get("gates"), list) else []
+    gates: Any = outcome.get("gates") if isinstance(outcome.get("gates"), list) else []
     failed = [g.get("name") for g in gates if isinstance(g, dict) and g.get("passed") is False]
     return out + several("FAIL_GATES", hashes("GATE", "gate", strings(failed)[:8]))
 

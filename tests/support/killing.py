@@ -52,7 +52,7 @@ def kill_before_step(number: int) -> None:
             if left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    os.fsync = told_fsync
+    os.fsync = told_fsync  # type: ignore[assignment]
     sys.addaudithook(hook)
 
 

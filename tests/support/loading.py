@@ -54,7 +54,9 @@ def with_duckdb(folder: str) -> Found:
     """DuckDB on all Parquet files of the rows at once."""
     import duckdb
 
-    rows = duckdb.sql(f"SELECT split, run_id FROM '{folder}/data/*.parquet'").fetchall()
+    found = duckdb.sql(f"SELECT split, run_id FROM '{folder}/data/*.parquet'")
+    assert found is not None
+    rows = found.fetchall()
     return {"splits": {split: [r for s, r in rows if s == split] for split in {s for s, _ in rows}}}
 
 

@@ -251,7 +251,7 @@ def _write_universe(repo: Path) -> None:
     swarms = {"speculate_vote": {"population_size": 3}, "relay_chain": {}, "serial_handoff": {}}
     world = {"world_id": "main", "world_kind": "codebase", "path": "src"}
     defaults = {"swarm_id": "speculate_vote", "objective_id": "fast_v1"}
-    documents = {
+    documents: dict[str, dict[str, Any]] = {
         "universe": {"universe_id": "lab", "worlds": [world], "defaults": defaults},
         "swarms": {"swarms": swarms},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ SHORT = Action("serial_handoff", 1, 45)
 
 def test_contradictions_from_the_critical_path_are_found_and_explained() -> None:
     clean = runs({SERIAL: 90})
-    told = {"k1": "same", "risk": "high", "tags": ("area:cache",)}
+    told: dict[str, Any] = {"k1": "same", "risk": "high", "tags": ("area:cache",)}
     on = [run(500 + k, DOUBLE, **told) for k in range(6)]
     off = [run(600 + k, SERIAL, **told) for k in range(4)]
     found = consistency(facts([*clean, *on, *off]))
@@ -59,7 +60,7 @@ def test_the_cause_that_goes_along_with_the_labels_is_named(one: dict, other: di
 
 
 def test_widths_are_explained_by_control_modes_and_toolchains() -> None:
-    def cause(**told: str) -> str:
+    def cause(**told: Any) -> str:
         pair = [run(1, DOUBLE, k1="same"), run(2, TRIPLE, k1="same", **told)]
         return consistency(facts(pair)).keys[1].worst[0].cause
 
@@ -194,7 +195,11 @@ def test_a_fail_code_tells_too_and_evidence_is_capped() -> None:
 
 
 def test_an_environment_failure_wave_is_said_with_what_to_do() -> None:
-    broken = {"status": "failed", "cause": "missing tool", "evidence": "test: pytest: command not found"}
+    broken: dict[str, Any] = {
+        "status": "failed",
+        "cause": "missing tool",
+        "evidence": "test: pytest: command not found",
+    }
     wave = [run(900 + k, days_ago=2 - k / 100, **broken) for k in range(12)]
     task = [run(950 + k, status="failed", days_ago=3) for k in range(8)]
     found = outcomes(facts([*runs({SERIAL: 80}), *wave, *task]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collectord.epochs.epochs import CHANGED, Cut
 from collectord.epochs.timeline import NOWHERE
 from collectord.epochs.unexplained import facts_shown
@@ -87,7 +89,7 @@ def test_each_kind_of_evidence_can_tell_environments_apart() -> None:
         ("s", "t"),
     )
     assert facts.agrees(facts_shown(fits))
-    odd = {
+    odd: dict[str, Any] = {
         "toolchain": "claude",
         "prompt_genome_id": "g2",
         "gates": (("build", "make"),),
@@ -101,7 +103,8 @@ def test_each_kind_of_evidence_can_tell_environments_apart() -> None:
 
     for name, value in odd.items():
         assert not facts.agrees(facts_shown(replace(fits, **{name: value}))), name
-        assert facts.agrees(facts_shown(replace(fits, **{name: None}))), name
+        nothing: dict[str, Any] = {name: None}
+        assert facts.agrees(facts_shown(replace(fits, **nothing))), name
 
 
 def test_thirty_runs_an_edit_five_stale_ones_and_twenty_more_are_epochs_of_35_and_20() -> None:

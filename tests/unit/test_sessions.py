@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from collectord.epochs.assign import KnownBy
 from collectord.epochs.fingerprint import fingerprint
 from collectord.epochs.timeline import Sessions
@@ -63,7 +65,7 @@ def test_a_run_whose_manifest_contradicts_what_the_kernel_had_read_goes_by_evide
 
 
 def test_a_genome_that_an_issue_names_itself_does_not_contradict_the_process() -> None:
-    prompts = {"prompts": {"code/codex": {"genome_id": "g1", "content": ""}}}
+    prompts: dict[str, Any] = {"prompts": {"code/codex": {"genome_id": "g1", "content": ""}}}
     environments = {"A": components("m1", **prompts)}
     shown = shows(prompt_genome_id="g9")
     assert _had([run(150, shown)], [seen("A", 10)], [kernel(100, 300)], environments) == [("A", "process")]
