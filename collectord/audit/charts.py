@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from collectord.audit.facts import RISKS, SIZES
@@ -25,13 +26,11 @@ class ReportMissing(CollectordError):
 
 def require_drawing() -> None:
     """Raise ReportMissing where vl-convert is not installed."""
-    try:
-        import vl_convert  # noqa: F401
-    except ImportError:
+    if find_spec("vl_convert") is None:
         raise ReportMissing(
             "the HTML page wants the extra `report`, which is not installed: "
             "pip install 'collectord[report]'; the terminal and --json work without it"
-        ) from None
+        )
 
 
 def draw(spec: dict[str, Any], label: str, mark: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -41,6 +42,16 @@ def _kinds(text: str | None) -> frozenset[str]:
     return named
 
 
+def _draw(found: dict[str, Any], target: Path) -> Exception | None:
+    """Write the page; what prevents that must not cost the answers, which took a while."""
+    try:
+        report.write_page(found, target)
+    except Exception as error:
+        return error
+    complain(f"written: {target}")
+    return None
+
+
 @click.command(short_help="Say whether the dataset is worth training on, and what to add.")
 @click.option("--since", help="The window, such as 7d or 4w; default: audit.window of the configuration.")
 @click.option("--epoch", type=click.IntRange(1), help="Only runs of this epoch; default: all.")
@@ -76,14 +87,14 @@ def audit(
     if html is not None:
         report.require_page(html)
     found = report.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
-    if html is not None:
-        report.write_page(found, html)
-        complain(f"written: {html}")
+    undrawn = None if html is None else _draw(found, html)
     if as_json:
         emit_json(found)
     else:
         from collectord.audit.terminal import show
 
         show(found, sys.stdout)
+    if undrawn is not None:
+        raise undrawn
     if failed := [kind for kind in found["verdicts"]["kinds"] if kind in wanted]:
         raise AuditFailed(f"the audit found: {', '.join(failed)}")

@@ -15,12 +15,11 @@ from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
-from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores
-from collectord.daemon.schedule import Schedule, ScheduledTask, WeeklyAudit
+from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores, weekly_report
+from collectord.daemon.schedule import Schedule, ScheduledTask
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
 from collectord.errors import CollectordError
-from collectord.index.reader import IndexReader
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
@@ -68,7 +67,7 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
         applier=process_state.applier,
         tally=process_state.tally,
         disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
-        chores=Schedule(chores_of(settings, process_state, watcher), process_state.telling.chore_failed),
+        chores=Schedule(chores_of(settings, process_state), process_state.telling.chore_failed),
         jobs=process_state.jobs,
         heart=process_state.heart,
         heartbeat_s=settings.config.daemon.heartbeat_interval,
@@ -77,8 +76,15 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
     )
 
 
-def chores_of(settings: Settings, process_state: ProcessState, watcher: Watcher) -> Sequence[ScheduledTask]:
+def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[ScheduledTask]:
     """Every chore of the daemon, in the order in which they run when several are due."""
+    context = TaskContext(
+        process_state.writer,
+        process_state.applier,
+        process_state.jobs,
+        process_state.clocks,
+        process_state.telling,
+    )
     return (
         EnvironmentTask(
             settings,
@@ -88,39 +94,9 @@ def chores_of(settings: Settings, process_state: ProcessState, watcher: Watcher)
             process_state.telling,
             process_state.clocks.wall_ms,
         ),
-        _weekly_audit(settings, process_state),
-        *storage_chores(
-            settings,
-            TaskContext(
-                process_state.writer,
-                process_state.applier,
-                process_state.jobs,
-                process_state.clocks,
-                process_state.telling,
-            ),
-        ),
+        *weekly_report(settings, context),
+        *storage_chores(settings, context),
     )
-
-
-def _weekly_audit(settings: Settings, process_state: ProcessState) -> WeeklyAudit:
-    config, log = settings.config.audit, process_state.telling.log
-    return WeeklyAudit(
-        repo=settings.repo,
-        weekday=config.weekly,
-        hour=config.hour,
-        jobs=process_state.jobs,
-        clocks=process_state.clocks,
-        began_ms=lambda: _began_ms(settings),
-        info=log.info,
-        warning=log.warning,
-    )
-
-
-def _began_ms(settings: Settings) -> int | None:
-    # Read beside the writer, as any reader does: it must not wait for a lock that another process holds.
-    with IndexReader(settings.index_path) as reader:
-        found = reader.info("first_ingest_ms")
-    return int(found) if found else None
 
 
 def _watcher(settings: Settings) -> Watcher:

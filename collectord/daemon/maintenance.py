@@ -1,8 +1,8 @@
-"""What the daemon does for storage once a day: a backup of the index, and a prune where one is wanted."""
+"""What the daemon does once a day or week: measure, back up, prune where that is wanted, audit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from collectord.config.schema import OFF
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.schedule import Nightly, ScheduledTask, minute_of
+from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily
 from collectord.errors import LockHeld
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
@@ -26,8 +26,8 @@ from collectord.status.disk_usage import MEASURED
 from collectord.system.lock import StateLock, holder
 
 BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
-# Before the others, which change what is measured; minutes after midnight, UTC.
-_USAGE_MINUTE = 150
+# Before the others, which change what is measured; UTC.
+_USAGE_AT = "02:30"
 _NOTES_EVERY_S = 5.0
 # Some of what was planned could stay, with a reason; the document says what went.
 _PRUNED = frozenset({0, 1})
@@ -48,23 +48,52 @@ def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Schedul
     """The chores that the configuration asks for."""
     config = settings.config
     yield PruneNotes(settings, context)
-    made = partial(
-        Nightly,
-        jobs=context.jobs,
-        clocks=context.clocks,
-        writer=context.writer,
-        telling=context.telling,
-        info=lambda key: _info(settings, key),
-    )
-    measured = partial(_note_usage, context)
-    yield made(USAGE, _USAGE_MINUTE, ("status", "--disk", "--json"), frozenset({0}), measured)
+    usage = ("status", "--disk", "--json")
+    yield _daily(settings, context, USAGE, _USAGE_AT, usage, partial(_note_usage, context))
     if config.backup.at != OFF:
         told = partial(_tell_backup, context.telling)
-        yield made(BACKUP, minute_of(config.backup.at), ("db", "backup", "--json"), frozenset({0}), told)
+        yield _daily(settings, context, BACKUP, config.backup.at, ("db", "backup", "--json"), told)
     if config.retention.removes_anything:
-        arguments = ("prune", *prune_options(settings), "--yes", "--json")
+        command = ("prune", *prune_options(settings), "--yes", "--json")
         noted = partial(_note_pruned, context)
-        yield made(PRUNE, minute_of(config.retention.at), arguments, _PRUNED, noted, fault=prune_fault)
+        at = config.retention.at
+        yield _daily(settings, context, PRUNE, at, command, noted, good=_PRUNED, fault=prune_fault)
+
+
+def weekly_report(settings: Settings, context: TaskContext) -> Iterator[ScheduledTask]:
+    """The weekly audit, unless it is switched off."""
+    config = settings.config.audit
+    if config.weekly != OFF:
+        work = WeeklyReport(settings.repo, context.telling).work(config.weekly, config.hour)
+        yield _recurring(settings, context, work)
+
+
+def _recurring(settings: Settings, context: TaskContext, work: Work) -> Recurring:
+    began = partial(_info, settings, "first_ingest_ms")
+    return Recurring(work, context.jobs, context.clocks, began, context.telling)
+
+
+def _daily(
+    settings: Settings,
+    context: TaskContext,
+    name: str,
+    at: str,
+    command: tuple[str, ...],
+    take: Callable[[dict[str, Any]], None],
+    *,
+    good: frozenset[int] = frozenset({0}),
+    fault: Callable[[dict[str, Any]], str | None] = lambda _document: None,
+) -> Recurring:
+    """Work of each day; when it was done last stands in the index."""
+    key = f"{name}_done_ms"
+
+    def done(_slot_ms: int, document: dict[str, Any]) -> None:
+        take(document)
+        context.writer.set_info(key, str(context.clocks.wall_ms()))
+
+    done_ms = partial(_info, settings, key)
+    work = Work(name, daily(at), lambda _slot: command, done, lambda _slot: done_ms(), good, fault)
+    return _recurring(settings, context, work)
 
 
 def is_pruning(settings: Settings, jobs: Jobs) -> bool:

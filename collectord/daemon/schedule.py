@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,6 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.errors import INDEX_FAULTS
-from collectord.index.writer import IndexWriter
 from collectord.system.durable import atomic_write
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
@@ -84,58 +84,82 @@ DAY_MS = 86_400_000
 # A clock that was set anew is noticed after this long, and what failed is tried again.
 LONGEST_SLEEP_S = 3600.0
 SHORTEST_WAIT_S = 1.0
+DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_EPOCH_DAY = DAYS.index("thursday")  # 1970-01-01
 
 
-def minute_of(time_of_day: str) -> int:
-    """Minutes since midnight of `HH:MM`. Pure."""
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A time that comes round, in UTC: so many milliseconds after the epoch, and every so many."""
+
+    offset_ms: int
+    period_ms: int
+
+    def last_ms(self, now_ms: int) -> int:
+        """The latest one at or before now. Pure."""
+        return (now_ms - self.offset_ms) // self.period_ms * self.period_ms + self.offset_ms
+
+
+def daily(time_of_day: str) -> Slot:
+    """Every day at `HH:MM`."""
     hours, minutes = time_of_day.split(":")
-    return int(hours) * 60 + int(minutes)
+    return Slot((int(hours) * 60 + int(minutes)) * 60_000, DAY_MS)
 
 
-def last_slot_ms(now_ms: int, minute: int) -> int:
-    """The latest time at or before now that is so many minutes after a midnight, in UTC. Pure."""
-    offset = minute * 60_000
-    return (now_ms - offset) // DAY_MS * DAY_MS + offset
+def weekly(weekday: str, hour: int) -> Slot:
+    """Every week on that day at that hour."""
+    return Slot((DAYS.index(weekday) - _EPOCH_DAY) % 7 * DAY_MS + hour * 3_600_000, 7 * DAY_MS)
 
 
-def is_due(done_ms: int | None, began_ms: int | None, now_ms: int, minute: int) -> bool:
+def is_due(done_ms: int | None, began_ms: int | None, now_ms: int, slot: Slot) -> bool:
     """Whether the work of the last slot was missed: not done since, and the index is older. Pure.
 
     A time of doing more than a day ahead comes from a clock that was wrong, and does not count.
     """
-    slot = last_slot_ms(now_ms, minute)
-    if began_ms is None or began_ms > slot:
+    last = slot.last_ms(now_ms)
+    if began_ms is None or began_ms > last:
         return False
-    return done_ms is None or done_ms < slot or done_ms > now_ms + DAY_MS
+    return done_ms is None or done_ms < last or done_ms > now_ms + DAY_MS
 
 
-def wait_s(now_ms: int, minute: int) -> float:
+def wait_s(now_ms: int, slot: Slot) -> float:
     """Seconds until the next look: the next slot, and never now or later than the longest wait. Pure."""
-    left = (last_slot_ms(now_ms, minute) + DAY_MS - now_ms) / 1000
+    left = (slot.last_ms(now_ms) + slot.period_ms - now_ms) / 1000
     return min(max(left, SHORTEST_WAIT_S), LONGEST_SLEEP_S)
 
 
-@dataclass
-class Nightly:
-    """A chore of the loop's thread; when its work was done last stands in the index.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is done in each slot, by a job of our own command line.
 
-    `arguments` are a command of ours whose exit codes `good` come with a document, which `done` takes on the
-    loop's thread, unless `fault` says why it is of no work done. `info` reads a number of index_info. What
-    failed is due again at the next look.
+    `command` and `done` are given the slot, in milliseconds; `done` takes the document that comes with one of
+    the exit codes `good`, on the loop's thread, unless `fault` says why it is of no work done. `done_ms` says
+    when the work of a slot was done, None where it was not.
     """
 
     name: str
-    minute: int
-    arguments: tuple[str, ...]
-    good: frozenset[int]
-    done: Callable[[dict[str, Any]], None]
-    jobs: Jobs
-    clocks: Clocks
-    writer: IndexWriter
-    telling: DaemonLog
-    info: Callable[[str], int | None]
+    slot: Slot
+    command: Callable[[int], tuple[str, ...]]
+    done: Callable[[int, dict[str, Any]], None]
+    done_ms: Callable[[int], int | None]
+    good: frozenset[int] = frozenset({0})
     fault: Callable[[dict[str, Any]], str | None] = lambda _document: None
-    _next: float = field(default=float("-inf"), init=False)
+
+
+class Recurring:
+    """Work of the loop's thread that comes round. What failed is due again at the next look.
+
+    `began_ms` tells when the index began, None before its first ingest: what is younger than a slot has not
+    missed it.
+    """
+
+    def __init__(
+        self, work: Work, jobs: Jobs, clocks: Clocks, began_ms: Callable[[], int | None], telling: DaemonLog
+    ) -> None:
+        self.name = work.name
+        self._work, self._jobs, self._clocks = work, jobs, clocks
+        self._began_ms, self._telling = began_ms, telling
+        self._next = float("-inf")
 
     def due_at(self) -> float:
         """The next look, which `run` always moves on: due for ever would be a loop without rest."""
@@ -143,145 +167,79 @@ class Nightly:
 
     def run(self, mono: float) -> None:
         """Queue the work if its last slot was missed; once for however many were."""
-        now_ms = self.clocks.wall_ms()
-        self._next = mono + wait_s(now_ms, self.minute)
-        if self.jobs.has(self.name):
+        work, now_ms = self._work, self._clocks.wall_ms()
+        self._next = mono + wait_s(now_ms, work.slot)
+        slot_ms = work.slot.last_ms(now_ms)
+        if self._jobs.has(work.name):
             return
-        if is_due(self.info(done_key(self.name)), self.info("first_ingest_ms"), now_ms, self.minute):
-            job = Job(self.name, self.arguments, self._ended, self.good, self._is_done, tries=1)
-            self.jobs.submit(job, mono)
+        if is_due(work.done_ms(slot_ms), self._began_ms(), now_ms, work.slot):
+            done = partial(self._ended, slot_ms)
+            job = Job(work.name, work.command(slot_ms), done, work.good, self._is_done, tries=1)
+            self._jobs.submit(job, mono)
 
-    def _ended(self, result: JobResult) -> None:
+    def _ended(self, slot_ms: int, result: JobResult) -> None:
         why = self._why_failed(result)
         if why is not None or result.document is None:
-            self.telling.log.error("nightly.failed", job=self.name, exit_code=result.exit_code, said=why)
+            self._telling.log.error(f"{self.name}.failed", exit_code=result.exit_code, said=why)
             return
-        self.done(result.document)
-        self.writer.set_info(done_key(self.name), str(self.clocks.wall_ms()))
+        self._work.done(slot_ms, result.document)
 
     def _is_done(self, result: JobResult) -> bool:
         return self._why_failed(result) is None
 
     def _why_failed(self, result: JobResult) -> str | None:
         # An exit code that is good with a document is also that of ordinary errors, without one.
-        if result.exit_code not in self.good or result.document is None:
+        if result.exit_code not in self._work.good or result.document is None:
             return result.said[-300:]
-        return self.fault(result.document)
-
-
-def done_key(name: str) -> str:
-    """Where in index_info it stands when the work was done last."""
-    return f"{name}_done_ms"
+        return self._work.fault(result.document)
 
 
 REPORTS = Path(".cyntra/reports/collectord")
-DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-# A clock that was set anew is noticed after this long.
-_LONGEST_S = 3600.0
-_LOOK_S = 60.0
+AUDIT = "audit"
 WITHOUT_PAGE = (
     "the extra `report` is not installed, so weekly reports have no HTML page; "
     "pip install 'collectord[report]' brings it"
 )
-Log = Callable[..., Any]
 
 
-def last_due(now_ms: int, weekday: str, hour: int) -> datetime:
-    """The latest time at or before now that a report is due at, in UTC. Pure."""
-    now = datetime.fromtimestamp(now_ms / 1000, UTC)
-    today = now.replace(hour=hour, minute=0, second=0, microsecond=0)
-    due = today - timedelta(days=(today.weekday() - DAYS.index(weekday)) % 7)
-    return due if due <= now else due - timedelta(days=7)
-
-
-def report_name(due: datetime) -> str:
+def report_name(slot_ms: int) -> str:
     """`audit-2026-W48`, after the ISO week that it is due in. Pure."""
-    year, number, _ = due.isocalendar()
+    year, number, _ = datetime.fromtimestamp(slot_ms / 1000, UTC).isocalendar()
     return f"audit-{year}-W{number:02}"
 
 
-@dataclass
-class WeeklyAudit:
-    """Due when the report of the week is not there; the files themselves say what was done.
-
-    `began_ms` tells when the index began, None before its first ingest: a collection that is younger than
-    the time a report was due has not missed it.
-    """
+@dataclass(frozen=True, slots=True)
+class WeeklyReport:
+    """The audit of each week; the files themselves say what was done."""
 
     repo: Path
-    weekday: str
-    hour: int
-    jobs: Jobs
-    clocks: Clocks
-    began_ms: Callable[[], int | None]
-    info: Log
-    warning: Log
-    name: str = "audit"
-    _asked: str | None = None
-    _began: int | None = None
-    _told: bool = False
-    _look_again: float = field(init=False)
+    telling: DaemonLog
 
-    def __post_init__(self) -> None:
-        self._look_again = self.clocks.mono()
+    def work(self, weekday: str, hour: int) -> Work:
+        """As it is scheduled; a page that cannot be drawn (exit code 1) costs no report."""
+        return Work(
+            AUDIT, weekly(weekday, hour), self._command, self._file, self._filed_ms, good=frozenset({0, 1})
+        )
 
-    def due_at(self) -> float:
-        """In the past where a report is missing, else when the next one is due."""
-        if self.weekday == "off":
-            return math.inf
-        now_ms = self.clocks.wall_ms()
-        due = last_due(now_ms, self.weekday, self.hour)
-        if self._may_be_missing(due):
-            # Never "now": the loop took its time before it asks, and would find it late and never run it.
-            return self._look_again
-        later = (due + timedelta(days=7)).timestamp() - now_ms / 1000
-        return self.clocks.mono() + min(max(later, 1.0), _LONGEST_S)
+    def _path(self, slot_ms: int, suffix: str) -> Path:
+        return self.repo / REPORTS / f"{report_name(slot_ms)}.{suffix}"
 
-    def run(self, mono: float) -> None:
-        """Asks for the report of the week, once in the life of this chore."""
-        due = last_due(self.clocks.wall_ms(), self.weekday, self.hour)
-        # Also where the queue refuses: one of before a reload may run.
-        self._look_again = self.clocks.mono() + _LOOK_S
-        if self._began is None:
-            self._began = self.began_ms()
-        if self._began is None or not self._may_be_missing(due):
-            return
-        self._file(due, "json").parent.mkdir(parents=True, exist_ok=True)
-        if self.jobs.submit(self._job(due, page=self._can_draw()), mono):
-            self._asked = report_name(due)
+    def _filed_ms(self, slot_ms: int) -> int | None:
+        return slot_ms if self._path(slot_ms, "json").exists() else None
 
-    def _job(self, due: datetime, *, page: bool) -> Job:
-        drawn = ("--html", str(self._file(due, "html"))) if page else ()
-        arguments = ("audit", "--json", "--rebuild", *drawn)
-        return Job(self.name, arguments, lambda result: self._done(result, due, page=page))
+    def _command(self, slot_ms: int) -> tuple[str, ...]:
+        page = self._path(slot_ms, "html")
+        page.parent.mkdir(parents=True, exist_ok=True)
+        if find_spec("vl_convert") is None:
+            self.telling.repeated("audit.without_page", "", why=WITHOUT_PAGE)
+            return ("audit", "--json", "--rebuild")
+        return ("audit", "--json", "--rebuild", "--html", str(page))
 
-    def _can_draw(self) -> bool:
-        """Whether the extra is there; said once where it is not."""
-        there = find_spec("vl_convert") is not None
-        if not there and not self._told:
-            self._told = True
-            self.info("audit.without_page", why=WITHOUT_PAGE)
-        return there
-
-    def _may_be_missing(self, due: datetime) -> bool:
-        """Without knowing when the index began this only says that it is worth asking."""
-        if self._began is not None and self._began > due.timestamp() * 1000:
-            return False
-        return self._asked != report_name(due) and not self._file(due, "json").exists()
-
-    def _file(self, due: datetime, suffix: str) -> Path:
-        return self.repo / REPORTS / f"{report_name(due)}.{suffix}"
-
-    def _done(self, result: JobResult, due: datetime, *, page: bool) -> None:
-        if result.exit_code != 0 or result.document is None:
-            self.warning("audit.failed", exit_code=result.exit_code, said=result.said[-300:])
-            if page:  # an extra that is installed and broken must not cost the report itself
-                self.jobs.submit(self._job(due, page=False), self.clocks.mono())
-            return
-        target = self._file(due, "json")
-        text = json.dumps(result.document, indent=2, sort_keys=True) + "\n"
+    def _file(self, slot_ms: int, document: dict[str, Any]) -> None:
+        target = self._path(slot_ms, "json")
+        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
         atomic_write(target, text.encode("ascii"), 0o644)
-        self.info("audit.written", file=str(target), **_verdicts(result.document))
+        self.telling.log.info("audit.written", file=str(target), **_verdicts(document))
 
 
 def _verdicts(document: dict[str, Any]) -> dict[str, Any]:

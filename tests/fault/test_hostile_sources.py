@@ -50,7 +50,7 @@ def _rows(repo: Path, settings_for: SettingsFor, **more: Any) -> int:
         out = repo.parent / f"out-{options.profile}"
         count = export(settings, options, out=out).meta["example_count"]
         assert verify(settings, out).findings == ()
-    return count
+    return int(count)
 
 
 def _append(path: Path, line: str) -> None:

@@ -183,7 +183,8 @@ def test_without_the_extra_the_page_says_what_to_install_and_the_rest_works(kern
     # A module of that name that cannot be imported stands in for one that is not installed.
     hidden = kernel.home / "hidden"
     hidden.mkdir()
-    (hidden / "vl_convert.py").write_text("raise ImportError('not installed')\n")
+    # What the import system leaves for a module that is not there.
+    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['vl_convert'] = None\n")
     env = {"PYTHONPATH": str(hidden)}
     done = kernel("audit", "--html", str(kernel.home / "audit.html"), env=env)
     assert done.returncode == 1
@@ -221,3 +222,14 @@ def test_an_epoch_that_is_not_there_is_said(kernel: Cli) -> None:
     assert bad.returncode == 2
     assert "--epoch 99: there are 1 to " in bad.stderr
     assert kernel("audit", "--epoch", "1").returncode == 0
+
+
+def test_a_page_that_cannot_be_drawn_costs_no_answer(kernel: Cli) -> None:
+    broken = kernel.home / "broken"
+    broken.mkdir()
+    (broken / "vl_convert.py").write_text("raise OSError('of another libc')\n")
+    env = {"PYTHONPATH": str(broken)}
+    done = kernel("audit", "--json", "--html", str(kernel.home / "audit.html"), env=env)
+    assert done.returncode == 1
+    assert "of another libc" in done.stderr
+    assert json.loads(done.stdout)["schema"] == "collectord.audit.v1"

@@ -143,7 +143,7 @@ def test_a_prune_that_removed_nothing_of_its_plan_is_told_and_does_not_count_as_
     for name in old if scene != "no folder" else ():
         (bare.archives / f"{CHECKING}{name}" / "in the way").mkdir(parents=True)
     with Daemon(bare) as daemon:
-        [failed] = daemon.wait_for("nightly.failed", job="prune")
+        [failed] = daemon.wait_for("prune.failed")
         assert failed["exit_code"] == 1
         assert ("nothing of what was planned" in failed["said"]) is (scene != "no folder")
         wait_until(lambda: "the job prune failed" in json.dumps(daemon.status()), daemon.said)
@@ -158,7 +158,6 @@ def test_a_backup_that_fails_is_told_and_ends_nothing(bare: Cli, old: list[str])
     configure(bare, CALM)
     (bare.index.parent / "backups").write_text("in the way")
     with Daemon(bare) as daemon:
-        [failed] = daemon.wait_for("nightly.failed")
-        assert failed["job"] == "backup"
+        [failed] = daemon.wait_for("backup.failed")
         daemon.wait_for("archive.indexed")
         assert daemon.stop() == 0

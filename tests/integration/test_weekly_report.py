@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.daemon.schedule import DAYS, WITHOUT_PAGE, last_due, report_name
+from collectord.daemon.schedule import DAYS, WITHOUT_PAGE, report_name, weekly
 from tests.conftest import unpack
 from tests.support.archives import Maker
 from tests.support.cli import Cli
@@ -24,7 +24,8 @@ WEEK = timedelta(days=7)
 def due(tmp_path: Path) -> datetime:
     """When the last report was due: two days ago, so that no hour of this test is near the next one."""
     now = datetime.now(UTC)
-    return last_due(round(now.timestamp() * 1000), DAYS[(now - timedelta(days=2)).weekday()], 4)
+    slot = weekly(DAYS[(now - timedelta(days=2)).weekday()], 4)
+    return datetime.fromtimestamp(slot.last_ms(round(now.timestamp() * 1000)) / 1000, UTC)
 
 
 @pytest.fixture
@@ -37,6 +38,10 @@ def old(tmp_path: Path, due: datetime) -> Cli:
         connection.execute("UPDATE index_info SET value = ? WHERE key = 'first_ingest_ms'", (began,))
     configure(cli, f"{QUICK}audit: {{weekly: {DAYS[due.weekday()]}, hour: 4}}\n")
     return cli
+
+
+def _name(due: datetime) -> str:
+    return report_name(round(due.timestamp() * 1000))
 
 
 def _reports(cli: Cli) -> set[str]:
@@ -55,7 +60,7 @@ def _write_one(cli: Cli, env: dict[str, str] | None = None) -> Daemon:
 
 def test_a_report_is_written_once_a_week_and_after_a_week_that_was_missed(old: Cli, due: datetime) -> None:
     pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
-    name, before = report_name(due), report_name(due - WEEK)
+    name, before = _name(due), _name(due - WEEK)
     daemon = _write_one(old)
     [line] = daemon.events("audit.written")
     assert line["file"].endswith(f".cyntra/reports/collectord/{name}.json")
@@ -87,4 +92,4 @@ def test_without_the_extra_the_report_has_no_page_and_that_is_said_once(old: Cli
     daemon = _write_one(old, {"PYTHONPATH": str(hidden)})
     assert [line["why"] for line in daemon.events("audit.without_page")] == [WITHOUT_PAGE]
     assert len(daemon.events("audit.written")) == 1
-    assert _reports(old) == {f"{report_name(due)}.json"}
+    assert _reports(old) == {f"{_name(due)}.json"}

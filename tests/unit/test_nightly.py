@@ -14,19 +14,11 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
 from collectord.daemon.maintenance import prune_fault
-from collectord.daemon.schedule import (
-    DAY_MS,
-    LONGEST_SLEEP_S,
-    Nightly,
-    is_due,
-    last_slot_ms,
-    minute_of,
-    wait_s,
-)
+from collectord.daemon.schedule import DAY_MS, LONGEST_SLEEP_S, Recurring, Work, daily, is_due, wait_s
 from collectord.system.log import configure
 from tests.support.times import at
 
-THREE = minute_of("03:00")
+THREE = daily("03:00")
 OLD = 0
 
 
@@ -40,7 +32,7 @@ OLD = 0
     ],
 )
 def test_the_latest_slot(now: str, slot: str) -> None:
-    assert last_slot_ms(at(now), THREE) == at(slot)
+    assert THREE.last_ms(at(now)) == at(slot)
 
 
 @pytest.mark.parametrize(
@@ -62,11 +54,11 @@ def test_what_is_due_at_noon(done: str | None, began: str | None, due: bool) -> 
 
 
 def test_the_next_look_is_never_now_and_never_late() -> None:
-    for minute in (0, THREE, 1439):
+    for slot in (daily("00:00"), THREE, daily("23:59")):
         for now_ms in range(at("2026-11-24"), at("2026-11-26"), 599_999):
-            wait = wait_s(now_ms, minute)
+            wait = wait_s(now_ms, slot)
             assert 1 <= wait <= LONGEST_SLEEP_S
-            assert last_slot_ms(now_ms + int(wait * 1000), minute) <= now_ms + wait * 1000
+            assert slot.last_ms(now_ms + int(wait * 1000)) <= now_ms + wait * 1000
 
 
 @dataclass
@@ -82,8 +74,8 @@ class World:
     looks: int = 0
     said: io.StringIO = field(default_factory=io.StringIO)
 
-    def set_info(self, _key: str, value: str) -> None:
-        self.done_ms = int(value)
+    def done(self, _slot_ms: int, _document: dict[str, Any]) -> None:
+        self.done_ms = self.now_ms
 
     def has(self, _name: str) -> bool:
         return False
@@ -97,25 +89,15 @@ class World:
             job.done(JobResult(job.name, 0, {}, ""))
         return True
 
-    def chore(self) -> Nightly:
+    def chore(self) -> Recurring:
         world: Any = self
         log = configure(level="info", form="json", stream=self.said, environ={})
         clocks = Clocks(mono=lambda: self.mono, wall_ms=lambda: self.now_ms)
-        read = {"backup_done_ms": lambda: self.done_ms, "first_ingest_ms": lambda: self.began_ms}
-        return Nightly(
-            "backup",
-            THREE,
-            ("db", "backup", "--json"),
-            frozenset({0}),
-            lambda _document: None,
-            world,
-            clocks,
-            world,
-            DaemonLog(log, clocks.mono),
-            lambda key: read[key](),
-        )
+        command = ("db", "backup", "--json")
+        work = Work("backup", THREE, lambda _slot: command, self.done, lambda _slot: self.done_ms)
+        return Recurring(work, world, clocks, lambda: self.began_ms, DaemonLog(log, clocks.mono))
 
-    def live(self, chore: Nightly, hours: float) -> None:
+    def live(self, chore: Recurring, hours: float) -> None:
         """Turns as the loop turns: each time when the chore says that it is due, and a moment later."""
         end = self.mono + hours * 3600
         while (due := max(chore.due_at(), self.mono)) <= end:
@@ -163,7 +145,7 @@ def test_what_failed_is_told_and_tried_again_within_the_hour() -> None:
     world = World(at("2026-11-24 02:30"), done_ms=at("2026-11-23 03:00"), fails=2)
     world.live(world.chore(), 6)
     assert nights(world) == ["24 05:00"]
-    assert world.said.getvalue().count("nightly.failed") == 2
+    assert world.said.getvalue().count("backup.failed") == 2
     assert "no room" in world.said.getvalue()
 
 
