@@ -15,6 +15,7 @@ Progress = Callable[[int, int], None]  # (done, of how many; 0 where that is not
 
 ARCHIVE = "archive"
 WORLD = "world"
+WORLD_RUNS = ".cyntra/runs"  # where world runs lie in a repo
 # An environment that is known from the history of the repo.
 GIT = "git"
 

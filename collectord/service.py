@@ -361,9 +361,7 @@ def service_file(
         text,
         after_install(kind, settings.repo, path=final, read_write=folders, user=user),
         after_uninstall(kind, settings.repo),
-        tuple(
-            k for k, source in settings.sources.items() if k != "repo" and source.startswith("COLLECTORD_")
-        ),
+        _unheard(settings.sources),
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collectord.dataset.verify import Verified
 
 
-_TOLD = ("profile", "left_out", "not_selected", "input_hashes")
+_DOCUMENTED = ("profile", "left_out", "not_selected", "input_hashes")
 
 
 @click.command(short_help="Publish the dataset of the index.")
@@ -84,9 +84,7 @@ def export(
         )
     if as_json:
         path = str(exported.path) if exported.path else None
-        told = {
-            key: exported.document[key] for key in ("profile", "left_out", "not_selected", "input_hashes")
-        }
+        told = {key: exported.document[key] for key in _DOCUMENTED}
         split = exported.document["options"]["split_by"]
         chosen_runs = {key: exported.document["options"][key] for key in ("epoch", "environment")}
         document = {**exported.meta, **told, **chosen_runs, "path": path, "is_new": exported.is_new}

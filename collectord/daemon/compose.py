@@ -23,11 +23,11 @@ from collectord.errors import CollectordError
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
-from collectord.intake.queue import WORLDS, NoEvents, WatchedFolder, rules_of
-from collectord.model import ARCHIVE, WORLD
+from collectord.intake.queue import NoEvents, WatchedFolder, rules_of
+from collectord.model import ARCHIVE, WORLD, WORLD_RUNS
 from collectord.system.lock import StateLock
 from collectord.system.mounts import is_network_filesystem
-from collectord.watch import Watcher
+from collectord.watch import Wakeup, Watcher
 
 CHECK_EVERY_S = 1.0
 
@@ -41,6 +41,7 @@ class ProcessState:
     clocks: Clocks
     telling: DaemonLog
     signals: Signals
+    wakeup: Wakeup
     heart: HeartbeatWriter
     jobs: Jobs
     applier: Committer
@@ -49,7 +50,7 @@ class ProcessState:
 
 def wire(settings: Settings, process_state: ProcessState) -> Components:
     """The components of a loop under these settings."""
-    watcher = _watcher(settings)
+    watcher = _watcher(settings, process_state.wakeup)
     folders = _folders(settings, process_state, watcher)
     return Components(
         clocks=process_state.clocks,
@@ -99,10 +100,11 @@ def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[Sched
     )
 
 
-def _watcher(settings: Settings) -> Watcher:
+def _watcher(settings: Settings, wakeup: Wakeup) -> Watcher:
     config = settings.config.watch
     return Watcher(
         settings.archives_dir,
+        wakeup,
         files=[settings.repo / file for file in FILES],
         mode=config.mode,
         poll_interval=config.poll_interval,
@@ -111,7 +113,7 @@ def _watcher(settings: Settings) -> Watcher:
 
 
 def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) -> list[Folder]:
-    worlds = settings.repo / WORLDS
+    worlds = settings.repo / WORLD_RUNS
     ignore = frozenset(settings.config.watch.ignore)
     places = (
         WatchedFolder(

@@ -22,6 +22,7 @@ from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock
 from collectord.system.log import to_stderr
 from collectord.system.notify import Notifier
+from collectord.watch import Wakeup
 
 # The lock, the index and the folder whose absences are weighed are what the daemon stands on.
 _FIXED = ("repo", "paths.archives", "paths.state")
@@ -49,7 +50,8 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
         clocks = Clocks()
         log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
         telling = DaemonLog(log, clocks.mono)
-        signals = Signals()
+        wakeup = Wakeup()
+        signals = Signals(wakeup.wake)
         signals.install(settings.config.daemon.shutdown_timeout, lambda: telling.log.error("daemon.gave_up"))
         notifier = Notifier.from_environ(environ)
         finish_exchange(settings.index_path)
@@ -66,6 +68,7 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
                 clocks=clocks,
                 telling=telling,
                 signals=signals,
+                wakeup=wakeup,
                 heart=HeartbeatWriter(writer, notifier, clocks, telling, environ),
                 jobs=Jobs(_options(settings), telling),
                 applier=Committer(writer, clocks.wall_ms),
@@ -108,9 +111,7 @@ class _Running:
         self._process_state.telling.log.info("daemon.stopped")
 
     def _start(self) -> Loop:
-        components = wire(self._settings, self._process_state)
-        self._process_state.signals.wake = components.watcher.wake
-        return Loop(components)
+        return Loop(wire(self._settings, self._process_state))
 
     def _reload(self, loop: Loop) -> Loop:
         """The loop to go on with: a new one under a new configuration, or the old one."""

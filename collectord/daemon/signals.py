@@ -19,9 +19,9 @@ class Signals:
     Handlers take no lock: they may interrupt the very thread that holds it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
         self.stopping = False
-        self.wake: Callable[[], None] = lambda: None
+        self._wake = wake
         self._reload = False
         self._guard: socket.socket | None = None
 
@@ -53,11 +53,11 @@ class Signals:
         if not self.stopping and self._guard is not None:
             self._guard.send(b"\0")
         self.stopping = True
-        self.wake()
+        self._wake()
 
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
         self._reload = True
-        self.wake()
+        self._wake()
 
 
 def _give_up_after(waiting: socket.socket, timeout_s: float, gave_up: Callable[[], None]) -> None:

@@ -121,11 +121,6 @@ def meta_of(planned: PlannedDataset, options: ExportOptions, written: Written) -
     }
 
 
-def sums_of(folder: Path) -> dict[str, str]:
-    """Name → sha256 of every file in a folder, read in pieces."""
-    return {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.is_file()}
-
-
 def file_sha256(path: Path) -> str:
     """sha256 of a file, read in pieces."""
     digest = sha256()

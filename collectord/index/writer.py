@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -62,9 +62,9 @@ class IndexWriter:
         with readable_errors(path):
             self._connection = self._engine.connect()
             with self._connection.begin():
-                self._archive_ids, self.known = _load_known(self._connection)
-                self._next_archive = _next_id(self._connection, tables.archives)
-                self._next_revision = _next_id(self._connection, tables.revisions)
+                archive_ids, self.known = _load_known(self._connection)
+                next_archive = _next_id(self._connection, tables.archives)
+                self._ids = _Ids(archive_ids, next_archive, _next_id(self._connection, tables.revisions))
 
     def close(self) -> None:
         """Close the connection; the last one to close checkpoints the log."""
@@ -86,13 +86,13 @@ class IndexWriter:
 
         `complete_ms` of an archive that was already there at the first ingest is its pinned mtime.
         """
-        plan = _Plan(self, now_ms, first_ingest_ms)
+        plan = _Plan(self.known, self._ids, now_ms, first_ingest_ms)
         with readable_errors(self.path), self._connection.begin():
             outcomes = [plan.add(self._connection, change) for change in changes]
             plan.write(self._connection)
         self.known.update(plan.known)
-        self._archive_ids.update(plan.archive_ids)
-        self._next_archive, self._next_revision = plan.next_archive, plan.next_revision
+        self._ids.archives.update(plan.archive_ids)
+        self._ids = _Ids(self._ids.archives, plan.next_archive, plan.next_revision)
         return outcomes
 
     def info(self, key: str) -> str | None:
@@ -142,12 +142,21 @@ def known_query() -> Any:
     return select(a, r.c.digest).select_from(a.outerjoin(r, current))
 
 
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Primary keys: of the archives that there are, and the next ones."""
+
+    archives: dict[KnownKey, int]
+    next_archive: int
+    next_revision: int
+
+
 class _Plan:
     """The rows of one transaction, collected first so that each table is written in one go."""
 
-    def __init__(self, writer: IndexWriter, now_ms: int, first_ingest_ms: int) -> None:
-        self._old, self._old_ids = writer.known, writer._archive_ids
-        self.next_archive, self.next_revision = writer._next_archive, writer._next_revision
+    def __init__(self, known: Mapping[KnownKey, Known], ids: _Ids, now_ms: int, first_ingest_ms: int) -> None:
+        self._old, self._old_ids = known, ids.archives
+        self.next_archive, self.next_revision = ids.next_archive, ids.next_revision
         self._now, self._first_ingest = now_ms, first_ingest_ms
         self.known: dict[KnownKey, Known] = {}
         self.archive_ids: dict[KnownKey, int] = {}

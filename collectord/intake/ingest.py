@@ -20,9 +20,9 @@ from collectord.intake.absence import Alarm, state_from, state_json
 from collectord.intake.collect import ingest_beads, ingest_events
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
-from collectord.intake.queue import WORLDS, NoEvents, Rules, WatchedFolder, rules_of
+from collectord.intake.queue import NoEvents, Rules, WatchedFolder, rules_of
 from collectord.intake.settle import rules_by_hand
-from collectord.model import ARCHIVE, WORLD, Known, Outcome, OutcomeKind
+from collectord.model import ARCHIVE, WORLD, WORLD_RUNS, Known, Outcome, OutcomeKind
 from collectord.system.gc_tuning import rare_collections
 from collectord.system.lock import holder
 
@@ -83,7 +83,7 @@ def ingest_repo(
     result.events_read = ingest_events(writer, repo)
     result.issues_changed = ingest_beads(writer, repo, clock_ms())
     committer = Committer(writer, clock_ms)
-    folders = ((ARCHIVE, archives_dir, options.ignore), (WORLD, repo / WORLDS, frozenset[str]()))
+    folders = ((ARCHIVE, archives_dir, options.ignore), (WORLD, repo / WORLD_RUNS, frozenset[str]()))
     for kind, path, ignore in folders:
         if _is_usable(kind, path):
             place = WatchedFolder(kind, path, ignore, NoEvents(), _identity)

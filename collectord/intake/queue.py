@@ -17,8 +17,6 @@ from collectord.intake.settle import PendingSet, SettleRules
 from collectord.model import Known, Outcome
 from collectord.system.names import is_own, readable_name
 
-WORLDS = Path(".cyntra/runs")
-
 
 class IntakeLog(Protocol):
     """Who hears what becomes of archives: the journal of the daemon, or the result of a pass by hand."""

@@ -89,11 +89,6 @@ def canonical(value: object) -> str:
     return _COMPACT.encode(value)
 
 
-def canonical_finite(value: object) -> str:
-    """Canonical JSON; raises ValueError where a number is NaN or infinite."""
-    return _FINITE.encode(value)
-
-
 def ascii_json(value: object) -> str:
     """Canonical JSON with every non-ASCII character escaped: what any database can hold and give back."""
     return _ASCII.encode(value)

@@ -32,7 +32,7 @@ from collectord.intake.collect import ReadLimits
 from collectord.intake.ingest import ingest_options, ingest_repo
 from collectord.intake.interpret import CORE_FILES
 from collectord.intake.queue import rules_of
-from collectord.model import ARCHIVE, WORLD, Progress
+from collectord.model import ARCHIVE, WORLD, WORLD_RUNS, Progress
 from collectord.repair.backups import FOLDER, RECOVERING, backups_in, scratch_folder
 from collectord.repair.check import check, check_index, derive
 from collectord.repair.merge import UNREADABLE, Transplanted, transplant
@@ -257,7 +257,7 @@ def _build(settings: Settings, done: Recovered, progress: Progress) -> Recovered
 
 def archives_on_disk(settings: Settings) -> ArchivesOnDisk:
     """The folders in which bytes that an index lacks may still stand."""
-    folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / ".cyntra/runs"}
+    folders = {ARCHIVE: settings.archives_dir, WORLD: settings.repo / WORLD_RUNS}
     return ArchivesOnDisk(folders, rules_of(settings).limits)
 
 

@@ -22,7 +22,8 @@ from collectord.index.reader import (
     stored_revisions,
 )
 from collectord.kernel.jsonio import ascii_json
-from collectord.model import ARCHIVE, WORLD
+from collectord.model import ARCHIVE, WORLD, WORLD_RUNS
+from collectord.retention.prune import InTheWay
 from collectord.system.durable import NO_ROOM, publish_directory
 from collectord.system.names import OWN_PREFIX, readable_name
 
@@ -78,10 +79,6 @@ def _list(stored: StoredRevision, lines: IO[str]) -> None:
     }
     line = {"kind": stored.kind, "name": stored.name, "revision": stored.number, "files": files}
     lines.write(ascii_json({**line, "dir_mtime_ns": stored.dir_mtime_ns}) + "\n")
-
-
-class InTheWay(CollectordError):
-    """Something has the name already, and nothing is ever written over."""
 
 
 def restore_archive(reader: IndexReader, stored: StoredArchive, folder: Path) -> Path:
@@ -141,7 +138,7 @@ def restore(
     """
     folders = {ARCHIVE: to or settings.archives_dir}
     if to is None or runs_to is not None:
-        folders[WORLD] = runs_to or settings.repo / ".cyntra/runs"
+        folders[WORLD] = runs_to or settings.repo / WORLD_RUNS
     done = Restored()
     with reader_for(settings) as reader:
         for name in [None] if wanted is None else [readable_name(Path(given).name) for given in wanted]:

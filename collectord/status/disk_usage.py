@@ -15,6 +15,7 @@ from collectord.errors import CollectordError
 from collectord.index.files import log_path
 from collectord.index.opening import now_ms
 from collectord.intake.interpret import ARCHIVE_FILES
+from collectord.model import WORLD_RUNS
 from collectord.repair.backups import FOLDER, scratch_folders
 from collectord.retention.plan import LOGS, RENDERS
 from collectord.retention.prune import size_of_entry
@@ -89,7 +90,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     """Bytes on disk by part, and when that was looked at. Walks every archive."""
     index, state = settings.index_path, settings.state_dir
     parts = {
-        "world runs": [settings.repo / ".cyntra/runs"],
+        "world runs": [settings.repo / WORLD_RUNS],
         "workcells": [settings.repo / ".workcells"],
         "index": [index, log_path(index)],
         # What recoveries, rebuilds and upgrades kept of the index as it was, or were killed over.

@@ -14,6 +14,8 @@ from typing import IO, Any, Literal
 
 import structlog
 
+from collectord.system.names import printable
+
 Format = Literal["auto", "json", "console"]
 Logger = structlog.typing.FilteringBoundLogger
 MAX_VALUE = 500
@@ -84,17 +86,14 @@ def _console(stream: IO[str]) -> _Renderer:
 def _tame(_logger: Any, _method: str, event: _Event) -> _Event:
     for key, value in event.items():
         if isinstance(value, str):
-            event[key] = _printable(value)
+            event[key] = _capped(value)
         elif isinstance(value, list | tuple | set | frozenset):
-            event[key] = [_printable(str(item)) for item in list(value)[:20]]
+            event[key] = [_capped(str(item)) for item in list(value)[:20]]
     return event
 
 
-def _printable(text: str) -> str:
-    cut = text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"
-    if cut.isprintable():
-        return cut
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+def _capped(text: str) -> str:
+    return printable(text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…")
 
 
 def _is_journal(stream: IO[str], environ: Mapping[str, str]) -> bool:

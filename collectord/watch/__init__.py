@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collectord.watch.dirty import Dirty, WatchEvent, WatchNote
+from collectord.watch.dirty import Dirty, Wakeup, WatchEvent, WatchNote
 from collectord.watch.root_identity import RootIdentity
 from collectord.watch.watcher import Watcher, WatchMode
 
-__all__ = ["Dirty", "RootIdentity", "WatchEvent", "WatchMode", "WatchNote", "Watcher"]
+__all__ = ["Dirty", "RootIdentity", "Wakeup", "WatchEvent", "WatchMode", "WatchNote", "Watcher"]

@@ -84,10 +84,40 @@ class Dirty:
     files: frozenset[Path] = frozenset()
 
 
+class Wakeup:
+    """Ends a wait from another thread or from a signal handler."""
+
+    def __init__(self) -> None:
+        # A socket pair and not an Event: a signal handler may interrupt the very thread that holds an
+        # Event's lock, and would then wait for it for ever. And a socket object that was closed raises,
+        # where a bare number could be somebody else's file by then.
+        self._rx, self._tx = socket.socketpair()
+        self._rx.setblocking(False)
+        self._tx.setblocking(False)
+
+    def wake(self) -> None:
+        """Ends the present or the next `wait`. Safe from signal handlers: takes no lock, never blocks."""
+        with contextlib.suppress(OSError):  # full: a wake is on its way; closed: nobody waits any more
+            self._tx.send(b"\0")
+
+    def wait(self, timeout: float) -> None:
+        """Waits at most so many seconds for a wake."""
+        with contextlib.suppress(OSError, ValueError):  # closed
+            poller = select.poll()
+            poller.register(self._rx, select.POLLIN)
+            if poller.poll(min(max(0.0, timeout), _LONGEST_S) * 1000):
+                self._rx.recv(4096)
+
+    def close(self) -> None:
+        """Gives the socket pair back; later calls wake nobody and `wait` does not wait."""
+        self._tx.close()
+        self._rx.close()
+
+
 class DirtySet:
     """Thread-safe. A thread that adds never waits for the loop; beyond the cap names become a rescan."""
 
-    def __init__(self, max_names: int = MAX_NAMES) -> None:
+    def __init__(self, wakeup: Wakeup, max_names: int = MAX_NAMES) -> None:
         self._max_names = max_names
         self._lock = threading.Lock()
         self._names: set[str] = set()
@@ -95,12 +125,7 @@ class DirtySet:
         self._rescan = False
         self._overflows = 0
         self._told = False
-        # A socket pair and not an Event: a signal handler may interrupt the very thread that holds an
-        # Event's lock, and would then wait for it for ever. And a socket object that was closed raises,
-        # where a bare number could be somebody else's file by then.
-        self._rx, self._tx = socket.socketpair()
-        self._rx.setblocking(False)
-        self._tx.setblocking(False)
+        self._wakeup = wakeup
 
     def add(self, name: str) -> None:
         """Something stirred in or at the archive of that name."""
@@ -136,14 +161,9 @@ class DirtySet:
             count, self._overflows = self._overflows, 0
         return count
 
-    def wake(self) -> None:
-        """Ends the present or the next `take`. Safe from signal handlers: takes no lock, never blocks."""
-        with contextlib.suppress(OSError):  # full: a wake is on its way; closed: nobody waits any more
-            self._tx.send(b"\0")
-
     def take(self, timeout: float) -> Dirty:
         """Empties the set; waits at most `timeout` seconds for the first thing in it or for a wake."""
-        self._await(timeout)
+        self._wakeup.wait(timeout)
         with self._lock:
             dirty = Dirty(frozenset(self._names), self._rescan, frozenset(self._files))
             self._names.clear()
@@ -151,19 +171,7 @@ class DirtySet:
             self._rescan = self._told = False
         return dirty
 
-    def close(self) -> None:
-        """Gives the socket pair back; later calls wake nobody and `take` does not wait."""
-        self._tx.close()
-        self._rx.close()
-
     def _tell(self) -> None:
         if not self._told:
             self._told = True
-            self.wake()
-
-    def _await(self, timeout: float) -> None:
-        with contextlib.suppress(OSError, ValueError):  # closed
-            poller = select.poll()
-            poller.register(self._rx, select.POLLIN)
-            if poller.poll(min(max(0.0, timeout), _LONGEST_S) * 1000):
-                self._rx.recv(4096)
+            self._wakeup.wake()

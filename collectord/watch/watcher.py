@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from collectord.watch.dirty import INFO, WARNING, Dirty, DirtySet, FileWatch, WatchEvent, WatchNote
+from collectord.watch.dirty import INFO, WARNING, Dirty, DirtySet, FileWatch, Wakeup, WatchEvent, WatchNote
 from collectord.watch.root_identity import RootChange, RootGuard, RootIdentity
 
 if TYPE_CHECKING:
-    from collectord.watch.dirty import DirtySet
+    from collectord.watch.dirty import DirtySet, Wakeup
     from collectord.watch.event_source import Feed, ObserverFactory
 
 
@@ -188,7 +188,7 @@ MAX_ENTERED: Final = 64
 
 
 class Watcher:
-    """Everything but `wake` belongs to the loop's thread.
+    """Belongs to the loop's thread; `wakeup` ends a `take` from elsewhere, and outlives a watcher.
 
     Events are hints, the scan decides: names may be missing, late, repeated, or of nothing at all. The
     first `take` asks for a rescan, and every loss of events asks for another. Call `check` every second.
@@ -197,6 +197,7 @@ class Watcher:
     def __init__(
         self,
         root: Path,
+        wakeup: Wakeup,
         *,
         files: Iterable[Path] = (),
         mode: WatchMode = "auto",
@@ -210,7 +211,7 @@ class Watcher:
         self._poll_interval = poll_interval
         self._is_network = is_network
         self._clock = clock
-        self._dirty = DirtySet()
+        self._dirty = DirtySet(wakeup)
         self._files = FileWatch(files)
         self._guard = RootGuard(root)
         self._supervisor = Supervisor(root, self._dirty, max_entered, make_observer)
@@ -219,7 +220,7 @@ class Watcher:
         self._rescan_at = float("-inf")
 
     def take(self, timeout: float) -> Dirty:
-        """What stirred. Waits until something does, a rescan is due, `wake`, or for `timeout` seconds.
+        """What stirred. Waits until something does, a rescan is due, a wake, or for `timeout` seconds.
 
         Rescans come every poll interval, sooner on request, and never closer than a second together.
         """
@@ -232,10 +233,6 @@ class Watcher:
         if due:
             self._rescanned_at, self._rescan_at = now, now + self._interval()
         return Dirty(dirty.names, due, dirty.files)
-
-    def wake(self) -> None:
-        """Ends the present or next `take`. For signal handlers and other threads."""
-        self._dirty.wake()
 
     def check(self) -> list[WatchNote]:
         """One round of supervision: repairs what it can and says what changed. Takes two seconds at most."""
@@ -261,10 +258,6 @@ class Watcher:
         """The archive is settled or gone; a name that was never entered is fine."""
         self._supervisor.leave(name)
 
-    def watch_files(self, files: Iterable[Path]) -> None:
-        """Replaces the extra files; new ones are reported once by the next check."""
-        self._files.replace(files)
-
     def request_rescan(self) -> None:
         """Asks for a rescan as soon as the gap between two allows."""
         self._dirty.request_rescan()
@@ -272,7 +265,6 @@ class Watcher:
     def stop(self) -> None:
         """Stops all threads, within about two seconds. `take` then returns at once."""
         self._supervisor.drop(None, retry_at=float("inf"))
-        self._dirty.close()
 
     @property
     def root_healthy(self) -> bool:

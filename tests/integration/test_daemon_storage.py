@@ -158,6 +158,6 @@ def test_a_backup_that_fails_is_told_and_ends_nothing(bare: Cli, old: list[str])
     configure(bare, CALM)
     (bare.index.parent / "backups").write_text("in the way")
     with Daemon(bare) as daemon:
-        [failed] = daemon.wait_for("backup.failed")
+        daemon.wait_for("backup.failed")
         daemon.wait_for("archive.indexed")
         assert daemon.stop() == 0

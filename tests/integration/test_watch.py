@@ -17,11 +17,13 @@ import pytest
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import BaseObserver
 
-from collectord.watch import Watcher, WatchEvent, WatchNote
+from collectord.watch import Wakeup, Watcher, WatchEvent, WatchNote
 from collectord.watch.event_source import EventHandler, LinuxObserver, make_native_observer
 
 NEVER = 100_000.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify and mounts are Linux")
+
+WAKEUP = Wakeup()
 
 
 class Loop:
@@ -31,7 +33,7 @@ class Loop:
         self.root = root
         self.observers: list[BaseObserver] = []
         options = {"poll_interval": NEVER, "make_observer": self._make, **options}
-        self.watcher = Watcher(root, **options)  # type: ignore[arg-type]
+        self.watcher = Watcher(root, WAKEUP, **options)  # type: ignore[arg-type]
         self.notes: list[WatchNote] = self.watcher.check()
         self.heard: set[str] = set()
         self.scanned: set[str] = set()
@@ -216,9 +218,9 @@ def test_five_thousand_archives_in_a_burst_are_all_found(loop: Loop) -> None:
 WATCH_AND_COUNT = """
     import os, sys, time
     from pathlib import Path
-    from collectord.watch import Watcher
+    from collectord.watch import Wakeup, Watcher
     root, wanted = Path(sys.argv[1]), int(sys.argv[2])
-    watcher = Watcher(root, poll_interval=1e6)
+    watcher = Watcher(root, Wakeup(), poll_interval=1e6)
     found, told = set(), [note.event for note in watcher.check()]
     watcher.take(0)
     print("ready", flush=True)
@@ -459,9 +461,9 @@ LIMITED = """
         Path("/proc/sys/user/max_inotify_watches").write_text(sys.argv[3])
     except OSError as error:
         sys.exit(f"unsupported: {error}")
-    from collectord.watch import Watcher
+    from collectord.watch import Wakeup, Watcher
     root = Path(sys.argv[1])
-    watcher = Watcher(root, poll_interval=30.0)
+    watcher = Watcher(root, Wakeup(), poll_interval=30.0)
     notes = [note.event for note in watcher.check()]
     watcher.take(0)
     names = [f"wc-{i}" for i in range(6)]

@@ -15,7 +15,7 @@ import pytest
 from watchdog.observers.api import BaseObserver
 
 from collectord.watch import Dirty, Watcher, WatchEvent, WatchNote
-from collectord.watch.dirty import DirtySet
+from collectord.watch.dirty import DirtySet, Wakeup
 from collectord.watch.event_source import EventHandler, make_native_observer
 from collectord.watch.root_identity import RootChange, RootGuard
 
@@ -53,8 +53,10 @@ def running(watcher: Watcher) -> Iterator[Watcher]:
         watcher.stop()
 
 
-def polling(root: Path, clock: Clock, *, files: tuple[Path, ...] = ()) -> Watcher:
-    return Watcher(root, files=files, mode="poll", poll_interval=30.0, clock=clock)
+def polling(
+    root: Path, clock: Clock, wakeup: Wakeup | None = None, *, files: tuple[Path, ...] = ()
+) -> Watcher:
+    return Watcher(root, wakeup or Wakeup(), files=files, mode="poll", poll_interval=30.0, clock=clock)
 
 
 def events_of(notes: list[WatchNote]) -> list[WatchEvent]:
@@ -156,7 +158,7 @@ def test_without_events_backoff_doubles_to_a_minute_and_polling_goes_on_quicker(
         tries.append(clock.now)
         raise OSError(errno.EIO, "broken")
 
-    watcher = Watcher(root, poll_interval=30.0, clock=clock, make_observer=make)  # type: ignore[arg-type]
+    watcher = Watcher(root, Wakeup(), poll_interval=30.0, clock=clock, make_observer=make)  # type: ignore[arg-type]
     with running(watcher):
         notes = watcher.check()
         rescans = []
@@ -176,7 +178,7 @@ def test_without_events_backoff_doubles_to_a_minute_and_polling_goes_on_quicker(
 def test_a_limit_in_the_way_of_every_watch_is_told_once_with_what_to_do(
     number: int, root: Path, clock: Clock
 ) -> None:
-    watcher = Watcher(root, clock=clock, make_observer=failing(number))  # type: ignore[arg-type]
+    watcher = Watcher(root, Wakeup(), clock=clock, make_observer=failing(number))  # type: ignore[arg-type]
     with running(watcher):
         notes = watcher.check()
         clock.passes(100)
@@ -193,7 +195,7 @@ def test_a_network_file_system_is_polled_and_that_is_no_fault(root: Path, clock:
         asked.append(path)
         return True
 
-    with running(Watcher(root, clock=clock, is_network=is_network)) as watcher:
+    with running(Watcher(root, Wakeup(), clock=clock, is_network=is_network)) as watcher:
         notes = watcher.check()
         assert events_of(notes) == [WatchEvent.POLLING]
         assert notes[0].details["reason"] == "network file system"
@@ -204,7 +206,7 @@ def test_a_network_file_system_is_polled_and_that_is_no_fault(root: Path, clock:
 
 
 def test_events_on_a_network_file_system_if_the_configuration_says_so(root: Path, clock: Clock) -> None:
-    watcher = Watcher(root, mode="events", clock=clock, is_network=lambda _: True)
+    watcher = Watcher(root, Wakeup(), mode="events", clock=clock, is_network=lambda _: True)
     with running(watcher):
         assert events_of(watcher.check()) == [WatchEvent.STARTED]
 
@@ -213,8 +215,8 @@ def test_events_on_a_network_file_system_if_the_configuration_says_so(root: Path
     "statement",
     [
         "import collectord.watch",
-        "from pathlib import Path; from collectord.watch import Watcher\n"
-        "w = Watcher(Path('.'), mode='poll'); w.check(); w.take(0); w.stop()",
+        "from pathlib import Path; from collectord.watch import Wakeup, Watcher\n"
+        "w = Watcher(Path('.'), Wakeup(), mode='poll'); w.check(); w.take(0); w.stop()",
     ],
     ids=["import", "poll mode"],
 )
@@ -247,46 +249,35 @@ def test_extra_files_are_told_once_at_first_and_then_when_they_change(tmp_path: 
         assert not changed()
 
 
-def test_extra_files_can_be_exchanged(tmp_path: Path, clock: Clock) -> None:
-    old, new = tmp_path / "old", tmp_path / "new"
-    with running(polling(tmp_path, clock, files=(old,))) as watcher:
-        watcher.check()
-        watcher.take(0)
-        watcher.watch_files([old, new])
-        watcher.check()
-        assert watcher.take(0).files == {new}
-
-
 def test_more_names_than_the_cap_become_a_rescan() -> None:
-    dirty = DirtySet(max_names=100)
+    dirty = DirtySet(Wakeup(), max_names=100)
     for i in range(250):
         dirty.add(f"wc-{i}")
     taken = dirty.take(0)
     assert taken.rescan
     assert len(taken.names) < 100
     assert dirty.take(0) == Dirty()
-    dirty.close()
 
 
 def test_the_same_name_is_told_once() -> None:
-    dirty = DirtySet()
+    dirty = DirtySet(Wakeup())
     for _ in range(1000):
         dirty.add("wc-1")
     assert dirty.take(0) == Dirty(names=frozenset({"wc-1"}))
-    dirty.close()
 
 
 def test_a_signal_handler_may_wake_the_loop_whatever_it_interrupts(root: Path, clock: Clock) -> None:
-    with running(polling(root, clock)) as watcher:
+    wakeup = Wakeup()
+    with running(polling(root, clock, wakeup)) as watcher:
         watcher.take(0)
-        before = signal.signal(signal.SIGUSR1, lambda *_: watcher.wake())
+        before = signal.signal(signal.SIGUSR1, lambda *_: wakeup.wake())
         try:
             timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1))
             timer.start()
             assert watcher.take(30.0) == Dirty()
             timer.join()
             # The lock that a handler must not want is held almost all the time here.
-            signal.signal(signal.SIGALRM, lambda *_: watcher.wake())
+            signal.signal(signal.SIGALRM, lambda *_: wakeup.wake())
             signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
             for _ in range(2000):
                 watcher.request_rescan()
@@ -297,18 +288,19 @@ def test_a_signal_handler_may_wake_the_loop_whatever_it_interrupts(root: Path, c
 
 
 def test_a_wake_before_the_take_is_not_lost(root: Path, clock: Clock) -> None:
-    with running(polling(root, clock)) as watcher:
+    wakeup = Wakeup()
+    with running(polling(root, clock, wakeup)) as watcher:
         watcher.take(0)
         for _ in range(100_000):
-            watcher.wake()
+            wakeup.wake()
         watcher.take(30.0)
 
 
-def test_waking_a_stopped_watcher_does_nothing(root: Path, clock: Clock) -> None:
-    watcher = polling(root, clock)
-    watcher.stop()
-    watcher.wake()
-    assert not watcher.take(30.0).names
+def test_a_wake_after_the_end_does_nothing() -> None:
+    wakeup = Wakeup()
+    wakeup.close()
+    wakeup.wake()
+    wakeup.wait(30.0)
 
 
 class Observers:
@@ -338,7 +330,7 @@ def test_an_observer_that_keeps_dying_waits_longer_and_one_that_ran_a_minute_sta
     root: Path, clock: Clock
 ) -> None:
     observers = Observers()
-    with running(Watcher(root, clock=clock, make_observer=observers)) as watcher:
+    with running(Watcher(root, Wakeup(), clock=clock, make_observer=observers)) as watcher:
         watcher.check()
         for wait in (1, 2, 4):
             observers.kill()
@@ -354,7 +346,7 @@ def test_what_landed_between_the_loss_of_events_and_their_return_is_scanned_for(
     root: Path, clock: Clock
 ) -> None:
     observers = Observers()
-    with running(Watcher(root, clock=clock, make_observer=observers)) as watcher:
+    with running(Watcher(root, Wakeup(), clock=clock, make_observer=observers)) as watcher:
         watcher.check()
         observers.kill()
         watcher.check()
