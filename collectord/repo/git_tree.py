@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from cachetools import LRUCache
 
 from collectord.kernel.policy import PolicyUnreadable, Surface
 from collectord.model import Launch
 from collectord.repo.git_objects import Commit, GitObject, GitObjects, first_parents, tree_entries
-from collectord.repo.lately import Lately
 from collectord.repo.policy import MAX_BYTES, MAX_NAMES, Tree, WorkingTree, config_path, read_policy
 
 _FOLDER, _LINK, _MODULE = "40000", "120000", "160000"
 _MAX_LINKS = 16
 # What one commit asks for fits many times over; a history of large files is not held whole.
-_KEPT_ENTRIES, _KEPT_BYTES = 500_000, 64 * 2**20
+_CACHED_ENTRIES, _CACHED_BYTES = 500_000, 64 * 2**20
+
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +32,18 @@ class _Entry:
     id: str
 
 
+def _cache(values: LRUCache[str, V], key: str, value: V) -> None:
+    with suppress(ValueError):  # larger than all that may be held
+        values[key] = value
+
+
 class GitHistory:
     """The trees of commits; what neighbours share is mostly read once. Close it at the end."""
 
     def __init__(self, repo: Path) -> None:
         self._objects = GitObjects(repo)
-        self._trees: Lately[Mapping[str, _Entry]] = Lately(_KEPT_ENTRIES)
-        self._blobs: Lately[bytes] = Lately(_KEPT_BYTES)
+        self._trees: LRUCache[str, Mapping[str, _Entry]] = LRUCache(_CACHED_ENTRIES, getsizeof=len)
+        self._blobs: LRUCache[str, bytes] = LRUCache(_CACHED_BYTES, getsizeof=len)
 
     def __enter__(self) -> GitHistory:
         return self
@@ -58,7 +69,7 @@ class GitHistory:
             except ValueError:
                 raise PolicyUnreadable(tree_id, "the git object is a broken tree") from None
             found = {name: _Entry(mode, oid) for mode, name, oid in listed}
-            self._trees.keep(tree_id, found, len(found))
+            _cache(self._trees, tree_id, found)
         return found
 
     def blob(self, blob_id: str) -> bytes:
@@ -66,7 +77,7 @@ class GitHistory:
         found = self._blobs.get(blob_id)
         if found is None:
             found = self._read(blob_id, "blob")
-            self._blobs.keep(blob_id, found, len(found))
+            _cache(self._blobs, blob_id, found)
         return found
 
     def _read(self, object_id: str, kind: str) -> bytes:

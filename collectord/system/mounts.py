@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_MOUNTINFO: Final = Path("/proc/self/mountinfo")
-_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+import psutil
+
 _NETWORK: Final = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "9p", "virtiofs", "vboxsf"),
@@ -19,62 +18,35 @@ _NETWORK: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo, its escapes undone."""
-
-    mount_point: str
-    fs_type: str
-    source: str
-
-
 def free_space(path: Path) -> tuple[int, int]:
     """(bytes an ordinary process may still write, bytes in all) of the file system the path lies on."""
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
-def is_network_filesystem(path: Path, *, mountinfo: Path = _MOUNTINFO) -> bool:
+def is_network_filesystem(path: Path) -> bool:
     """Whether file events of other machines go unseen there and locks may not hold.
 
-    False where the system does not tell (no /proc). The path need not exist yet.
+    False where the system does not tell. The path need not exist yet.
     """
     try:
-        text = os.fsdecode(mountinfo.read_bytes())
-    except OSError:
+        mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+    except (OSError, psutil.Error):
         return False
-    mount = mount_of(text, os.path.realpath(path))
-    return mount is not None and mount.fs_type in _NETWORK
+    return type_at(mounts, os.path.realpath(path)) in _NETWORK
 
 
-def mount_of(mountinfo_text: str, path: str | Path) -> Mount | None:
-    """The mount an absolute path without links lies on: the deepest, and of equally deep ones the last.
+def type_at(mounts: Iterable[tuple[str, str]], path: str) -> str | None:
+    """The type of the file system that an absolute path without links lies on.
 
-    Lines that are not in mountinfo's form are passed over; None if no mount point leads to the path.
+    `mounts` are (mount point, type) in the order in which they were mounted: the deepest one that leads to
+    the path counts, and of equally deep ones the last. None if none does.
     """
-    best: Mount | None = None
-    for line in mountinfo_text.split("\n"):  # splitlines would also split at what names may contain
-        mount = _parsed(line)
-        if mount is None or not _leads_to(mount.mount_point, str(path)):
-            continue
-        if best is None or len(mount.mount_point) >= len(best.mount_point):
-            best = mount
-    return best
+    leading = [
+        (len(point), number, kind) for number, (point, kind) in enumerate(mounts) if _leads(point, path)
+    ]
+    return max(leading)[2] if leading else None
 
 
-def _parsed(line: str) -> Mount | None:
-    # ID PARENT MAJOR:MINOR ROOT MOUNT_POINT OPTIONS [TAG ...] - TYPE SOURCE SUPER_OPTIONS
-    fields = line.split(" ")
-    try:
-        dash = fields.index("-", 6)
-        return Mount(_unescaped(fields[4]), _unescaped(fields[dash + 1]), _unescaped(fields[dash + 2]))
-    except (ValueError, IndexError):
-        return None
-
-
-def _unescaped(text: str) -> str:
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), text)
-
-
-def _leads_to(mount_point: str, path: str) -> bool:
+def _leads(mount_point: str, path: str) -> bool:
     return mount_point in ("/", path) or path.startswith(f"{mount_point}/")

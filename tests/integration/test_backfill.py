@@ -18,7 +18,6 @@ import pytest
 from collectord.repo import git_objects
 from collectord.repo.git_objects import GitObjects, GitUnusable
 from collectord.repo.git_tree import credible_times, policy_history
-from collectord.repo.lately import Lately
 from tests.support.cli import Cli
 from tests.support.small_kernel import SmallKernel
 
@@ -299,16 +298,6 @@ def test_a_git_that_never_answers_is_given_up(
     monkeypatch.setattr(git_objects, "LONGEST_SILENCE_S", 0.3)
     with pytest.raises(GitUnusable, match=r"no answer for 0\.3 seconds"):
         list(policy_history(repo, NOW_MS))
-
-
-def test_what_was_read_lately_is_kept_up_to_a_weight() -> None:
-    kept: Lately[str] = Lately(3)
-    for key in "abc":
-        kept.keep(key, key.upper(), 1)
-    assert kept.get("a") == "A"
-    kept.keep("d", "D", 2)
-    kept.keep("e", "E", 4)
-    assert [kept.get(key) for key in "abcde"] == ["A", None, None, "D", None]
 
 
 def test_an_object_larger_than_a_pipe_is_read_whole(repo: Path) -> None:

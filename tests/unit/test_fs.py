@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,7 +34,7 @@ from collectord.system.durable import (
     replace_symlink,
 )
 from collectord.system.lock import LockUnavailable, StateLock, holder
-from collectord.system.mounts import Mount, free_space, is_network_filesystem, mount_of
+from collectord.system.mounts import free_space, is_network_filesystem, type_at
 
 SOURCES = str(Path(collectord.__file__).parent.parent)
 PRELUDE = f"import sys; sys.path.insert(0, {SOURCES!r})\n"
@@ -695,84 +696,44 @@ def test_free_space_is_what_the_system_says(tmp_path: Path) -> None:
     assert total == shutil.disk_usage(tmp_path).total
 
 
-MOUNTINFO = r"""
-22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
-23 22 0:21 / /proc rw,nosuid - proc proc rw
-30 22 0:40 / /data rw shared:5 master:2 - nfs4 server:/export rw,vers=4.2
-31 30 254:16 / /data/local rw - xfs /dev/vdb rw
-32 22 0:50 / /mnt/my\040share\134x rw - cifs //host/a\040b rw
-33 22 0:51 / /over rw - ext4 /dev/vdc rw
-34 33 0:52 / /over rw - fuse.sshfs me@host: rw
-a line that is not one
-35 22 0:53 / /torn
-"""
+MOUNTS = [
+    ("/", "ext4"),
+    ("/proc", "proc"),
+    ("/data", "nfs4"),
+    ("/data/local", "xfs"),
+    ("/mnt/my share\\x", "cifs"),
+    ("/over", "ext4"),
+    ("/over", "fuse.sshfs"),
+]
 
 
 @pytest.mark.parametrize(
-    ("path", "fs_type", "network"),
+    ("path", "fs_type"),
     [
-        ("/", "ext4", False),
-        ("/home/me", "ext4", False),
-        ("/data", "nfs4", True),
-        ("/data/repo", "nfs4", True),
-        ("/database", "ext4", False),
-        ("/data/local/repo", "xfs", False),
-        ("/data/localhost", "nfs4", True),
-        ("/mnt/my share\\x/repo", "cifs", True),
-        ("/over/repo", "fuse.sshfs", True),
-        ("/torn/repo", "ext4", False),
+        ("/", "ext4"),
+        ("/home/me", "ext4"),
+        ("/data", "nfs4"),
+        ("/data/repo", "nfs4"),
+        ("/database", "ext4"),
+        ("/data/local/repo", "xfs"),
+        ("/data/localhost", "nfs4"),
+        ("/mnt/my share\\x/repo", "cifs"),
+        ("/over/repo", "fuse.sshfs"),
     ],
 )
-def test_the_deepest_and_then_the_latest_mount_counts(
-    tmp_path: Path, path: str, fs_type: str, network: bool
-) -> None:
-    found = mount_of(MOUNTINFO, path)
-    assert found is not None
-    assert found.fs_type == fs_type
-    (tmp_path / "mountinfo").write_text(MOUNTINFO)
-    assert is_network_filesystem(Path(path), mountinfo=tmp_path / "mountinfo") is network
+def test_the_deepest_and_then_the_latest_mount_counts(path: str, fs_type: str) -> None:
+    assert type_at(MOUNTS, path) == fs_type
 
 
-def test_a_link_is_followed_to_the_disk_it_leads_to(tmp_path: Path) -> None:
-    (tmp_path / "mountinfo").write_text(MOUNTINFO)
-    (tmp_path / "repo").symlink_to("/data/repo")
-    assert is_network_filesystem(tmp_path / "repo" / "not-yet", mountinfo=tmp_path / "mountinfo")
-
-
-def test_without_proc_nothing_is_a_network_file_system(tmp_path: Path) -> None:
-    assert not is_network_filesystem(tmp_path, mountinfo=tmp_path / "missing")
+def test_a_path_that_no_mount_leads_to_has_no_type() -> None:
+    assert type_at(MOUNTS[1:], "/home/me") is None
 
 
 def test_the_mount_of_a_real_path_is_the_one_the_system_names(tmp_path: Path) -> None:
-    if not Path("/proc/self/mountinfo").exists() or shutil.which("findmnt") is None:
-        pytest.skip("THE REAL MOUNT TABLE NOT TESTED: needs /proc and findmnt")
-    command = ["findmnt", "-n", "-r", "-o", "TARGET,FSTYPE", "-T", str(tmp_path)]
-    target, fs_type = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    found = mount_of(Path("/proc/self/mountinfo").read_text(), tmp_path.resolve())
-    assert found is not None
-    assert (found.mount_point, found.fs_type) == (target, fs_type)
-
-
-PART = st.text(alphabet="ab \\\t\n#-\x85\u2028\udcff", min_size=1, max_size=4)
-PLACE = st.lists(PART, max_size=3).map(lambda parts: "/" + "/".join(parts))
-
-
-def escaped(text: str) -> str:
-    return "".join(f"\\{ord(c):03o}" if c in " \t\n\\#" else c for c in text)
-
-
-@given(mounts=st.lists(st.tuples(PLACE, st.sampled_from(["ext4", "nfs"]), PART), max_size=6), path=PLACE)
-def test_mounts_are_found_whatever_their_names(mounts: list[tuple[str, str, str]], path: str) -> None:
-    lines = [
-        f"{i} 1 0:{i} / {escaped(place)} rw shared:{i} - {kind} {escaped(source)} rw\n"
-        for i, (place, kind, source) in enumerate(mounts)
-    ]
-    parts = [part for part in path.split("/") if part]
-    above = ["/" + "/".join(parts[:depth]) for depth in range(len(parts), -1, -1)]
-    expected = next((Mount(*m) for place in above for m in reversed(mounts) if m[0] == place), None)
-    assert mount_of("".join(lines), path) == expected
-
-
-@given(st.text())
-def test_no_mount_table_is_too_strange(text: str) -> None:
-    mount_of(text, "/a/b")
+    if shutil.which("findmnt") is None:
+        pytest.skip("THE REAL MOUNT TABLE NOT TESTED: needs findmnt")
+    command = ["findmnt", "-n", "-r", "-o", "FSTYPE", "-T", str(tmp_path)]
+    fs_type = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+    assert type_at(mounts, str(tmp_path.resolve())) == fs_type
+    assert not is_network_filesystem(tmp_path / "not" / "yet")
