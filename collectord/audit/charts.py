@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from collectord.audit.coverage import Cell
+from collectord.audit.document import AuditDocument
 from collectord.audit.facts import RISKS, SIZES
 from collectord.audit.findings import DAY_MS
 from collectord.audit.layout import week
@@ -70,7 +72,7 @@ class Chart:
     section: str
     title: str
     words: str
-    spec: Callable[[JsonObject, int], Spec | None]
+    spec: Callable[[AuditDocument, int], Spec | None]
 
 
 def _base(values: Sequence[JsonObject], width: int, height: int | None = 220) -> Spec:
@@ -114,15 +116,15 @@ def _percent_axis(title: str, **scale: object) -> JsonObject:
     return {"axis": {"format": "%", "title": title, "tickCount": 5}, "scale": {"domain": [0, 1], **scale}}
 
 
-def weekly_labels(document: JsonObject, width: int) -> Spec | None:
+def weekly_labels(document: AuditDocument, width: int) -> Spec | None:
     """Stacked shares of lanes by week, with a line where an epoch began."""
-    weeks = [one for one in document["lanes"]["trend"] if one["runs"]]
+    weeks = [one for one in document.lanes.trend if one.runs]
     if not weeks:
         return None
     values = [
-        {"week": one["week"], "lane": lane, "share": share}
+        {"week": one.week, "lane": lane, "share": share}
         for one in weeks
-        for lane, share in one["shares"].items()
+        for lane, share in (one.shares or {}).items()
         if share
     ]
     lane = {"field": "lane", "type": "nominal", "title": "lane", "scale": _lane_scale(tuple(COLOURS))}
@@ -134,8 +136,8 @@ def weekly_labels(document: JsonObject, width: int) -> Spec | None:
             "color": lane,
         },
     }
-    shown = {one["week"] for one in weeks}
-    begun = {week(epoch["from_ms"]) for epoch in document["health"]["epochs"]} & shown
+    shown = {one.week for one in weeks}
+    begun = {week(epoch.from_ms) for epoch in document.health.epochs} & shown
     lines = {
         "data": {"values": [{"week": name} for name in sorted(begun)]},
         "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2, "stroke": "currentColor"},
@@ -144,13 +146,13 @@ def weekly_labels(document: JsonObject, width: int) -> Spec | None:
     return {**_base(values, width), "layer": [bars, lines] if begun else [bars]}
 
 
-def lane_bars(document: JsonObject, width: int) -> Spec | None:
+def lane_bars(document: AuditDocument, width: int) -> Spec | None:
     """Each lane's share with its interval, over the band that is wanted."""
-    if not document["lanes"]["runs"]:
+    if not document.lanes.runs:
         return None
     values = [
-        {"lane": one["key"], "from": one["low"], "to": one["high"], **one["interval"]}
-        for one in document["lanes"]["lanes"]
+        {"lane": one.key, "from": one.low, "to": one.high, **asdict(one.interval)}
+        for one in document.lanes.lanes
     ]
     y = {"field": "lane", "type": "nominal", "title": "lane"}
     bounds = _percent_axis("share")
@@ -174,10 +176,10 @@ def lane_bars(document: JsonObject, width: int) -> Spec | None:
     return {**_base(values, width, 150), "layer": [band, bar, whisker]}
 
 
-def coverage_map(document: JsonObject, width: int) -> Spec | None:
+def coverage_map(document: AuditDocument, width: int) -> Spec | None:
     """Each action by risk, and by size too where there is room; coloured by state, with the rows in it."""
     wide = width > _NARROW
-    values = _cells_by(document, lambda cell: f"{cell['risk']} {cell['size']}" if wide else cell["risk"])
+    values = _cells_by(document, lambda cell: f"{cell.risk} {cell.size}" if wide else cell.risk)
     order = [f"{risk} {size}" for risk in RISKS for size in SIZES] if wide else list(RISKS)
     x = {"field": "kind", "type": "ordinal", "sort": order, "title": None, "axis": {"labelAngle": -45}}
     labels = {"minExtent": 112, "labelLimit": 120}
@@ -212,26 +214,26 @@ def coverage_map(document: JsonObject, width: int) -> Spec | None:
     return {**base, "layer": [boxes, numbers], "resolve": {"scale": {"color": "independent"}}}
 
 
-def _cells_by(document: JsonObject, key: Callable[[JsonObject], str]) -> list[JsonObject]:
+def _cells_by(document: AuditDocument, key: Callable[[Cell], str]) -> list[JsonObject]:
     """Cells merged by a key: their rows, and the best state of them."""
     merged: dict[tuple[str, str], JsonObject] = {}
-    for cell in document["coverage"]["cells"]:
-        words = cell["action"]["words"].replace("serial_handoff", "serial").replace("speculate_vote", "spec")
+    for cell in document.coverage.cells:
+        words = cell.action.words.replace("serial_handoff", "serial").replace("speculate_vote", "spec")
         place = words, key(cell)
         found = merged.setdefault(
             place, {"action": words, "kind": place[1], "rows": 0, "state": "unreachable"}
         )
-        found["rows"] += cell["rows"]
-        found["state"] = min(found["state"], cell["state"], key=list(_STATES).index)
+        found["rows"] += cell.rows
+        found["state"] = min(found["state"], cell.state, key=list(_STATES).index)
     for found in merged.values():
-        if found["rows"] >= document["coverage"]["thin_below"]:
+        if found["rows"] >= document.coverage.thin_below:
             found["state"] = "enough"
     return list(merged.values())
 
 
-def pass_rates(document: JsonObject, width: int) -> Spec | None:
+def pass_rates(document: AuditDocument, width: int) -> Spec | None:
     """The success share of each lane by week."""
-    values = document["outcomes"]["lanes_by_week"]
+    values = document.outcomes.lanes_by_week
     if not values:
         return None
     encoding = {
@@ -245,15 +247,15 @@ def pass_rates(document: JsonObject, width: int) -> Spec | None:
     return {**_base(values, width), "mark": mark, "encoding": encoding}
 
 
-def conflicts(document: JsonObject, width: int) -> Spec | None:
+def conflicts(document: AuditDocument, width: int) -> Spec | None:
     """The worst contradictions: rows of each label in a situation."""
-    clusters = document["consistency"]["keys"][1]["worst"]
+    clusters = document.consistency.keys[1].worst
     if not clusters:
         return None
     values = [
         {"cluster": f"{place}.", "label": label, "rows": number}
         for place, c in enumerate(clusters, 1)
-        for label, number in c["labels"].items()
+        for label, number in c.labels.items()
     ]
     encoding = {
         "y": {"field": "cluster", "type": "nominal", "sort": None, "title": None},
@@ -275,9 +277,9 @@ def conflicts(document: JsonObject, width: int) -> Spec | None:
     return {**_base(values, width, height), "mark": {"type": "bar"}, "encoding": encoding}
 
 
-def arrivals(document: JsonObject, width: int) -> Spec | None:
+def arrivals(document: AuditDocument, width: int) -> Spec | None:
     """Runs that arrived in each week."""
-    counts = document["health"]["by_week"]
+    counts = document.health.by_week
     if not any(counts.values()):
         return None
     values = [{"week": name, "runs": number} for name, number in counts.items()]
@@ -286,15 +288,12 @@ def arrivals(document: JsonObject, width: int) -> Spec | None:
     return {**_base(values, width, 160), "mark": mark, "encoding": {"x": _x_weeks(), "y": y}}
 
 
-def environments(document: JsonObject, width: int) -> Spec | None:
+def environments(document: AuditDocument, width: int) -> Spec | None:
     """When each environment was in force."""
-    epochs = document["health"]["epochs"]
+    epochs = document.health.epochs
     if not epochs:
         return None
-    values = [
-        {"epoch": str(e["number"]), "from": e["from_ms"], "to": e["to_ms"] or document["made_ms"]}
-        for e in epochs
-    ]
+    values = [{"epoch": str(e.number), "from": e.from_ms, "to": e.to_ms or document.made_ms} for e in epochs]
     days = {"format": "%Y-%m-%d", "tickMinStep": DAY_MS, "tickCount": width // 120, "labelOverlap": True}
     encoding = {
         "y": {"field": "epoch", "type": "ordinal", "title": "epoch", "sort": None},

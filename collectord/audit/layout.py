@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import sqrt
 from statistics import NormalDist
-from typing import Any
 
 from collectord.audit.findings import DAY_MS
 
@@ -106,7 +105,6 @@ def _date(number: int) -> tuple[str, str]:
     return date.strftime("%Y-%m-%d"), f"{year}-W{of_year:02}"
 
 
-JsonObject = dict[str, Any]
 NOTHING = "–"
 
 
@@ -125,23 +123,3 @@ class Table:
 
 def _is_number(cell: str) -> bool:
     return cell.replace(",", "").replace(".", "").replace(" %", "").strip("–-").isdigit() or cell in ("", "–")
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """One answer: `lines` come first, then `tables`."""
-
-    key: str
-    title: str
-    lines: Callable[[JsonObject], list[str]]
-    tables: Callable[[JsonObject], list[Table]]
-
-
-def share_words(interval: JsonObject) -> str:
-    """A share with its interval, from the document."""
-    return f"{percent(interval['share'])} ({span(interval['low'], interval['high'])})"
-
-
-def no_tables(_document: JsonObject) -> list[Table]:
-    """For answers that are lines alone."""
-    return []

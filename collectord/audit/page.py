@@ -8,23 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any
 
 from collectord.audit.charts import CHARTS, Chart, draw
-from collectord.audit.layout import Section, Table, day
-from collectord.audit.sections import SECTIONS
+from collectord.audit.document import AuditDocument
+from collectord.audit.findings import Finding
+from collectord.audit.layout import Table, day
+from collectord.audit.sections import SECTIONS, Section
 from collectord.system.names import printable
 
-JsonObject = dict[str, Any]
 WIDTHS = (("narrow", 300), ("wide", 760))
 _NOTES = frozenset({"note", "undetermined"})
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def page(document: JsonObject) -> str:
+def page(document: AuditDocument) -> str:
     """The whole page."""
     style = files("collectord.audit").joinpath("page.css").read_text(encoding="utf-8")
-    title = _text(f"Audit {day(document['made_ms'])}")
+    title = _text(f"Audit {day(document.made_ms)}")
     head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -39,23 +39,23 @@ def _text(value: object) -> str:
     return escape(printable(str(value)))
 
 
-def _body(document: JsonObject) -> Iterator[str]:
-    window = document["window"]
-    span = f"{day(window['from_ms'])} to {day(window['to_ms'])}"
-    epoch = f", epoch {document['epoch']}" if document["epoch"] is not None else ""
-    yield f"<header><h1>Audit of <code>{_text(document['repo'])}</code></h1>"
-    yield f"<p>{_text(window['words'])} ({span}), {document['runs']:,} runs in all{epoch}.</p>"
-    yield f"<p>{_text(document['phase']['words'])}</p></header>\n<main>"
-    yield from _to_do(document["findings"])
+def _body(document: AuditDocument) -> Iterator[str]:
+    window = document.window
+    span = f"{day(window.from_ms)} to {day(window.to_ms)}"
+    epoch = f", epoch {document.epoch}" if document.epoch is not None else ""
+    yield f"<header><h1>Audit of <code>{_text(document.repo)}</code></h1>"
+    yield f"<p>{_text(window.words)} ({span}), {document.runs:,} runs in all{epoch}.</p>"
+    yield f"<p>{_text(document.phase.words)}</p></header>\n<main>"
+    yield from _to_do(document.findings)
     for section in SECTIONS:
         yield from _section(section, document)
     yield "</main>\n<footer><p>Made by collectord from its index; the same numbers stand in "
     yield "<code>collectord audit --json</code>.</p></footer>"
 
 
-def _to_do(findings: Sequence[JsonObject]) -> Iterator[str]:
-    pressing = [one for one in findings if one["kind"] not in _NOTES]
-    notes = [one for one in findings if one["kind"] in _NOTES]
+def _to_do(findings: Sequence[Finding]) -> Iterator[str]:
+    pressing = [one for one in findings if one.kind not in _NOTES]
+    notes = [one for one in findings if one.kind in _NOTES]
     title = "What to do" if pressing else "Nothing presses"
     yield f'<section aria-labelledby="todo"><h2 id="todo">{title}</h2>'
     yield from _findings(pressing, "ol")
@@ -65,17 +65,17 @@ def _to_do(findings: Sequence[JsonObject]) -> Iterator[str]:
     yield "</section>"
 
 
-def _findings(findings: Sequence[JsonObject], element: str) -> Iterator[str]:
+def _findings(findings: Sequence[Finding], element: str) -> Iterator[str]:
     if not findings:
         return
     yield f'<{element} class="findings">'
     for one in findings:
-        kind = f'<span class="kind">{_text(one["kind"])}</span>'
-        yield f"<li><strong>{_text(one['do'])}</strong> {kind}<p>{_text(one['why'])}</p></li>"
+        kind = f'<span class="kind">{_text(one.kind)}</span>'
+        yield f"<li><strong>{_text(one.do)}</strong> {kind}<p>{_text(one.why)}</p></li>"
     yield f"</{element}>"
 
 
-def _section(section: Section, document: JsonObject) -> Iterator[str]:
+def _section(section: Section, document: AuditDocument) -> Iterator[str]:
     yield f'<section aria-labelledby="{section.key}"><h2 id="{section.key}">{_text(section.title)}</h2>'
     for line in section.lines(document):
         yield f"<p>{_text(line)}</p>"
@@ -88,7 +88,7 @@ def _section(section: Section, document: JsonObject) -> Iterator[str]:
     yield "</section>"
 
 
-def _figure(chart: Chart, mark: str, document: JsonObject) -> Iterator[str]:
+def _figure(chart: Chart, mark: str, document: AuditDocument) -> Iterator[str]:
     drawn = [(name, chart.spec(document, width)) for name, width in WIDTHS]
     yield f'<figure id="{mark}"><figcaption>{_text(chart.title)}</figcaption>'
     label = f"{_text(chart.title)}. {_text(chart.words)} The numbers stand in the text and tables here."

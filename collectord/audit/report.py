@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
-from enum import Enum
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.audit.agreement import AgreementAnswer, agreement, compare_inputs
-from collectord.audit.backlog import Backlog, backlog
-from collectord.audit.collection import HealthAnswer, Steadiness, health, steadiness
-from collectord.audit.consistency import Consistency, consistency
-from collectord.audit.coverage import Coverage, coverage, player_of, reach_of
-from collectord.audit.facts import Action, AuditFacts, Epoch, LabelVariety, OpenAlert
-from collectord.audit.fill import Fill, fill
-from collectord.audit.findings import LANES, THIN_BELOW, Finding, Kind, in_order
+from collectord.audit.agreement import agreement, compare_inputs
+from collectord.audit.backlog import backlog
+from collectord.audit.collection import health, steadiness
+from collectord.audit.consistency import consistency
+from collectord.audit.coverage import coverage, player_of, reach_of
+from collectord.audit.document import Answers, AuditDocument, document_of
+from collectord.audit.facts import AuditFacts, Epoch, LabelVariety, OpenAlert
+from collectord.audit.fill import fill
 from collectord.audit.gather import AuditContext, gather
-from collectord.audit.lanes import Lanes, lanes
+from collectord.audit.lanes import lanes
 from collectord.audit.layout import capped
-from collectord.audit.outcomes import Outcomes, outcomes
-from collectord.audit.phase import Phase, phase
-from collectord.audit.quality import Quality, quality
-from collectord.audit.shift import Drift, drift
+from collectord.audit.outcomes import outcomes
+from collectord.audit.phase import phase
+from collectord.audit.quality import quality
+from collectord.audit.shift import drift
 from collectord.dataset.verify import verify
 from collectord.epochs.contradictions import varieties
 from collectord.epochs.json_views import summary_of
@@ -44,30 +43,6 @@ if TYPE_CHECKING:
     from collectord.epochs.survey import Survey
     from collectord.index.reader import IndexReader
     from collectord.kernel.policy import Surface
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """One of each; the names are the members of the JSON document."""
-
-    coverage: Coverage
-    lanes: Lanes
-    fill: Fill
-    backlog: Backlog
-    consistency: Consistency
-    agreement: AgreementAnswer
-    outcomes: Outcomes
-    drift: Drift
-    quality: Quality
-    steadiness: Steadiness
-    phase: Phase
-    health: HealthAnswer
-
-    @property
-    def findings(self) -> list[Finding]:
-        """Everything that was found, by what to do first."""
-        each: Iterable[str] = self.__dataclass_fields__
-        return in_order([finding for name in each for finding in getattr(self, name).findings])
 
 
 def answer(
@@ -96,67 +71,6 @@ def answer(
     )
 
 
-SCHEMA = "collectord.audit.v1"
-JsonObject = dict[str, Any]
-
-
-def document(facts: AuditFacts, answers: Answers, *, epoch: int | None = None) -> JsonObject:
-    """The whole audit; times are UTC epoch milliseconds, shares between 0 and 1."""
-    findings = answers.findings
-    return {
-        "schema": SCHEMA,
-        "repo": facts.repo,
-        "made_ms": facts.now_ms,
-        "window": {"from_ms": facts.window_start_ms, "to_ms": facts.now_ms, "words": facts.window_words},
-        "epoch": epoch,
-        "runs": len(facts.runs),
-        "verdicts": verdicts(answers),
-        "findings": [plain(finding) for finding in findings],
-        "targets": {"lanes": [plain(lane) for lane in LANES], "thin_below": THIN_BELOW},
-        **{name: plain(getattr(answers, name), skip=("findings",)) for name in Answers.__dataclass_fields__},
-    }
-
-
-def verdicts(answers: Answers) -> dict[str, Any]:
-    """The short of it, one value an answer: what a log line and a script look at."""
-    kinds = {finding.kind for finding in answers.findings}
-    return {
-        "lanes": {lane.key: lane.verdict.value for lane in answers.lanes.lanes},
-        "coverage": dict(answers.coverage.states),
-        "conflicting": answers.consistency.keys[1].conflicting,
-        "drift": answers.drift.verdict,
-        "environment_failures": sum(cause.runs for cause in answers.outcomes.causes),
-        "ready": answers.backlog.ready,
-        "phase": answers.phase.phase,
-        "kinds": [kind.value for kind in Kind if kind in kinds],
-    }
-
-
-def failing(document: JsonObject, fail_on: Collection[str]) -> list[str]:
-    """The kinds of findings that were asked for and are there, in order."""
-    return [kind for kind in document["verdicts"]["kinds"] if kind in fail_on]
-
-
-def plain(value: Any, skip: tuple[str, ...] = ()) -> Any:
-    """A value as JSON has it: dataclasses become objects, enums their values, tuples lists."""
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, Action):
-        parts = {"swarm": value.swarm, "candidates": value.candidates, "minutes": value.minutes}
-        return {**parts, "lane": value.lane, "words": value.words}
-    if is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in fields(value) if field.name not in skip]
-        return {name.rstrip("_"): plain(getattr(value, name)) for name in names}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value
-
-
-Document = dict[str, Any]
-
-
 @rare_collections()
 def audit(
     settings: Settings,
@@ -165,8 +79,8 @@ def audit(
     epoch: int | None = None,
     rebuild: bool = False,
     clock_ms: Callable[[], int] = now_ms,
-) -> Document:
-    """The audit as one document; `rebuild` also makes the newest dataset again."""
+) -> AuditDocument:
+    """The audit; `rebuild` also makes the newest dataset again."""
     surface, unknown = policy_of(settings.repo)
     now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
     # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
@@ -184,7 +98,7 @@ def audit(
     facts = _only_epoch(facts, epoch)
     with limited_search() as search:
         answers = answer(facts, surface, search, search.given_up)
-    return document(facts, answers, epoch=epoch)
+    return document_of(facts, answers, epoch=epoch)
 
 
 def policy_of(repo: Path) -> tuple[Surface | None, str | None]:
@@ -252,13 +166,6 @@ def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
     return not found.findings, tuple(found.findings)
 
 
-def schema() -> str:
-    """The JSON Schema of the document, as it is shipped."""
-    from importlib.resources import files
-
-    return files("collectord.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")
-
-
 def require_page(target: Path) -> None:
     """Raise before any work is done where no page can be written: no extra, no folder."""
     from collectord.audit.charts import require_drawing
@@ -270,7 +177,7 @@ def require_page(target: Path) -> None:
         raise UsageError(f"--html {target}: is a folder; name a file in it")
 
 
-def write_page(document: Document, target: Path) -> None:
+def write_page(document: AuditDocument, target: Path) -> None:
     """Write the HTML page, in place of a file that is there."""
     from collectord.audit.page import page
 

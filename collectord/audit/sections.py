@@ -2,97 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
+from collectord.audit.consistency import ByDesign, KeyAnswer
+from collectord.audit.coverage import Row
+from collectord.audit.document import AuditDocument
+from collectord.audit.lanes import LaneAnswer, Week
 from collectord.audit.layout import (
     NOTHING,
-    JsonObject,
-    Section,
     Table,
     count,
     day,
-    no_tables,
+    interval_words,
     percent,
-    share_words,
     span,
 )
+from collectord.audit.outcomes import Group
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One answer: `lines` come first, then `tables`."""
+
+    key: str
+    title: str
+    lines: Callable[[AuditDocument], list[str]]
+    tables: Callable[[AuditDocument], list[Table]]
+
+
+def no_tables(_document: AuditDocument) -> list[Table]:
+    """For answers that are lines alone."""
+    return []
+
 
 # Lanes
 
 
-def lanes_lines(document: JsonObject) -> list[str]:
+def lanes_lines(document: AuditDocument) -> list[str]:
     """Lanes: what is said of it."""
-    lanes = document["lanes"]
-    said = f"{count(lanes['runs'], 'labelled run')} in {lanes['window']}"
-    if lanes["unlabelled"]:
-        said += f", {lanes['unlabelled']} more without an executed plan"
-    if lanes["other"]:
-        said += f"; {lanes['other']} in no lane"
+    lanes = document.lanes
+    said = f"{count(lanes.runs, 'labelled run')} in {lanes.window}"
+    if lanes.unlabelled:
+        said += f", {lanes.unlabelled} more without an executed plan"
+    if lanes.other:
+        said += f"; {lanes.other} in no lane"
     return [said]
 
 
-def lanes_tables(document: JsonObject) -> list[Table]:
+def lanes_tables(document: AuditDocument) -> list[Table]:
     """Lanes: its tables."""
-    lanes = document["lanes"]
+    lanes = document.lanes
     rows = [
         [
-            f"{a['key']} {a['name']}",
-            f"{a['runs']:,}",
-            share_words(a["interval"]),
-            span(a["low"], a["high"]),
+            f"{a.key} {a.name}",
+            f"{a.runs:,}",
+            interval_words(a.interval),
+            span(a.low, a.high),
             _verdict(a),
         ]
-        for a in lanes["lanes"]
+        for a in lanes.lanes
     ]
-    minutes = [
-        [f"{a['minutes']} min", f"{a['runs']:,}", share_words(a["interval"])] for a in lanes["minutes"]
-    ]
+    minutes = [[f"{a.minutes} min", f"{a.runs:,}", interval_words(a.interval)] for a in lanes.minutes]
     return [
         Table("Shares", ("lane", "runs", "share (95 % together)", "wanted", "verdict"), rows),
         Table("Minutes", ("bin", "runs", "share (95 %)"), minutes),
-        Table("Trend", ("week", "runs", "A", "B", "C", "other"), [_week(week) for week in lanes["trend"]]),
+        Table("Trend", ("week", "runs", "A", "B", "C", "other"), [_week(week) for week in lanes.trend]),
     ]
 
 
-def _verdict(answer: JsonObject) -> str:
-    more = answer["runs_to_settle"]
-    if answer["verdict"] != "undetermined":
-        return str(answer["verdict"])
+def _verdict(answer: LaneAnswer) -> str:
+    more = answer.runs_to_settle
+    if answer.verdict != "undetermined":
+        return str(answer.verdict)
     return "undetermined" + (f", {more:,} more runs would settle it" if more is not None else "")
 
 
-def _week(week: JsonObject) -> list[str]:
-    shares = week["shares"]
-    return [week["week"], f"{week['runs']:,}"] + [
-        percent(shares[lane]) if shares else NOTHING for lane in week["lanes"]
+def _week(week: Week) -> list[str]:
+    shares = week.shares
+    return [week.week, f"{week.runs:,}"] + [
+        percent(shares[lane]) if shares else NOTHING for lane in week.lanes
     ]
 
 
 # Coverage
 
 
-def coverage_lines(document: JsonObject) -> list[str]:
+def coverage_lines(document: AuditDocument) -> list[str]:
     """Coverage: what is said of it."""
-    cover = document["coverage"]
-    states = ", ".join(f"{number} {state}" for state, number in cover["states"].items() if number)
+    cover = document.coverage
+    states = ", ".join(f"{number} {state}" for state, number in cover.states.items() if number)
     said = [
-        f"{len(cover['cells'])} cells of action × risk × size: {states} "
-        f"(thin: under {cover['thin_below']} rows)"
+        f"{len(cover.cells)} cells of action × risk × size: {states} (thin: under {cover.thin_below} rows)"
     ]
-    said += _unreachable(cover["grid"])
-    if cover["outside"]:
-        said.append(f"{count(cover['outside'], 'row')} with an action outside of the grid")
+    said += _unreachable(cover.grid)
+    if cover.outside:
+        said.append(f"{count(cover.outside, 'row')} with an action outside of the grid")
     return said
 
 
-def _unreachable(grid: Sequence[JsonObject]) -> Iterator[str]:
+def _unreachable(grid: Sequence[Row]) -> Iterator[str]:
     """A line for each reason: `unreachable: serial_handoff×1 with 15, 30 or 120 min: …`."""
     reasons: dict[str, dict[str, list[str]]] = {}
     for row in grid:
-        if row["state"] == "unreachable":
-            action = row["action"]
-            kind = f"{action['swarm']}×{action['candidates']}"
-            reasons.setdefault(row["why"], {}).setdefault(kind, []).append(str(action["minutes"]))
+        if row.state == "unreachable":
+            action = row.action
+            kind = f"{action.swarm}×{action.candidates}"
+            reasons.setdefault(row.why, {}).setdefault(kind, []).append(str(action.minutes))
     for why, kinds in reasons.items():
         actions = "; ".join(f"{kind} with {_either(minutes)} min" for kind, minutes in kinds.items())
         yield f"unreachable: {actions}: {why}"
@@ -102,20 +118,20 @@ def _either(words: Sequence[str]) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def coverage_tables(document: JsonObject) -> list[Table]:
+def coverage_tables(document: AuditDocument) -> list[Table]:
     """Coverage: its tables."""
-    cover = document["coverage"]
-    risks = list(cover["grid"][0]["by_risk"])
+    cover = document.coverage
+    risks = list(cover.grid[0].by_risk)
     states: dict[tuple[str, str], set[str]] = {}
-    for cell in cover["cells"]:
-        states.setdefault((cell["action"]["words"], cell["risk"]), set()).add(cell["state"])
+    for cell in cover.cells:
+        states.setdefault((cell.action.words, cell.risk), set()).add(cell.state)
     rows = []
-    for row in cover["grid"]:
-        if row["state"] == "unreachable":
+    for row in cover.grid:
+        if row.state == "unreachable":
             continue
-        words = row["action"]["words"]
-        cells = [_cell(row["by_risk"][risk], states[words, risk]) for risk in risks]
-        rows.append([words, *cells, row["state"]])
+        words = row.action.words
+        cells = [_cell(row.by_risk[risk], states[words, risk]) for risk in risks]
+        rows.append([words, *cells, row.state])
     caption = "Rows by risk (×: no issue of that risk can get it, 0: none yet)"
     return [Table(caption, ("action", *risks, "state"), rows)]
 
@@ -131,82 +147,76 @@ def _cell(rows: int, states: set[str]) -> str:
 # Fill and backlog
 
 
-def fill_lines(document: JsonObject) -> list[str]:
+def fill_lines(document: AuditDocument) -> list[str]:
     """Fill: what is said of it."""
-    fill = document["fill"]
-    said = [f"{wanted['words']}" for wanted in fill["add"]] + list(fill["stop"])
+    fill = document.fill
+    said = [f"{wanted.words}" for wanted in fill.add] + list(fill.stop)
     return said or ["no lane is out of its band for certain: nothing to add or to stop for that"]
 
 
-def backlog_lines(document: JsonObject) -> list[str]:
+def backlog_lines(document: AuditDocument) -> list[str]:
     """Backlog: what is said of it."""
-    backlog = document["backlog"]
-    said = [backlog["pressure"]]
-    if backlog["held_back"]:
-        held = ", ".join(f"{number} {why}" for why, number in backlog["held_back"].items())
+    backlog = document.backlog
+    said = [backlog.pressure]
+    if backlog.held_back:
+        held = ", ".join(f"{number} {why}" for why, number in backlog.held_back.items())
         said.append(f"open but not ready: {held}")
-    if backlog["lanes"]:
-        mix = ", ".join(f"{lane} {percent(share)}" for lane, share in backlog["lanes"].items() if share)
+    if backlog.lanes:
+        mix = ", ".join(f"{lane} {percent(share)}" for lane, share in backlog.lanes.items() if share)
         said.append(f"what the policy would make of them: {mix}")
     return said
 
 
-def backlog_tables(document: JsonObject) -> list[Table]:
+def backlog_tables(document: AuditDocument) -> list[Table]:
     """Backlog: its tables."""
-    backlog = document["backlog"]
-    labels = [[label, f"{number:,}"] for label, number in backlog["labels"].items()]
-    risks = [[risk, f"{number:,}"] for risk, number in backlog["ready_by_risk"].items()]
+    backlog = document.backlog
+    labels = [[label, f"{number:,}"] for label, number in backlog.labels.items()]
+    risks = [[risk, f"{number:,}"] for risk, number in backlog.ready_by_risk.items()]
     tables = [Table("Ready issues by the label they would get", ("label", "issues"), labels)]
-    return [*tables, Table("Ready issues by risk", ("risk", "issues"), risks if backlog["ready"] else [])]
+    return [*tables, Table("Ready issues by risk", ("risk", "issues"), risks if backlog.ready else [])]
 
 
 # Consistency and agreement
 
 
-def consistency_lines(document: JsonObject) -> list[str]:
+def consistency_lines(document: AuditDocument) -> list[str]:
     """Consistency: what is said of it."""
-    found = document["consistency"]
-    asked = found["requested"]
+    found = document.consistency
+    asked = found.requested
     said = []
     if asked["compared"]:
         differ = ", ".join(f"{part} {asked[part]:,}" for part in ("swarm", "candidates", "minutes"))
         said.append(
             f"executed as requested in {asked['equal']:,} of {asked['compared']:,}; differing in {differ}"
         )
-    broken = ", ".join(f"{what}: {number}" for what, number in found["invalid"].items())
+    broken = ", ".join(f"{what}: {number}" for what, number in found.invalid.items())
     said.append(f"validity rules: {broken or 'kept by every row'}")
-    fallbacks = ", ".join(f"{what}: {number}" for what, number in found["fallbacks"].items())
+    fallbacks = ", ".join(f"{what}: {number}" for what, number in found.fallbacks.items())
     said.append(f"fallbacks: {fallbacks or 'none'}")
-    said += [_by_design(one) for one in found["by_design"]]
+    said += [_by_design(one) for one in found.by_design]
     return said
 
 
-def _by_design(one: JsonObject) -> str:
+def _by_design(one: ByDesign) -> str:
     """Several labels of one rule: no fault, and what would make it one label."""
-    rule = "no rule" if one["rule"] is None else f"rule {one['rule']}"
-    labels = " | ".join(one["labels"])
+    rule = "no rule" if one.rule is None else f"rule {one.rule}"
+    labels = " | ".join(one.labels)
     return (
-        f"by design of the policy (epoch {one['epoch']}, {rule}): {labels} for equal issues, "
-        f"{count(one['rows'], 'row')}, {percent(one['g3'])} of g3; {one['remedy']} would make it one label"
+        f"by design of the policy (epoch {one.epoch}, {rule}): {labels} for equal issues, "
+        f"{count(one.rows, 'row')}, {percent(one.g3)} of g3; {one.remedy} would make it one label"
     )
 
 
-def consistency_tables(document: JsonObject) -> list[Table]:
+def consistency_tables(document: AuditDocument) -> list[Table]:
     """Consistency: its tables."""
-    found = document["consistency"]
+    found = document.consistency
     keys = [
-        [f"{k['key']} {k['words']}", f"{k['rows']:,}", f"{k['groups']:,}"]
-        + [percent(k[name]) for name in ("conflicting", "g3", "singletons")]
-        for k in found["keys"]
+        [f"{k.key} {k.words}", f"{k.rows:,}", f"{k.groups:,}"]
+        + [percent(share) for share in (k.conflicting, k.g3, k.singletons)]
+        for k in found.keys
     ]
-    epochs = [
-        [str(e["epoch"]), f"{e['rows']:,}", percent(e["conflicting"]), percent(e["g3"])]
-        for e in found["epochs"]
-    ]
-    flips = [
-        [f["situation"], f["before"], f["after"], f"{f['epochs'][0]} → {f['epochs'][1]}"]
-        for f in found["flips"]
-    ]
+    epochs = [[str(e.epoch), f"{e.rows:,}", percent(e.conflicting), percent(e.g3)] for e in found.epochs]
+    flips = [[f.situation, f.before, f.after, f"{f.epochs[0]} → {f.epochs[1]}"] for f in found.flips]
     names = ("key", "rows", "situations", "conflicting", "g3: no policy errs less", "seen once")
     return [
         Table("Equal situations, equal labels?", names, keys),
@@ -214,44 +224,43 @@ def consistency_tables(document: JsonObject) -> list[Table]:
         Table(
             "Worst contradictions (K1)",
             ("situation", "labels", "cause", "such as"),
-            _clusters(found["keys"][1]),
+            _clusters(found.keys[1]),
         ),
         Table("Changed from one epoch to the next (K2)", ("situation", "before", "after", "epochs"), flips),
     ]
 
 
-def _clusters(key: JsonObject) -> list[list[str]]:
+def _clusters(key: KeyAnswer) -> list[list[str]]:
     return [
         [
-            f"{place}. {c['situation']}",
-            "; ".join(f"{number} {label}" for label, number in c["labels"].items()),
-            c["cause"],
-            ", ".join(c["runs"][:2]),
+            f"{place}. {c.situation}",
+            "; ".join(f"{number} {label}" for label, number in c.labels.items()),
+            c.cause,
+            ", ".join(c.runs[:2]),
         ]
-        for place, c in enumerate(key["worst"], 1)
+        for place, c in enumerate(key.worst, 1)
     ]
 
 
 _MOST_ALERTS = 20
 
 
-def agreement_lines(document: JsonObject) -> list[str]:
+def agreement_lines(document: AuditDocument) -> list[str]:
     """Agreement: what is said of it."""
-    found = document["agreement"]
-    hashes = ", ".join(f"{number:,} {state}" for state, number in found["hashes"].items())
+    found = document.agreement
+    hashes = ", ".join(f"{number:,} {state}" for state, number in found.hashes.items())
     said = [f"recorded inputs against their hashes: {hashes}"]
-    if found["compared"]:
+    if found.compared:
         said.append(
-            f"of the newest {found['compared']} recorded histories, {found['histories_equal']} hold the runs "
-            f"that the index gives, {found['contents_equal']} with every detail of their outcomes"
+            f"of the newest {found.compared} recorded histories, {found.histories_equal} hold the runs "
+            f"that the index gives, {found.contents_equal} with every detail of their outcomes"
         )
-    if found["issues_compared"]:
+    if found.issues_compared:
         said.append(
-            f"of {found['issues_compared']} recorded issues, "
-            f"{found['issues_equal']} are as Beads had them then"
+            f"of {found.issues_compared} recorded issues, {found.issues_equal} are as Beads had them then"
         )
-    if found["issue_fields"]:
-        fields = ", ".join(f"{name} {number}" for name, number in found["issue_fields"].items())
+    if found.issue_fields:
+        fields = ", ".join(f"{name} {number}" for name, number in found.issue_fields.items())
         said.append(f"issue fields that differ: {fields}")
     return said
 
@@ -259,57 +268,53 @@ def agreement_lines(document: JsonObject) -> list[str]:
 # Outcomes and drift
 
 
-def outcomes_lines(document: JsonObject) -> list[str]:
+def outcomes_lines(document: AuditDocument) -> list[str]:
     """Outcomes: what is said of it."""
-    found = document["outcomes"]
-    all_, window = found["overall"], found["window"]
+    found = document.outcomes
+    all_, window = found.overall, found.window
     return [
-        f"success: {share_words(all_['success_share'])} of all {all_['runs']:,}, "
-        f"{share_words(window['success_share'])} of the {window['runs']:,} of {window['name']}",
-        f"failed outside of the task: {all_['environment']:,} of all, "
-        f"{window['environment']:,} of the window",
-        f"successes of the window that changed nothing: {found['empty_successes']:,}",
+        f"success: {interval_words(all_.success_share)} of all {all_.runs:,}, "
+        f"{interval_words(window.success_share)} of the {window.runs:,} of {window.name}",
+        f"failed outside of the task: {all_.environment:,} of all, {window.environment:,} of the window",
+        f"successes of the window that changed nothing: {found.empty_successes:,}",
     ]
 
 
-def outcomes_tables(document: JsonObject) -> list[Table]:
+def outcomes_tables(document: AuditDocument) -> list[Table]:
     """Outcomes: its tables."""
-    found = document["outcomes"]
+    found = document.outcomes
     names = ("", "runs", "success", "failed", "timeout", "environment", "success share (95 %)")
-    causes = [
-        [c["cause"], f"{c['runs']:,}", day(c["first_ms"]), day(c["last_ms"]), c["evidence"]]
-        for c in found["causes"]
-    ]
+    causes = [[c.cause, f"{c.runs:,}", day(c.first_ms), day(c.last_ms), c.evidence] for c in found.causes]
     tables = [Table("Failed outside of the task", ("cause", "runs", "first", "last", "evidence"), causes)]
-    for by, groups in found["by"].items():
+    for by, groups in found.by.items():
         if by != "genome" or len(groups) > 1:
             tables.append(Table(f"By {by}", (by, *names[1:]), [_group(group) for group in groups]))
     return tables
 
 
-def _group(group: JsonObject) -> list[str]:
-    numbers = [f"{group[name]:,}" for name in ("runs", "success", "failed", "timeout", "environment")]
-    return [group["name"], *numbers, share_words(group["success_share"])]
+def _group(group: Group) -> list[str]:
+    numbers = (group.runs, group.success, group.failed, group.timeout, group.environment)
+    return [group.name, *(f"{number:,}" for number in numbers), interval_words(group.success_share)]
 
 
-def drift_lines(document: JsonObject) -> list[str]:
+def drift_lines(document: AuditDocument) -> list[str]:
     """Drift: what is said of it."""
-    drift = document["drift"]
-    promise = drift["false_alarms_a_year"]
-    return [drift["words"], f"expected false alarms: at most {promise:.2f} a year, asked once a week"]
+    drift = document.drift
+    promise = drift.false_alarms_a_year
+    return [drift.words, f"expected false alarms: at most {promise:.2f} a year, asked once a week"]
 
 
-def drift_tables(document: JsonObject) -> list[Table]:
+def drift_tables(document: AuditDocument) -> list[Table]:
     """Drift: its tables."""
     rows = [
         [
-            t["what"],
-            percent(t["before"]),
-            percent(t["recent"]),
-            f"{t['p']:.4f}",
-            "drift" if t["drifted"] else "none",
+            t.what,
+            percent(t.before),
+            percent(t.recent),
+            f"{t.p:.4f}",
+            "drift" if t.drifted else "none",
         ]
-        for t in document["drift"]["tested"]
+        for t in document.drift.tested
     ]
     return [
         Table("Window against the epoch before it", ("", "before", "window", "p (Holm)", "verdict"), rows)
@@ -319,86 +324,79 @@ def drift_tables(document: JsonObject) -> list[Table]:
 # Quality, steadiness, phase, health
 
 
-def quality_lines(document: JsonObject) -> list[str]:
+def quality_lines(document: AuditDocument) -> list[str]:
     """Quality: what is said of it."""
-    found = document["quality"]
-    return [f"{found['faultless']:,} of {count(found['looked_at'], 'issue')} break no rule"]
+    found = document.quality
+    return [f"{found.faultless:,} of {count(found.looked_at, 'issue')} break no rule"]
 
 
-def quality_tables(document: JsonObject) -> list[Table]:
+def quality_tables(document: AuditDocument) -> list[Table]:
     """Quality: its tables."""
-    rows = [
-        [r["rule"], f"{r['broken']:,}", ", ".join(r["issues"][:8])]
-        for r in document["quality"]["rules"]
-        if r["broken"]
-    ]
+    rows = [[r.rule, f"{r.broken:,}", ", ".join(r.issues[:8])] for r in document.quality.rules if r.broken]
     return [Table("Rules that issues break", ("rule", "issues", "such as"), rows)]
 
 
-def steadiness_lines(document: JsonObject) -> list[str]:
+def steadiness_lines(document: AuditDocument) -> list[str]:
     """Steadiness: what is said of it."""
-    found = document["steadiness"]
-    said = [f"{found['active_days']} of {found['days']} days active"]
-    if found["busiest_day"]:
-        said.append(f"busiest day: {found['busiest_day']} with {percent(found['busiest_day_share'])}")
-    if found["busiest_issue"]:
-        said.append(f"busiest issue: {found['busiest_issue']} with {percent(found['busiest_issue_share'])}")
-    said.append(f"gaps of more than a day: {len(found['gaps'])}")
+    found = document.steadiness
+    said = [f"{found.active_days} of {found.days} days active"]
+    if found.busiest_day:
+        said.append(f"busiest day: {found.busiest_day} with {percent(found.busiest_day_share)}")
+    if found.busiest_issue:
+        said.append(f"busiest issue: {found.busiest_issue} with {percent(found.busiest_issue_share)}")
+    said.append(f"gaps of more than a day: {len(found.gaps)}")
     return said
 
 
-def phase_lines(document: JsonObject) -> list[str]:
+def phase_lines(document: AuditDocument) -> list[str]:
     """Phase: what is said of it."""
-    found = document["phase"]
-    label = found["majority_label"]
-    beat = f"always saying “{label}” is right in {percent(found['majority_share'])}: a model must beat that"
+    found = document.phase
+    label = found.majority_label
+    beat = f"always saying “{label}” is right in {percent(found.majority_share)}: a model must beat that"
     return [
-        found["words"],
-        f"manifest and proof: {percent(found['consistent_share'])} of archives",
-        f"label entropy {found['label_entropy_bits']:.2f} bits; {beat if label else 'no label yet'}",
-        f"issues with several runs and a pass, for best-of-K: {found['best_of_total']:,}",
+        found.words,
+        f"manifest and proof: {percent(found.consistent_share)} of archives",
+        f"label entropy {found.label_entropy_bits:.2f} bits; {beat if label else 'no label yet'}",
+        f"issues with several runs and a pass, for best-of-K: {found.best_of_total:,}",
     ]
 
 
-def phase_tables(document: JsonObject) -> list[Table]:
+def phase_tables(document: AuditDocument) -> list[Table]:
     """Phase: its tables."""
-    rows = [
-        [b["issue_id"], str(b["candidates"]), str(b["passed"])] for b in document["phase"]["best_of"][:10]
-    ]
+    rows = [[b.issue_id, str(b.candidates), str(b.passed)] for b in document.phase.best_of[:10]]
     return [Table("For best-of-K, the most runs first", ("issue", "runs", "passed"), rows)]
 
 
-def health_lines(document: JsonObject) -> list[str]:
+def health_lines(document: AuditDocument) -> list[str]:
     """Health: what is said of it."""
-    found = document["health"]
-    archives = ", ".join(f"{number:,} {state}" for state, number in found["archives"].items())
-    lag, snapshot = found["lag"], found["snapshot"]
-    said = [f"archives: {found['seen']:,} seen: {archives or 'none'}"]
+    found = document.health
+    archives = ", ".join(f"{number:,} {state}" for state, number in found.archives.items())
+    lag, snapshot = found.lag, found.snapshot
+    said = [f"archives: {found.seen:,} seen: {archives or 'none'}"]
     said.append(
-        f"pruned unseen, or never archived: {count(found['unseen'], 'failed workcell')} of the event log"
+        f"pruned unseen, or never archived: {count(found.unseen, 'failed workcell')} of the event log"
     )
-    if found["last_ingest_ms"] is not None:
-        said.append(f"last ingest: {day(found['last_ingest_ms'])}")
-    if lag["median_s"] is not None:
+    if found.last_ingest_ms is not None:
+        said.append(f"last ingest: {day(found.last_ingest_ms)}")
+    if lag.median_s is not None:
         said.append(
-            f"from end to complete archive: median {lag['median_s']:.0f} s, 95 % within {lag['p95_s']:.0f} s"
+            f"from end to complete archive: median {lag.median_s:.0f} s, 95 % within {lag.p95_s:.0f} s"
         )
     if snapshot is None:
         return [*said, "dataset: none published yet"]
     rebuilt = {None: "not rebuilt in this audit", True: "rebuilt to the same hash", False: "NOT rebuilt"}
-    dataset = f"{snapshot['rows']:,} rows, hash {snapshot['dataset_hash'][:16]}…"
-    return [*said, f"dataset: {snapshot['path']}: {dataset}, {rebuilt[snapshot['rebuilt']]}"]
+    dataset = f"{snapshot.rows:,} rows, hash {snapshot.dataset_hash[:16]}…"
+    return [*said, f"dataset: {snapshot.path}: {dataset}, {rebuilt[snapshot.rebuilt]}"]
 
 
-def health_tables(document: JsonObject) -> list[Table]:
+def health_tables(document: AuditDocument) -> list[Table]:
     """Health: its tables."""
-    found = document["health"]
+    found = document.health
     epochs = [
-        [str(e["number"]), day(e["from_ms"]), day(e["to_ms"]) if e["to_ms"] else "now", e["words"]]
-        for e in found["epochs"]
+        [str(e.number), day(e.from_ms), day(e.to_ms) if e.to_ms else "now", e.words] for e in found.epochs
     ]
-    alerts = [[a["event"], day(a["opened_ms"]), a["words"]] for a in found["alerts"][:_MOST_ALERTS]]
-    attention = [[a["name"], a["state"], a["reason"]] for a in found["attention"]]
+    alerts = [[a.event, day(a.opened_ms), a.words] for a in found.alerts[:_MOST_ALERTS]]
+    attention = [[a["name"], a["state"], a["reason"]] for a in found.attention]
     return [
         Table("Environments", ("epoch", "from", "to", "what"), epochs),
         Table("Archives that are not whole", ("archive", "state", "reason"), attention),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from collectord.audit import report
+from collectord.audit import document, report
+from collectord.audit.document import AuditDocument
 from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option
 from collectord.errors import CollectordError, UsageError
@@ -42,7 +42,7 @@ def _kinds(text: str | None) -> frozenset[str]:
     return named
 
 
-def _draw(found: dict[str, Any], target: Path) -> Exception | None:
+def _draw(found: AuditDocument, target: Path) -> Exception | None:
     """Write the page; what prevents that must not cost the answers, which took a while."""
     try:
         report.write_page(found, target)
@@ -78,7 +78,7 @@ def audit(
     First what to do, then why. Works beside a running daemon.
     """
     if schema:
-        click.echo(report.schema(), nl=False)
+        emit_json(document.json_schema())
         return
     settings, wanted = invocation.settings(), _kinds(fail_on)
     window_ms = age_ms(since, "--since") if since else None
@@ -89,12 +89,12 @@ def audit(
     found = report.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
     undrawn = None if html is None else _draw(found, html)
     if as_json:
-        emit_json(found)
+        emit_json(document.plain(found))
     else:
         from collectord.audit.terminal import show
 
         show(found, sys.stdout)
     if undrawn is not None:
         raise undrawn
-    if failed := [kind for kind in found["verdicts"]["kinds"] if kind in wanted]:
+    if failed := [kind for kind in found.verdicts.kinds if kind in wanted]:
         raise AuditFailed(f"the audit found: {', '.join(failed)}")

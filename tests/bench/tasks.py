@@ -139,7 +139,7 @@ def audit(repo: str, state: str) -> Found:
     found = imports(*FOR_AUDIT)
     from collectord.audit import report
 
-    return {**found, "runs": report.audit(_settings(repo, state), window_ms=10 * _YEAR_MS)["runs"]}
+    return {**found, "runs": report.audit(_settings(repo, state), window_ms=10 * _YEAR_MS).runs}
 
 
 def audit_page(repo: str, state: str, page: str) -> Found:

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from collectord.audit.charts import CHARTS
+from collectord.audit.document import document_of
 from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert
 from collectord.audit.findings import DAY_MS
 from collectord.audit.page import page
-from collectord.audit.report import answer, document
+from collectord.audit.report import answer
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -86,7 +87,7 @@ def hostile_facts() -> AuditFacts:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     found = hostile_facts()
-    text = page(document(found, answer(found, surface_of(folder)), epoch=None))
+    text = page(document_of(found, answer(found, surface_of(folder)), epoch=None))
     target = folder / "audit.html"
     target.write_text(text, encoding="utf-8")
     return target

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from html import unescape
-from importlib.resources import files
 from typing import Any
 
 import jsonschema
 import pytest
 
+from collectord.audit.document import AuditDocument, document_of, json_schema, plain
 from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAlert, SnapshotFact
 from collectord.audit.findings import DAY_MS
 from collectord.audit.layout import day, percent, week
 from collectord.audit.page import page
-from collectord.audit.report import answer, document
+from collectord.audit.report import answer
 from collectord.audit.terminal import show
-from tests.support.audit_schema import written
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
-SHIPPED = files("collectord.audit").joinpath("audit.schema.json").read_text(encoding="utf-8")
 # What the pages say whatever there is: confidences, the keys' names, what is kept of a hash.
 SAID_ALWAYS = {"95", "0", "1", "2", "3", "100"}
 
@@ -63,23 +60,28 @@ def everything() -> AuditFacts:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return document(everything(), answer(everything(), surface_of(tmp_path_factory.mktemp("repo"))))
+def audited(tmp_path_factory: pytest.TempPathFactory) -> AuditDocument:
+    return document_of(everything(), answer(everything(), surface_of(tmp_path_factory.mktemp("repo"))))
+
+
+@pytest.fixture(scope="module")
+def whole(audited: AuditDocument) -> dict[str, Any]:
+    return plain(audited)
 
 
 def judged(found: dict[str, Any]) -> list[str]:
-    judge = jsonschema.Draft202012Validator(json.loads(SHIPPED))
+    judge = jsonschema.Draft202012Validator(json_schema())
     return [f"{list(error.absolute_path)}: {error.message}" for error in judge.iter_errors(found)]
 
 
-def test_the_schema_that_is_shipped_is_the_one_of_the_code() -> None:
-    assert written() == SHIPPED, "python -m tests.support.audit_schema > collectord/audit/audit.schema.json"
-    jsonschema.Draft202012Validator.check_schema(json.loads(SHIPPED))
+def test_the_schema_is_one_and_forbids_nothing_that_json_has() -> None:
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    assert json_schema()["properties"]["schema"] == {"const": "collectord.audit.v1"}
 
 
 def test_audits_are_as_their_schema_says(whole: dict[str, Any]) -> None:
     assert judged(whole) == []
-    assert judged(document(facts([]), answer(facts([]), None), epoch=1)) == []
+    assert judged(plain(document_of(facts([]), answer(facts([]), None), epoch=1))) == []
 
 
 def test_a_key_that_is_missing_or_new_is_no_audit_of_this_schema(whole: dict[str, Any]) -> None:
@@ -133,17 +135,19 @@ def texts_of_page(text: str) -> str:
     return unescape(re.sub(r"<[^>]*>", " ", re.sub(r"<svg.*?</svg>", " ", body, flags=re.S)))
 
 
-def test_every_number_on_the_terminal_stands_in_the_json(whole: dict[str, Any]) -> None:
+def test_every_number_on_the_terminal_stands_in_the_json(
+    audited: AuditDocument, whole: dict[str, Any]
+) -> None:
     shown = io.StringIO()
-    show(whole, shown, width=200)
+    show(audited, shown, width=200)
     ranks = {str(number) for number in range(1, 11)}
     assert len(numbers_in(shown.getvalue())) > 100
     assert untold(shown.getvalue(), whole) - ranks == set()
 
 
-def test_every_number_of_the_page_stands_in_the_json(whole: dict[str, Any]) -> None:
+def test_every_number_of_the_page_stands_in_the_json(audited: AuditDocument, whole: dict[str, Any]) -> None:
     pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
-    text = texts_of_page(page(whole))
+    text = texts_of_page(page(audited))
     assert len(numbers_in(text)) > 100
     assert untold(text, whole) == set()
 

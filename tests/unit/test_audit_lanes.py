@@ -8,11 +8,12 @@ import pytest
 
 from collectord.audit.backlog import backlog
 from collectord.audit.coverage import State, coverage, player_of, reach_of
+from collectord.audit.document import Answers
 from collectord.audit.facts import Action, AuditFacts, backlog_of
 from collectord.audit.findings import CONFIDENCE, LANE_C, LANES
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
 from collectord.audit.layout import goodman, wilson
-from collectord.audit.report import Answers, answer
+from collectord.audit.report import answer
 from collectord.kernel.beads import parse_deps
 from tests.support.planted import DOUBLE, POLICY, SERIAL, TRIPLE, facts, issue, run, runs, said, surface_of
 
