@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,13 +17,18 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
+from collectord.dataset.exporter import export
+from collectord.dataset.row_plan import ExportOptions
 from collectord.errors import IndexTooNew, IndexTooOld
 from collectord.index import schema, tables
 from collectord.index.engine import open_engine
 from collectord.index.files import backup_file
 from collectord.index.reader import IndexReader
 from collectord.intake.ingest import ingest
+from collectord.repair.check import check
 from tests.conftest import unpack
+
+DATA = Path(__file__).parent / "data"
 
 
 def _config() -> Config:
@@ -143,3 +150,25 @@ def test_runs_of_an_older_index_keep_their_rows_and_show_no_evidence_yet(tmp_pat
         assert connection.execute("SELECT run_id, evidence, situation FROM runs").fetchall() == [
             ("r", None, None)
         ]
+
+
+@pytest.mark.parametrize("revision", schema.REVISIONS[:-1])
+def test_an_index_that_an_earlier_release_filled_gives_the_rows_of_a_new_one(
+    tmp_path: Path, settings_for: object, revision: str
+) -> None:
+    """The dumps were made by collectord as it was then, over twelve archives of the golden repo."""
+    dump = gzip.decompress((DATA / f"index-{revision}.sql.gz").read_bytes()).decode("utf-8", "surrogatepass")
+    hashes = []
+    for name in ("old", "new"):
+        settings = settings_for(unpack("kernel-run", tmp_path / name))  # type: ignore[operator]
+        for folder in sorted(path for path in settings.archives_dir.iterdir() if path.is_dir())[12:]:
+            shutil.rmtree(folder)
+        if name == "old":
+            settings.state_dir.mkdir(parents=True)
+            with closing(sqlite3.connect(settings.index_path)) as connection:
+                connection.executescript(dump)
+            assert schema.upgrade(settings.index_path).before == revision
+        assert ingest(settings).outcomes["partial"] == 0
+        assert check(settings).findings == []
+        hashes.append(export(settings, ExportOptions(), dry_run=True).meta["dataset_hash"])
+    assert hashes[0] == hashes[1]

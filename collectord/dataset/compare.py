@@ -1,1 +1,0 @@
-"""Two dataset directories beside each other: rows, labels, distributions, environments."""
