@@ -17,7 +17,6 @@ from collectord.index.writer import IndexWriter, KnownKey
 from collectord.model import ARCHIVE, OutcomeKind
 
 DbRow = dict[str, Any]
-_UNTOLD = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +38,11 @@ def totals(reader: IndexReader) -> Totals:
     a, label = tables.archives, tables.labels
     by_state = select(a.c.state, func.count().label("n")).filter_by(kind=ARCHIVE).group_by(a.c.state)
     gone = _number(a, a.c.kind == ARCHIVE, a.c.gone_ms.is_not(None))
-    plans = _number(current_runs(with_labels=True), label.c.explicit == 1)
+    plans = _number(tables.runs_joined(with_labels=True), label.c.explicit == 1)
     issues = select(func.count(func.distinct(tables.issue_revisions.c.issue_id)))
     with readable_errors(reader.path):
         states = {row.state: int(row.n) for row in reader.connection.execute(by_state)}
-        queries = (gone, _number(current_runs()), plans, issues)
+        queries = (gone, _number(tables.runs_joined()), plans, issues)
         counts = [int(reader.connection.execute(query).scalar_one()) for query in queries]
         conflicts = _time_conflicts(reader)
     gone_now, runs, with_plan, known_issues = counts
@@ -53,7 +52,7 @@ def totals(reader: IndexReader) -> Totals:
 def _time_conflicts(reader: IndexReader) -> dict[str, int]:
     """How many runs have times that contradict each other, by how they do."""
     column = tables.runs.c.time_conflict
-    query = select(column, func.count()).select_from(current_runs()).where(column.is_not(None))
+    query = select(column, func.count()).select_from(tables.runs_joined()).where(column.is_not(None))
     return {row[0]: int(row[1]) for row in reader.connection.execute(query.group_by(column).order_by(column))}
 
 
@@ -77,7 +76,7 @@ def list_runs(
     columns = {c.name: c for c in (*told_of_a_run(), label.c.swarm_id)}
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     query = select(a.c.name, a.c.state, a.c.gone_ms, *told_of_a_run(), *plan)
-    query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE)
+    query = query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE)
     for name, value in wanted.items():
         if value is not None:
             query = query.where(columns[name] == db_text(value))
@@ -89,7 +88,7 @@ def list_runs(
 def directories_of_run(reader: IndexReader, run_id: str) -> list[tuple[str, str]]:
     """(kind, name) of every directory whose current run has that id, archives first."""
     a = tables.archives
-    query = select(a.c.kind, a.c.name).select_from(current_runs())
+    query = select(a.c.kind, a.c.name).select_from(tables.runs_joined())
     query = query.where(tables.runs.c.run_id == db_text(run_id)).order_by(a.c.kind, a.c.name)
     return [(row["kind"], row["name"]) for row in _all(reader, query)]
 
@@ -109,7 +108,11 @@ def _parts(reader: IndexReader, revision_id: int) -> DbRow:
     f, artifact, run = tables.revision_files, tables.artifacts, tables.runs
     columns = (f.c.name, f.c.state, f.c.sha256, f.c.mtime_ns, f.c.reason, artifact.c.size)
     files = select(*columns).select_from(f.outerjoin(artifact, artifact.c.sha256 == f.c.sha256))
-    told = select(*told_of_a_run()).select_from(_runs(current=False)).where(run.c.revision_id == revision_id)
+    told = (
+        select(*told_of_a_run())
+        .select_from(tables.runs_joined(current=False))
+        .where(run.c.revision_id == revision_id)
+    )
     runs = _all(reader, told)
     labels = _all(reader, select(tables.labels).filter_by(revision_id=revision_id))
     return {
@@ -136,21 +139,6 @@ def _all(reader: IndexReader, query: Any) -> list[DbRow]:
         return [dict(row._mapping) for row in reader.connection.execute(query)]
 
 
-def current_runs(*, with_labels: bool = False) -> FromClause:
-    """Archives and worlds joined with their current revisions and runs, and with labels if asked."""
-    joined, label = _runs(current=True), tables.labels
-    if not with_labels:
-        return joined
-    return joined.outerjoin(label, label.c.revision_id == tables.runs.c.revision_id)
-
-
-def _runs(*, current: bool) -> FromClause:
-    a, r, run = tables.archives, tables.revisions, tables.runs
-    of_archive = r.c.archive_id == a.c.id
-    joined = a.join(r, of_archive & (r.c.number == a.c.revision) if current else of_archive)
-    return joined.join(run, run.c.revision_id == r.c.id)
-
-
 def told_of_a_run() -> list[ColumnElement[Any]]:
     """The columns of a run; one that left no proof ends as the event log says, as in a dataset."""
     run, end, a = tables.runs, tables.workcell_ends, tables.archives
@@ -163,7 +151,11 @@ def told_of_a_run() -> list[ColumnElement[Any]]:
         "duration_ms": case((timed_out, lasted), else_=run.c.duration_ms),
         "finished_ms": case((timed_out, finished), else_=run.c.finished_ms),
     }
-    return [joined[c.name].label(c.name) if c.name in joined else c for c in run.c if c.name not in _UNTOLD]
+    return [
+        joined[c.name].label(c.name) if c.name in joined else c
+        for c in run.c
+        if c.name not in tables.JSON_OF_A_RUN
+    ]
 
 
 def set_arrivals(writer: IndexWriter, arrivals: Mapping[KnownKey, tuple[int, int | None]]) -> None:

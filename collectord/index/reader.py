@@ -121,12 +121,6 @@ class IndexReader:
 
 def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
-    of_archive = r.c.archive_id == a.c.id
-    joined = (
-        a.join(r, of_archive & (r.c.number == a.c.revision) if current else of_archive)
-        .join(run, run.c.revision_id == r.c.id)
-        .outerjoin(label, label.c.revision_id == r.c.id)
-    )
     columns = (
         a.c.kind,
         a.c.name,
@@ -147,8 +141,8 @@ def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
         label.c.max_iterations,
         label.c.recorded_swarms,
     )
-    query = select(*columns).select_from(joined).where(shown.is_not(None))
-    return query.order_by(a.c.kind, a.c.name)
+    query = select(*columns).select_from(tables.runs_joined(current=current, with_labels=True))
+    return query.where(shown.is_not(None)).order_by(a.c.kind, a.c.name)
 
 
 _DIGEST_BATCH = 256

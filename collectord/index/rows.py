@@ -223,18 +223,32 @@ def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
         domain=summary["domain"],
         status=summary["outcome"]["status"],
         summary=row.shown,
-        label=_label_from(row),
+        label=label_from(
+            row.explicit,
+            row.swarm_id,
+            row.max_candidates,
+            row.timeout_seconds,
+            row.max_iterations,
+            row.recorded_swarms,
+        ),
         artifacts=artifacts,
         time_conflict=row.time_conflict,
     )
 
 
-def _label_from(row: Any) -> Label | None:
-    if row.explicit is None:
+def label_from(
+    explicit: int | None,
+    swarm_id: str | None,
+    max_candidates: int | None,
+    timeout_seconds: int | None,
+    max_iterations: int | None,
+    recorded_swarms: str | None,
+) -> Label | None:
+    """The label in the columns of a row, None where there is none."""
+    if explicit is None:
         return None
-    swarms = None if row.recorded_swarms is None else swarms_from(row.recorded_swarms)
-    plan = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
-    return Label(bool(row.explicit), *plan, swarms)
+    offered = None if recorded_swarms is None else swarms_from(recorded_swarms)
+    return Label(bool(explicit), swarm_id, max_candidates, timeout_seconds, max_iterations, offered)
 
 
 @lru_cache(maxsize=256)  # the runs of one universe all offer the same

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Connection, func, select, true, update
 from collectord.errors import IndexDamaged
 from collectord.index import tables
 from collectord.index.engine import readable_errors
-from collectord.index.queries import current_runs, told_of_a_run
+from collectord.index.queries import told_of_a_run
 from collectord.index.reader import IndexReader
-from collectord.index.rows import swarms_from, unpack
+from collectord.index.rows import label_from, unpack
 from collectord.kernel.dispatch import completed_ms, time_conflict
 from collectord.kernel.evidence import (
     UNKNOWN,
@@ -28,7 +28,7 @@ from collectord.kernel.evidence import (
     situation_of,
 )
 from collectord.kernel.jsonio import JsonObject, Unparsable, parse_object
-from collectord.model import ARCHIVE, IndexedRun, Label
+from collectord.model import ARCHIVE, IndexedRun
 
 _BATCH = 512
 Plan = tuple[str | None, int | None, int | None, int | None]
@@ -72,13 +72,11 @@ def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None 
 
 def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[ShownRun]:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
-    joined = a.join(r, (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision))
     columns = (a.c.kind, a.c.name, r.c.id, r.c.digest, run.c.run_id, run.c.started_ms, run.c.domain)
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     shown = (run.c.evidence, run.c.situation, run.c.issue_id, run.c.executed, run.c.issue_text)
     query = select(*columns, *shown, *plan, label.c.max_iterations)
-    joined = joined.join(run, run.c.revision_id == r.c.id).outerjoin(label, label.c.revision_id == r.c.id)
-    query = query.select_from(joined).where(wanted).order_by(a.c.kind, a.c.name)
+    query = query.select_from(tables.runs_joined(with_labels=True)).where(wanted).order_by(a.c.kind, a.c.name)
     for row in connection.execute(query):
         is_new = row.evidence is not None and row.executed is not None
         texts = Texts(row.evidence, row.situation, row.executed, row.issue_text)
@@ -157,7 +155,7 @@ def told_runs(reader: IndexReader) -> list[DbRow]:
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     files = [_file(name).label(column) for name, column in _FILES]
     query = select(a.c.name, a.c.complete_ms, r.c.digest, r.c.seen_ms, *told_of_a_run(), *plan, *files)
-    query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE)
+    query = query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE)
     query = query.order_by(tables.runs.c.started_ms, tables.runs.c.run_id, a.c.name)
     with readable_errors(reader.path):
         found = reader.connection.execute(query)
@@ -188,7 +186,9 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
     columns.append(run.c.time_conflict)
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     query = select(*columns, _file(MANIFEST), *plan, label.c.max_iterations, label.c.recorded_swarms)
-    query = query.select_from(current_runs(with_labels=True)).where(a.c.kind == ARCHIVE).order_by(a.c.name)
+    query = (
+        query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE).order_by(a.c.name)
+    )
     with readable_errors(reader.path):
         return [_plain_run(row) for row in reader.connection.execute(query).all()]
 
@@ -216,18 +216,10 @@ def _plain_run(row: Sequence[Any]) -> IndexedRun:
         domain,
         status,
         summary,
-        _label(row[18:]),
+        label_from(*row[18:]),
         artifacts,
         conflict,
     )
-
-
-def _label(row: Sequence[Any]) -> Label | None:
-    explicit, swarm_id, candidates, seconds, iterations, swarms = row
-    if explicit is None:
-        return None
-    offered = None if swarms is None else swarms_from(swarms)
-    return Label(bool(explicit), swarm_id, candidates, seconds, iterations, offered)
 
 
 def _file(name: str) -> Any:
@@ -246,8 +238,6 @@ def ended_without_archive(reader: IndexReader) -> list[str]:
         return sorted(str(row[0]) for row in reader.connection.execute(query))
 
 
-# JSON that is most of a row, and whoever asks here has what it needs of it.
-_UNTYPED = frozenset({"summary", "builder_summary", "evidence", "executed", "issue_text"})
 Facts = dict[str, Any]
 
 
@@ -271,12 +261,8 @@ def _fetch(connection: Connection, runs: Sequence[IndexedRun]) -> dict[tuple[str
 
 def _query(kind: str, names: Sequence[str]) -> Any:
     a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
-    joined = (
-        a.join(r, r.c.archive_id == a.c.id)
-        .join(run, run.c.revision_id == r.c.id)
-        .outerjoin(label, label.c.revision_id == r.c.id)
-    )
-    typed = [column for column in run.c if column.name not in _UNTYPED]
+    joined = tables.runs_joined(current=False, with_labels=True)
+    typed = [column for column in run.c if column.name not in tables.JSON_OF_A_RUN]
     plan = [
         column.label(f"plan_{column.name}")
         for column in label.c

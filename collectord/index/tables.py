@@ -2,7 +2,7 @@
 
 STRICT tables with TEXT, INTEGER, REAL and BLOB only, in types that also make valid PostgreSQL DDL.
 Texts from archives that a database cannot hold (lone surrogates, integers beyond 64 bits) never reach
-a typed column: JSON columns are ASCII, and the typed ones go through `index.values`.
+a typed column: JSON columns are ASCII, and the typed ones go through `index.rows`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
+    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -314,3 +315,21 @@ alerts = Table(
     Index(None, "event", "key"),
     sqlite_strict=True,
 )
+
+
+# JSON that is most of a run, for those who derive from it; nobody lists or flattens it.
+JSON_OF_A_RUN = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
+
+
+def runs_joined(*, current: bool = True, with_labels: bool = False) -> FromClause:
+    """Archives and worlds with their revisions and runs, and with labels where there are, if asked.
+
+    Of the current revisions alone, unless `current` is false.
+    """
+    of_archive = revisions.c.archive_id == archives.c.id
+    is_current = of_archive & (revisions.c.number == archives.c.revision)
+    joined = archives.join(revisions, is_current if current else of_archive)
+    joined = joined.join(runs, runs.c.revision_id == revisions.c.id)
+    if not with_labels:
+        return joined
+    return joined.outerjoin(labels, labels.c.revision_id == revisions.c.id)
