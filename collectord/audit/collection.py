@@ -109,9 +109,9 @@ def _arrival_findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
         do = "run `collectord ingest` more often, or the daemon: what is pruned before it is read is lost"
         why = f"half of the archives of {facts.window_words} came more than {lag.median_s / 3600:.1f} h late"
         yield Finding(Kind.COLLECTION, "health", do, why)
-    if found.not_kept:
+    if found.not_cached:
         do = "let the audit keep what artifacts told: the next one reads every one of them again"
-        yield Finding(Kind.NOTE, "health", do, found.not_kept)
+        yield Finding(Kind.NOTE, "health", do, found.not_cached)
     if found.time_conflicts:
         do = "see to the clock of the kernel's machine, or to times without a zone"
         why = listing(f"{how}: {count(number, 'run')}" for how, number in found.time_conflicts.items())

@@ -33,7 +33,7 @@ def grouped(runs: Iterable[AuditRun], key: str) -> dict[Hashable, list[AuditRun]
     """Labelled runs by `k0`, `k1` or `k2`; those without that key are left out."""
     groups: dict[Hashable, list[AuditRun]] = {}
     for run in runs:
-        value = run.k2 if key == "k2" else getattr(run.told, key)
+        value = run.k2 if key == "k2" else getattr(run.recorded, key)
         if run.label is not None and value is not None:
             groups.setdefault(value, []).append(run)
     return groups
@@ -78,10 +78,10 @@ def _a_few(runs: Sequence[AuditRun]) -> tuple[str, ...]:
 
 def situation_words(run: AuditRun) -> str:
     """`code, high/M, no hint, area:cache, kernel`."""
-    told = run.told
-    hint = f"hint {told.hint}" if told.hint else "no hint"
-    tags = listing(sorted(told.tags), 4) or "no tags"
-    return f"{run.job_type}, {told.risk or '?'}/{told.size or '?'}, {hint}, {tags}"
+    recorded = run.recorded
+    hint = f"hint {recorded.hint}" if recorded.hint else "no hint"
+    tags = listing(sorted(recorded.tags), 4) or "no tags"
+    return f"{run.job_type}, {recorded.risk or '?'}/{recorded.size or '?'}, {hint}, {tags}"
 
 
 def likely_cause(runs: Sequence[AuditRun]) -> str:
@@ -90,9 +90,10 @@ def likely_cause(runs: Sequence[AuditRun]) -> str:
     if _explains(runs, lambda run: run.epoch):
         epochs = sorted({run.epoch for run in runs})
         return f"the policy changed between epochs {listing(epochs)}: train on one of them"
-    if any(run.told.fallback for run in runs) and _explains(runs, lambda run: run.told.fallback):
-        return f"fallbacks: {listing(sorted({run.told.fallback for run in runs if run.told.fallback}), 2)}"
-    if _explains(runs, lambda run: run.told.timeout_overridden):
+    fallbacks = sorted({run.recorded.fallback for run in runs if run.recorded.fallback})
+    if fallbacks and _explains(runs, lambda run: run.recorded.fallback):
+        return f"fallbacks: {listing(fallbacks, 2)}"
+    if _explains(runs, lambda run: run.recorded.timeout_overridden):
         return "some timeouts were overridden by hand or by a planner"
     if len({(a.swarm, a.candidates) for a in labels}) > 1:
         return _cause_of_widths(runs, labels)
@@ -103,12 +104,12 @@ def likely_cause(runs: Sequence[AuditRun]) -> str:
 
 
 def _cause_of_widths(runs: Sequence[AuditRun], labels: set[Action]) -> str:
-    if _explains(runs, lambda run: run.told.control):
-        modes = sorted({run.told.control or "none" for run in runs})
+    if _explains(runs, lambda run: run.recorded.control):
+        modes = sorted({run.recorded.control or "none" for run in runs})
         return f"the control mode changes the width: {listing(modes)}"
     serial = {action.swarm == SERIAL for action in labels}
     if serial == {True, False}:
-        risks = {run.told.risk for run in runs}
+        risks = {run.recorded.risk for run in runs}
         if risks <= set(AUTO_TRIGGER_RISKS):
             return (
                 "the critical path: an issue of this risk speculates only while it lies on it, "
@@ -204,7 +205,7 @@ def consistency(facts: AuditFacts) -> Consistency:
     keys = tuple(_key_answer(key, words, runs) for key, words in KEYS)
     flips = list(_flips(runs))
     invalid = _invalid(runs)
-    fallbacks = Counter(run.told.fallback for run in runs if run.told.fallback)
+    fallbacks = Counter(run.recorded.fallback for run in runs if run.recorded.fallback)
     return Consistency(
         rows=len(runs),
         keys=keys,
@@ -277,7 +278,7 @@ def _invalid(runs: Sequence[AuditRun]) -> dict[str, int]:
         assert run.label is not None
         if run.label.swarm == SERIAL and run.label.candidates != 1:
             broken["serial_handoff with more than one candidate"] += 1
-        if run.job_type == "code" and run.told.iterations != "NA":
+        if run.job_type == "code" and run.recorded.iterations != "NA":
             broken["code with a number of iterations"] += 1
         if run.job_type == "fab-world" and run.label.candidates == "NA":
             broken["fab-world without a number of candidates"] += 1
@@ -287,7 +288,7 @@ def _invalid(runs: Sequence[AuditRun]) -> dict[str, int]:
 def _requested(runs: Sequence[AuditRun]) -> dict[str, int]:
     found = {"compared": 0, "equal": 0, "swarm": 0, "candidates": 0, "minutes": 0}
     for run in runs:
-        asked, got = run.told.requested, run.label
+        asked, got = run.recorded.requested, run.label
         if asked is None or got is None:
             continue
         found["compared"] += 1

@@ -234,7 +234,7 @@ def coverage(facts: AuditFacts, reach: Reach | None) -> Coverage:
 
 def kind_of(run: AuditRun) -> tuple[str, str]:
     """Risk and size of a run as the kernel routes it: unknown values count as its defaults."""
-    risk, size = run.told.risk, run.told.size
+    risk, size = run.recorded.risk, run.recorded.size
     return risk if risk in RISKS else DEFAULT_RISK, size if size in SIZES else DEFAULT_SIZE
 
 

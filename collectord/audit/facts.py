@@ -38,7 +38,7 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ArtifactFacts:
     """What only the artifacts tell of a run; the same bytes always tell the same.
 
     `k0` is the hash of the whole input, `k1` that of the input without id, history, attempts and times.
@@ -87,7 +87,7 @@ class AuditRun:
     hash_state: str
     input_state: str
     label: Action | None
-    told: Told = field(default_factory=Told)
+    recorded: ArtifactFacts = field(default_factory=ArtifactFacts)
     epoch: int = 1
 
     @property
@@ -103,7 +103,7 @@ class AuditRun:
     @property
     def k2(self) -> tuple[object, ...]:
         """The key of what a person sets on an issue: job type, risk, size, hint and sorted tags."""
-        t = self.told
+        t = self.recorded
         return self.job_type, t.risk, t.size, t.hint, tuple(sorted(t.tags))
 
 
@@ -192,7 +192,7 @@ class Health:
     last_ingest_ms: int | None = None
     alerts: tuple[OpenAlert, ...] = ()
     snapshot: SnapshotFact | None = None
-    not_kept: str | None = None
+    not_cached: str | None = None
     time_conflicts: Mapping[str, int] = field(default_factory=dict)
 
 

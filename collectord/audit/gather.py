@@ -16,6 +16,7 @@ from typing import Any
 from collectord.audit.facts import (
     Action,
     Agreement,
+    ArtifactFacts,
     AuditFacts,
     AuditRun,
     Bin,
@@ -24,14 +25,13 @@ from collectord.audit.facts import (
     LabelVariety,
     OpenAlert,
     SnapshotFact,
-    Told,
     backlog_of,
 )
 from collectord.audit.layout import capped
 from collectord.audit.outcomes import cause_of
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
-from collectord.index.runs import ended_without_archive, told_runs
+from collectord.index.runs import ended_without_archive, runs_for_audit
 from collectord.index.snapshots import known_snapshots
 from collectord.kernel.beads import first_set
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, canonical, parse_object
@@ -43,7 +43,7 @@ from collectord.repo.files import read_beads, read_deps
 from collectord.system.durable import atomic_write
 
 # Raise it whenever the same bytes would tell something else: what was kept is then read again.
-TELLING = 1
+FACTS_VERSION = 1
 _KEY = 16
 _MOST_CODES = 8
 # A command that always passes: a gate of it says nothing.
@@ -54,7 +54,7 @@ _OF_THE_INPUT = frozenset({"created_at", "history"})
 _OF_THE_STATE = frozenset({"hour_bucket"})
 
 
-def tell(manifest: JsonObject, proof: JsonObject) -> Told:
+def tell(manifest: JsonObject, proof: JsonObject) -> ArtifactFacts:
     """What a manifest and a proof tell; absent ones are empty objects."""
     issue = member(manifest, "issue")
     given = recorded_input(manifest)
@@ -62,7 +62,7 @@ def tell(manifest: JsonObject, proof: JsonObject) -> Told:
     plan = member(manifest, "planner", "executed_plan")
     codes = _fail_codes(proof)
     cause = cause_of(proof, codes)
-    return Told(
+    return ArtifactFacts(
         risk=text_or_none(first_set(shown, "dk_risk", "risk")),
         size=text_or_none(first_set(shown, "dk_size", "size")),
         hint=text_or_none(first_set(shown, "dk_tool_hint", "tool_hint")),
@@ -92,11 +92,11 @@ def _k0(manifest: JsonObject) -> str | None:
 
 def _situation(given: JsonObject) -> JsonObject:
     """The recorded input without id, history, attempts and times."""
-    kept = {key: value for key, value in given.items() if key not in _OF_THE_INPUT}
-    kept["issue"] = {k: v for k, v in as_object(given.get("issue")).items() if k not in _OF_THE_ISSUE}
+    cached_facts = {key: value for key, value in given.items() if key not in _OF_THE_INPUT}
+    cached_facts["issue"] = {k: v for k, v in as_object(given.get("issue")).items() if k not in _OF_THE_ISSUE}
     state = as_object(given.get("system_state"))
-    kept["system_state"] = {k: v for k, v in state.items() if k not in _OF_THE_STATE}
-    return kept
+    cached_facts["system_state"] = {k: v for k, v in state.items() if k not in _OF_THE_STATE}
+    return cached_facts
 
 
 def _digest(value: JsonObject) -> str:
@@ -181,20 +181,20 @@ def _diff_lines(proof: JsonObject) -> int | None:
 FILE = "audit.json.z"
 
 
-def kept(folder: Path) -> dict[str, Told]:
+def cached_facts(folder: Path) -> dict[str, ArtifactFacts]:
     """What an earlier audit kept; nothing where it is missing, damaged or of another format."""
     try:
         document = json.loads(zlib.decompress((folder / FILE).read_bytes()))
-        if document["telling"] != TELLING:
+        if document["version"] != FACTS_VERSION:
             return {}
-        return {digest: _cached(values) for digest, values in document["told"].items()}
+        return {digest: _cached(values) for digest, values in document["facts"].items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
         return {}
 
 
-def keep(folder: Path, told: Mapping[str, Told]) -> str | None:
+def cache_facts(folder: Path, recorded: Mapping[str, ArtifactFacts]) -> str | None:
     """Keep it for the next audit, in place of what was there; why it could not, which costs time alone."""
-    document = {"telling": TELLING, "told": {digest: _values(t) for digest, t in told.items()}}
+    document = {"version": FACTS_VERSION, "facts": {digest: _values(t) for digest, t in recorded.items()}}
     data = zlib.compress(ascii_json(document).encode("ascii"), 1)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -204,25 +204,25 @@ def keep(folder: Path, told: Mapping[str, Told]) -> str | None:
     return None
 
 
-def _values(told: Told) -> list[Any]:
+def _values(recorded: ArtifactFacts) -> list[Any]:
     """What `dataclasses.astuple` would give; that copies deeply, which took longer than reading it all."""
-    values = [getattr(told, name) for name in _FIELDS]
-    asked = told.requested
+    values = [getattr(recorded, name) for name in _FIELDS]
+    asked = recorded.requested
     values[_REQUESTED] = (asked.swarm, asked.candidates, asked.minutes) if asked else None
     return values
 
 
-def _cached(values: list[Any]) -> Told:
+def _cached(values: list[Any]) -> ArtifactFacts:
     for place in _TUPLES:
         values[place] = tuple(values[place])
     if values[_REQUESTED] is not None:
         values[_REQUESTED] = _action_from(*values[_REQUESTED])
-    return Told(*values)
+    return ArtifactFacts(*values)
 
 
 # A collection asks for few actions: one value stands for all that are equal.
 _action_from = lru_cache(maxsize=1024)(Action)
-_FIELDS = list(Told.__dataclass_fields__)
+_FIELDS = list(ArtifactFacts.__dataclass_fields__)
 _REQUESTED = _FIELDS.index("requested")
 _TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))
 
@@ -249,10 +249,10 @@ def gather(
     reader: IndexReader, repo: Path, cache: Path | None, *, now_ms: int, window_ms: int, beside: AuditContext
 ) -> AuditFacts:
     """Everything the audit looks at; `cache` is a folder where what artifacts told is kept."""
-    rows = told_runs(reader)
-    told, not_kept = _told(reader, rows, cache)
+    rows = runs_for_audit(reader)
+    recorded, not_cached = _recorded(reader, rows, cache)
     runs = tuple(
-        _run(row, told[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
+        _run(row, recorded[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
     )
     return AuditFacts(
         repo=str(repo),
@@ -262,7 +262,7 @@ def gather(
         backlog=backlog_of(read_beads(repo) or {}, read_deps(repo)),
         epochs=beside.epochs,
         agreement=beside.agreement,
-        health=replace(_health(reader, beside), not_kept=not_kept, time_conflicts=_time_conflicts(rows)),
+        health=replace(_health(reader, beside), not_cached=not_cached, time_conflicts=_time_conflicts(rows)),
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
         varieties=beside.varieties,
@@ -274,17 +274,17 @@ def _time_conflicts(rows: Sequence[DbRow]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _told(
+def _recorded(
     reader: IndexReader, rows: Sequence[DbRow], cache: Path | None
-) -> tuple[dict[str, Told], str | None]:
+) -> tuple[dict[str, ArtifactFacts], str | None]:
     """(what the artifacts of each revision tell, why it could not be kept)."""
-    before = kept(cache) if cache else {}
+    before = cached_facts(cache) if cache else {}
     wanted = [row for row in rows if row["digest"] not in before]
     found = {row["digest"]: before[row["digest"]] for row in rows if row["digest"] in before}
     for row, manifest, proof in _documents(reader, wanted):
         found[row["digest"]] = tell(manifest, proof)
     changed = bool(wanted) or len(found) != len(before)
-    return found, keep(cache, found) if cache and changed else None
+    return found, cache_facts(cache, found) if cache and changed else None
 
 
 def _documents(reader: IndexReader, rows: Sequence[DbRow]) -> Iterator[tuple[DbRow, JsonObject, JsonObject]]:
@@ -304,7 +304,7 @@ def _parsed(data: bytes | None) -> JsonObject:
         return {}
 
 
-def _run(row: DbRow, told: Told, epoch_of: Mapping[str, int]) -> AuditRun:
+def _run(row: DbRow, recorded: ArtifactFacts, epoch_of: Mapping[str, int]) -> AuditRun:
     plan = (row["swarm_id"], row["max_candidates"], row["timeout_seconds"])
     label = Label(bool(row["explicit"]), *plan, None, None)
     return AuditRun(
@@ -325,7 +325,7 @@ def _run(row: DbRow, told: Told, epoch_of: Mapping[str, int]) -> AuditRun:
         hash_state=row["hash_state"],
         input_state=row["input_state"],
         label=action_of(label),
-        told=told,
+        recorded=recorded,
         epoch=epoch_of.get(row["name"], 1),
     )
 

@@ -164,8 +164,8 @@ def outcomes(facts: AuditFacts) -> Outcomes:
     """Counts, shares and what stands out."""
     recent = facts.recent
     causes = tuple(_causes(recent))
-    empty = [run.name for run in recent if run.status == "success" and run.told.diff_lines == 0]
-    gates = Counter(gate for run in recent for gate in run.told.failed_gates)
+    empty = [run.name for run in recent if run.status == "success" and run.recorded.diff_lines == 0]
+    gates = Counter(gate for run in recent for gate in run.recorded.failed_gates)
     by = {name: _groups(facts.runs, key) for name, key in _BY}
     return Outcomes(
         overall=_group("all", facts.runs),
@@ -200,7 +200,7 @@ def _group(name: str, runs: Sequence[AuditRun]) -> Group:
 
 def is_environment(run: AuditRun) -> bool:
     """Whether a run failed for a reason outside of its task."""
-    return run.status != "success" and run.told.cause is not None
+    return run.status != "success" and run.recorded.cause is not None
 
 
 def _of_weeks(facts: AuditFacts) -> list[AuditRun]:
@@ -228,10 +228,10 @@ def _causes(recent: Sequence[AuditRun]) -> Iterator[CauseAnswer]:
     found: dict[str, list[AuditRun]] = {}
     for run in recent:
         if is_environment(run):
-            found.setdefault(run.told.cause or "", []).append(run)
+            found.setdefault(run.recorded.cause or "", []).append(run)
     for cause in sorted(found, key=lambda name: (-len(found[name]), name)):
         runs = found[cause]
-        evidence, _ = Counter(run.told.evidence or "" for run in runs).most_common(1)[0]
+        evidence, _ = Counter(run.recorded.evidence or "" for run in runs).most_common(1)[0]
         names = tuple(run.name for run in runs[:_SHOWN])
         yield CauseAnswer(cause, len(runs), runs[0].started_ms, runs[-1].started_ms, evidence, names)
 

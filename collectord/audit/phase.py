@@ -51,7 +51,7 @@ class Phase:
 def phase(facts: AuditFacts) -> Phase:
     """Where the collection stands."""
     labelled = [run for run in facts.runs if run.label]
-    whole = sum(run.has_proof and run.told.has_manifest for run in facts.runs)
+    whole = sum(run.has_proof and run.recorded.has_manifest for run in facts.runs)
     consistent = whole / (len(facts.runs) or 1)
     meaningful = any(_has_real_gate(run) for run in facts.runs[-100:])
     number, name, next_phase, next_at = _place(len(labelled))
@@ -113,7 +113,7 @@ def entropy(counts: Iterable[int]) -> float:
 
 
 def _has_real_gate(run: AuditRun) -> bool:
-    return run.told.gates > len(run.told.empty_gates)
+    return run.recorded.gates > len(run.recorded.empty_gates)
 
 
 def _best_of(runs: Sequence[AuditRun]) -> Iterator[BestOf]:
@@ -142,12 +142,12 @@ def _findings(runs: Sequence[AuditRun], consistent: float, meaningful: bool) -> 
     if not runs:
         return
     if consistent < _CONSISTENT:
-        without = [run.name for run in runs if not (run.has_proof and run.told.has_manifest)]
+        without = [run.name for run in runs if not (run.has_proof and run.recorded.has_manifest)]
         do = "find out why archives come without a proof or a manifest"
         why = f"{percent(consistent)} have both; without: {listing(without[-3:], 3)}"
         yield Finding(Kind.COLLECTION, "phase", do, why)
     if not meaningful:
-        gates = sorted({gate for run in runs[-100:] for gate in run.told.empty_gates})
+        gates = sorted({gate for run in runs[-100:] for gate in run.recorded.empty_gates})
         do = "give the gates real commands: an outcome that cannot fail teaches nothing"
         why = f"no gate of the last {count(min(100, len(runs)), 'run')} does anything"
         yield Finding(Kind.COLLECTION, "phase", do, f"{why}: {listing(gates)}" if gates else why)

@@ -40,8 +40,8 @@ def db_upgrade(invocation: Invocation, as_json: bool) -> None:
     elif done.before == done.after:
         line(f"nothing to do: the index has schema {done.after}")
     else:
-        kept = f"; the index as it was: {backup}" if backup else ""
-        line(f"schema {done.before or 'none'} → {done.after}{kept}")
+        before = f"; the index as it was: {backup}" if backup else ""
+        line(f"schema {done.before or 'none'} → {done.after}{before}")
 
 
 @db.command("check")

@@ -70,12 +70,12 @@ def _name(fingerprint: str | None) -> str:
 
 
 def _flips(what: str, flips: Sequence[Flip]) -> None:
-    told = []
+    lines = []
     for flip in flips:
         names = " → ".join(dict.fromkeys(flip.run_ids))
         parts = ", ".join(f"{name} {old} → {flip.after[name]}" for name, old in flip.before.items())
-        told.append(f"{names} (issue {flip.issue_id}): {parts}: {_shown(flip.why, '; ')}")
-    _list(what, told)
+        lines.append(f"{names} (issue {flip.issue_id}): {parts}: {_shown(flip.why, '; ')}")
+    _list(what, lines)
 
 
 def _shown(texts: Sequence[Any], joint: str = ", ") -> str:

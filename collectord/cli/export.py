@@ -84,10 +84,10 @@ def export(
         )
     if as_json:
         path = str(exported.path) if exported.path else None
-        told = {key: exported.document[key] for key in _DOCUMENTED}
+        members = {key: exported.document[key] for key in _DOCUMENTED}
         split = exported.document["options"]["split_by"]
         chosen_runs = {key: exported.document["options"][key] for key in ("epoch", "environment")}
-        document = {**exported.meta, **told, **chosen_runs, "path": path, "is_new": exported.is_new}
+        document = {**exported.meta, **members, **chosen_runs, "path": path, "is_new": exported.is_new}
         document["split_by"] = split
         emit_json({**document, "schema": "collectord.export.v1"})
     else:

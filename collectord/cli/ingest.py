@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 MAX_NOTED = 20
-MAX_TOLD = 5
+MAX_NOTICES = 5
 _ALWAYS = ("indexed", "unchanged", "partial", "quarantined", "ignored")
 
 
@@ -75,15 +75,15 @@ def _document(result: IngestResult) -> dict[str, object]:
     }
 
 
-def _tell(result: IngestResult) -> None:
+def _print_notices(result: IngestResult) -> None:
     """What became known of the environment; that epochs open and close goes without saying."""
     from collectord.epochs.json_views import summary_of
 
-    told = [notice for notice in result.notices if not notice.event.startswith("epoch.")]
-    for notice in told[:MAX_TOLD]:
+    notices = [notice for notice in result.notices if not notice.event.startswith("epoch.")]
+    for notice in notices[:MAX_NOTICES]:
         over = " (over)" if notice.is_resolved else ""
         line(f"{notice.event}{over}: {summary_of(notice.event, notice.fields)}")
-    if (more := len(told) - MAX_TOLD) > 0:
+    if (more := len(notices) - MAX_NOTICES) > 0:
         line(f"… and {more} more alerts: `collectord drift list` shows them")
 
 
@@ -103,7 +103,7 @@ def _print(result: IngestResult) -> None:
             f"{result.missing_not_yet} archives are missing; they count as gone when a pass in a minute or "
             "later misses them too, with `--accept-gone` at once"
         )
-    _tell(result)
+    _print_notices(result)
     counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]
     counts += [f"{n} {kind}" for kind, n in sorted(result.outcomes.items()) if kind not in _ALWAYS]
     gone = f", {result.gone} gone" if result.gone else ""

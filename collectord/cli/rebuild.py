@@ -86,8 +86,8 @@ def _sentence(table: str, side: str, columns: tuple[str, ...], names: list[str])
     shown = list(dict.fromkeys(names))
     more = len(shown) - _MAX_NAMES
     listed = ", ".join(shown[:_MAX_NAMES]) + (f" and {more} more (--json lists all)" if more > 0 else "")
-    told = ", ".join(_WORDS.get(column, column) for column in columns)
-    what = f"{_SIDES[side]} {told}" if columns else _SIDES[side]
+    named = ", ".join(_WORDS.get(column, column) for column in columns)
+    what = f"{_SIDES[side]} {named}" if columns else _SIDES[side]
     return f"{table.replace('_', ' ')}: {len(names)} {what}: {listed}"
 
 

@@ -41,8 +41,8 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     if document is None:
         return entry["name"], "", "not made by collectord", "", "", latest
     epoch = (document.get("epoch") or {}).get("number", "")
-    told = [document.get(name, "") for name in ("example_count", "profile")]
-    return entry["name"], *map(str, told), str(epoch), str(document.get("dataset_hash", ""))[:_HASH], latest
+    cells = [document.get(name, "") for name in ("example_count", "profile")]
+    return entry["name"], *map(str, cells), str(epoch), str(document.get("dataset_hash", ""))[:_HASH], latest
 
 
 @snapshot.command("show")
@@ -62,10 +62,10 @@ def snapshot_show(invocation: Invocation, name: str, as_json: bool) -> None:
     if as_json:
         emit_json({**document, "path": str(folder)})
         return
-    pairs([("path", str(folder)), *((key, _text(value)) for key, value in _told(document).items())])
+    pairs([("path", str(folder)), *((key, _text(value)) for key, value in _members(document).items())])
 
 
-def _told(document: dict[str, Any]) -> dict[str, Any]:
+def _members(document: dict[str, Any]) -> dict[str, Any]:
     left = ("distributions", "files", "schema", "cut")
     return {key: value for key, value in document.items() if key not in left}
 

@@ -39,7 +39,7 @@ class ProcessState:
     lock: StateLock
     writer: IndexWriter
     clocks: Clocks
-    telling: DaemonLog
+    journal: DaemonLog
     signals: Signals
     wakeup: Wakeup
     heart: HeartbeatWriter
@@ -54,21 +54,21 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
     folders = _folders(settings, process_state, watcher)
     return Components(
         clocks=process_state.clocks,
-        telling=process_state.telling,
+        journal=process_state.journal,
         signals=process_state.signals,
         watcher=watcher,
         folders=folders,
         beside=SidecarFiles(
             process_state.writer,
             settings.repo,
-            process_state.telling,
+            process_state.journal,
             process_state.clocks.mono,
             process_state.clocks.wall_ms,
         ),
         applier=process_state.applier,
         tally=process_state.tally,
         disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
-        chores=Schedule(chores_of(settings, process_state), process_state.telling.chore_failed),
+        chores=Schedule(chores_of(settings, process_state), process_state.journal.chore_failed),
         jobs=process_state.jobs,
         heart=process_state.heart,
         heartbeat_s=settings.config.daemon.heartbeat_interval,
@@ -84,7 +84,7 @@ def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[Sched
         process_state.applier,
         process_state.jobs,
         process_state.clocks,
-        process_state.telling,
+        process_state.journal,
     )
     return (
         EnvironmentTask(
@@ -92,7 +92,7 @@ def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[Sched
             process_state.writer,
             process_state.jobs,
             process_state.applier,
-            process_state.telling,
+            process_state.journal,
             process_state.clocks.wall_ms,
         ),
         *weekly_report(settings, context),
@@ -131,7 +131,7 @@ def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) 
             rules_of(settings),
             process_state.writer,
             process_state.applier,
-            process_state.telling,
+            process_state.journal,
             process_state.tally.add,
             process_state.clocks.mono,
             held=partial(_is_held, settings, process_state.jobs, place.kind),

@@ -15,7 +15,7 @@ MAX_KEYS = 1000
 
 @dataclass(slots=True)
 class _Seen:
-    told_at: float
+    logged_at: float
     held_back: int = 0
 
 
@@ -29,7 +29,7 @@ class Repeats:
     def tell(self, key: str, mono: float) -> int | None:
         """How many equal faults were held back since the last one told, or None to hold this one back."""
         seen = self._seen.get(key)
-        if seen is not None and mono - seen.told_at < self._every_s:
+        if seen is not None and mono - seen.logged_at < self._every_s:
             seen.held_back += 1
             return None
         if len(self._seen) >= MAX_KEYS:

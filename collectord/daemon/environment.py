@@ -62,12 +62,12 @@ class EnvironmentTask:
         writer: IndexWriter,
         jobs: Jobs,
         applier: Committer,
-        telling: DaemonLog,
+        journal: DaemonLog,
         wall_ms: Callable[[], int],
     ) -> None:
         section = settings.config.environment
         self._settings, self._writer, self._applier = settings, writer, applier
-        self._telling, self._wall_ms = telling, wall_ms
+        self._journal, self._wall_ms = journal, wall_ms
         self._overrides = overrides_from(section)
         self._seal_after_ms = int(section.seal_after * 1000) or None
         self._every_s = min(LOOK_EVERY_S, settings.config.watch.poll_interval, max(0.1, section.debounce / 4))
@@ -79,7 +79,7 @@ class EnvironmentTask:
         self._kernels_noted_at = self._next_kernels = float("-inf")
         self._debounce_s = section.debounce
         self._files: dict[Launch | None, _Files] = {None: self._files_of(None)}
-        self._publisher = Publisher(writer, jobs, telling, section.debounce)
+        self._publisher = Publisher(writer, jobs, journal, section.debounce)
         self._next = self._not_before = float("-inf")
         self._applied: int | None = None
         self._closing = True
@@ -110,14 +110,14 @@ class EnvironmentTask:
             return False
         self._next_kernels = mono + self._settings.config.watch.poll_interval
         seen = self._finder.look(self._wall_ms())
-        told = [(session.pid, session.launch) for session in seen.kernels]
+        running = [(session.pid, session.launch) for session in seen.kernels]
         self._kernels_seen_ms, before_ms = seen.at_ms, self._kernels_seen_ms
-        if told == self._kernels_seen and mono < self._kernels_noted_at + NOTE_EVERY_S:
+        if running == self._kernels_seen and mono < self._kernels_noted_at + NOTE_EVERY_S:
             return False
         with self._writer.transaction() as connection:
             changed = note_kernels(connection, seen.kernels, seen.at_ms, before_ms)
             self._follow_launches(kernel_sessions(connection))
-        self._kernels_seen, self._kernels_noted_at = told, mono
+        self._kernels_seen, self._kernels_noted_at = running, mono
         return changed
 
     def _follow_launches(self, sessions: list[KernelSession]) -> None:
@@ -133,7 +133,7 @@ class EnvironmentTask:
                 with self._writer.transaction() as connection:
                     requests.carry_out(connection, request or {})
             except (KeyError, TypeError, ValueError) as error:
-                self._telling.log.warning("request.refused", path=str(path), said=repr(error))
+                self._journal.log.warning("request.refused", path=str(path), said=repr(error))
             path.unlink(missing_ok=True)
             done = True
         return done
@@ -160,7 +160,7 @@ class EnvironmentTask:
             changed = note_look(connection, look, files.source, files.seen_ms)
             notices = note_unreadable(connection, unreadable, look.at_ms)
         files.noted_at, files.source = mono, DAEMON
-        self._tell(notices)
+        self._log(notices)
         return changed
 
     def _follow_up(self, mono: float) -> None:
@@ -183,15 +183,15 @@ class EnvironmentTask:
             self._closing = has_closing(connection)
             self._publisher.look(connection, done.survey, mono)
         self._memory = memory
-        self._tell(done.notices)
+        self._log(done.notices)
         self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
 
-    def _tell(self, notices: Iterable[Notice]) -> None:
+    def _log(self, notices: Iterable[Notice]) -> None:
         """One line each, level warning; what is over says so."""
         for notice in notices:
             over = {"resolved": True} if notice.is_resolved else {}
             fields = {key: _shown(value) for key, value in notice.fields.items()}
-            self._telling.log.warning(notice.event, repo=str(self._settings.repo), **fields, **over)
+            self._journal.log.warning(notice.event, repo=str(self._settings.repo), **fields, **over)
 
 
 def _shown(value: object) -> object:

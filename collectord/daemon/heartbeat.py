@@ -85,10 +85,10 @@ class HeartbeatWriter:
         writer: IndexWriter,
         notifier: Notifier,
         clocks: Clocks,
-        telling: DaemonLog,
+        journal: DaemonLog,
         environ: Mapping[str, str],
     ) -> None:
-        self._writer, self._notifier, self._clocks, self._telling = writer, notifier, clocks, telling
+        self._writer, self._notifier, self._clocks, self._journal = writer, notifier, clocks, journal
         self._started_ms = clocks.wall_ms()
         self._watchdog_s = watchdog_interval_s(environ, os.getpid())
         self._next_beat = self._next_watchdog = self._next_status = float("-inf")
@@ -125,7 +125,7 @@ class HeartbeatWriter:
                 if applied != self._applied:
                     put_info(connection, "last_ingest_ms", str(now))
         except (IndexFull, IndexBusy) as error:
-            self._telling.repeated("heartbeat.failed", type(error).__name__, said=str(error))
+            self._journal.repeated("heartbeat.failed", type(error).__name__, said=str(error))
         else:
             self._applied = applied
 
@@ -136,18 +136,18 @@ VANISHED = "vanished"  # where in index_info the count stands
 class VanishedCount:
     """Owned by the loop's thread."""
 
-    def __init__(self, writer: IndexWriter, telling: DaemonLog) -> None:
-        self._writer, self._telling = writer, telling
+    def __init__(self, writer: IndexWriter, journal: DaemonLog) -> None:
+        self._writer, self._journal = writer, journal
         self.total = int(writer.info(VANISHED) or 0)
-        self._kept = self.total
+        self._stored = self.total
 
     def add(self, name: str) -> None:
         """One more."""
         self.total += 1
-        self._telling.vanished(name, self.total)
+        self._journal.vanished(name, self.total)
 
-    def keep(self) -> None:
+    def store(self) -> None:
         """Writes the total if it changed."""
-        if self.total != self._kept:
+        if self.total != self._stored:
             self._writer.set_info(VANISHED, str(self.total))
-            self._kept = self.total
+            self._stored = self.total

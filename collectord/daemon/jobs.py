@@ -80,8 +80,8 @@ class _Running:
 class Jobs:
     """Owned by the loop's thread; `top` are the options before the command (`--repo`, `--config`)."""
 
-    def __init__(self, top: Sequence[str], telling: DaemonLog) -> None:
-        self._top, self._telling = tuple(top), telling
+    def __init__(self, top: Sequence[str], journal: DaemonLog) -> None:
+        self._top, self._journal = tuple(top), journal
         self._queue: deque[_Waiting] = deque()
         self._undelivered: deque[tuple[Job, JobResult]] = deque()
         self._running: _Running | None = None
@@ -149,7 +149,7 @@ class Jobs:
 
     def _kill_overdue(self, overdue: _Running) -> None:
         job = overdue.waiting.job
-        self._telling.log.warning("job.overdue", job=job.name, limit_s=round(job.limit_s))
+        self._journal.log.warning("job.overdue", job=job.name, limit_s=round(job.limit_s))
         _kill(overdue.process)
         overdue.kill_at = math.inf  # a later poll reaps it: in the middle of a disk's trouble it may linger
 
@@ -170,7 +170,7 @@ class Jobs:
         with contextlib.suppress(OSError):  # a hardened service may not; it then only is not nice
             os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
         self._running = _Running(due, process, out, err, mono + due.job.limit_s)
-        self._telling.log.info("job.started", job=due.job.name, pid=process.pid)
+        self._journal.log.info("job.started", job=due.job.name, pid=process.pid)
 
     def _end(self, ended: _Running, mono: float) -> None:
         job = ended.waiting.job
@@ -181,10 +181,10 @@ class Jobs:
             if ended.is_wanted:
                 self._again(ended.waiting, result, mono)
             else:
-                self._telling.log.info("job.unwanted", job=job.name, exit_code=result.exit_code)
+                self._journal.log.info("job.unwanted", job=job.name, exit_code=result.exit_code)
             return
         self._failed.pop(job.name, None)
-        self._telling.log.info("job.done", job=job.name, exit_code=result.exit_code)
+        self._journal.log.info("job.done", job=job.name, exit_code=result.exit_code)
         self._undelivered.append((job, result))
 
     def _again(self, waiting: _Waiting, result: JobResult, mono: float) -> None:
@@ -192,7 +192,7 @@ class Jobs:
         wait = job.first_wait_s * 2 ** (tries - 1)
         self._failed[job.name] = None
         last = tries >= job.tries
-        self._telling.log.warning(
+        self._journal.log.warning(
             "job.failed",
             job=job.name,
             exit_code=result.exit_code,
@@ -213,7 +213,7 @@ class Jobs:
             except INDEX_FAULTS:
                 raise
             except Exception as error:
-                self._telling.log.warning("job.lost", job=job.name, **error_fields(error))
+                self._journal.log.warning("job.lost", job=job.name, **error_fields(error))
             self._undelivered.popleft()
 
 

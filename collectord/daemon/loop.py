@@ -29,7 +29,7 @@ class Components:
     """
 
     clocks: Clocks
-    telling: DaemonLog
+    journal: DaemonLog
     signals: Signals
     watcher: Watcher
     folders: Sequence[Folder]
@@ -53,7 +53,7 @@ class Loop:
         self._next_check = float("-inf")
         self._not_before = float("-inf")
         self._last_rescan_ms: int | None = None
-        self._pause_told = False
+        self._pause_logged = False
 
     def run(self) -> None:
         """Turns until a stop or a reload is asked for."""
@@ -76,9 +76,9 @@ class Loop:
         except IndexFull:
             components.disk.hit(components.clocks.mono())
         except IndexBusy as error:
-            components.telling.repeated("index.busy", "", said=str(error))
+            components.journal.repeated("index.busy", "", said=str(error))
             self._not_before = components.clocks.mono() + BUSY_WAIT_S
-        self._tell_pause(components.clocks.mono())
+        self._log_pause(components.clocks.mono())
         self._show_signs(components.clocks.mono())
 
     def close(self, *, stopped: bool) -> None:
@@ -121,7 +121,7 @@ class Loop:
         self._next_check = mono + components.check_s
         components.demand_lock()
         components.disk.check()
-        components.telling.watch_notes(components.watcher.check())
+        components.journal.watch_notes(components.watcher.check())
 
     def _work(self, dirty: Dirty, mono: float) -> None:
         components = self._components
@@ -136,7 +136,7 @@ class Loop:
         components.beside.read_due(mono)
         for folder in components.folders:
             folder.work(mono, lambda: components.signals.stopping)
-        components.tally.keep()
+        components.tally.store()
         if wrote or components.applier.applied != before:
             components.disk.wrote()
         components.jobs.poll(mono)
@@ -160,15 +160,15 @@ class Loop:
             planned += [due for folder in components.folders if (due := folder.next_due()) is not None]
         return min(planned)
 
-    def _tell_pause(self, mono: float) -> None:
+    def _log_pause(self, mono: float) -> None:
         reason = self._components.disk.reason(mono)
-        log = self._components.telling.log
-        if reason and not self._pause_told:
+        log = self._components.journal.log
+        if reason and not self._pause_logged:
             log.error("disk.low", reason=reason, doing="nothing is written until there is room again")
-            self._pause_told = True
-        elif self._pause_told and not reason and self._components.disk.is_proven:
+            self._pause_logged = True
+        elif self._pause_logged and not reason and self._components.disk.is_proven:
             log.info("disk.resumed")
-            self._pause_told = False
+            self._pause_logged = False
 
     def _show_signs(self, mono: float) -> None:
         components = self._components

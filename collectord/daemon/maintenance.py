@@ -41,7 +41,7 @@ class TaskContext:
     applier: Committer
     jobs: Jobs
     clocks: Clocks
-    telling: DaemonLog
+    journal: DaemonLog
 
 
 def storage_chores(settings: Settings, context: TaskContext) -> Iterator[ScheduledTask]:
@@ -51,8 +51,8 @@ def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Schedul
     usage = ("status", "--disk", "--json")
     yield _daily(settings, context, USAGE, _USAGE_AT, usage, partial(_note_usage, context))
     if config.backup.at != OFF:
-        told = partial(_tell_backup, context.telling)
-        yield _daily(settings, context, BACKUP, config.backup.at, ("db", "backup", "--json"), told)
+        logged = partial(_log_backup, context.journal)
+        yield _daily(settings, context, BACKUP, config.backup.at, ("db", "backup", "--json"), logged)
     if config.retention.removes_anything:
         command = ("prune", *prune_options(settings), "--yes", "--json")
         noted = partial(_note_pruned, context)
@@ -64,13 +64,13 @@ def weekly_report(settings: Settings, context: TaskContext) -> Iterator[Schedule
     """The weekly audit, unless it is switched off."""
     config = settings.config.audit
     if config.weekly != OFF:
-        work = WeeklyReport(settings.repo, context.telling).work(config.weekly, config.hour)
+        work = WeeklyReport(settings.repo, context.journal).work(config.weekly, config.hour)
         yield _recurring(settings, context, work)
 
 
 def _recurring(settings: Settings, context: TaskContext, work: Work) -> Recurring:
     began = partial(_info, settings, "first_ingest_ms")
-    return Recurring(work, context.jobs, context.clocks, began, context.telling)
+    return Recurring(work, context.jobs, context.clocks, began, context.journal)
 
 
 def _daily(
@@ -129,7 +129,7 @@ class PruneNotes:
         # Listed first: a prune leaves its note under its lock, and holds that until all of it is done.
         if not notes or _somebody_prunes(self._settings):
             return
-        put_back(self._settings, self._context.telling)
+        put_back(self._settings, self._context.journal)
         try:
             with ArchiveRoot(self._settings.archives_dir) as root:
                 # A note can be old, or of a prune that was killed: some were restored, or never removed.
@@ -163,7 +163,7 @@ def prune_fault(document: dict[str, Any]) -> str | None:
     return f"nothing of what was planned could be removed; {failed[0]}: {kept[failed[0]]}"
 
 
-def put_back(settings: Settings, telling: DaemonLog) -> None:
+def put_back(settings: Settings, journal: DaemonLog) -> None:
     """Give archives their names again that a killed prune had out of the way, unless one runs now."""
     try:
         with (
@@ -174,9 +174,9 @@ def put_back(settings: Settings, telling: DaemonLog) -> None:
     except (LockHeld, RootUnusable, OSError):
         return
     for name in back:
-        telling.log.info("archive.put_back", archive=name, reason="a prune was killed")
+        journal.log.info("archive.put_back", archive=name, reason="a prune was killed")
     for name, why in stuck.items():
-        telling.log.warning("archive.not_put_back", archive=name, reason=why)
+        journal.log.warning("archive.not_put_back", archive=name, reason=why)
 
 
 def _info(settings: Settings, key: str) -> int | None:
@@ -190,15 +190,15 @@ def _note_usage(context: TaskContext, document: dict[str, Any]) -> None:
     context.writer.set_info(MEASURED, ascii_json(document["disk"]))
 
 
-def _tell_backup(telling: DaemonLog, document: dict[str, Any]) -> None:
+def _log_backup(journal: DaemonLog, document: dict[str, Any]) -> None:
     removed = len(document["removed"])
-    telling.log.info("backup.made", path=document["path"], bytes=document["bytes"], removed=removed)
+    journal.log.info("backup.made", path=document["path"], bytes=document["bytes"], removed=removed)
 
 
 def _note_pruned(context: TaskContext, document: dict[str, Any]) -> None:
     _note_gone(context, document["gone"])
     counts = {name: len(document[name]) for name in ("gone", "touched", "kept")}
-    context.telling.log.info("prune.done", bytes=document["bytes"], **counts)
+    context.journal.log.info("prune.done", bytes=document["bytes"], **counts)
 
 
 def _note_gone(context: TaskContext, names: Iterable[str]) -> None:
@@ -206,9 +206,9 @@ def _note_gone(context: TaskContext, names: Iterable[str]) -> None:
     changes = list(_gone(context.writer, names))
     for position, result in context.applier.apply(changes):
         if isinstance(result, Outcome):
-            context.telling.closing(ARCHIVE, result, None)
+            context.journal.closing(ARCHIVE, result, None)
         else:
-            context.telling.failed(changes[position].name, result)
+            context.journal.failed(changes[position].name, result)
 
 
 def _gone(writer: IndexWriter, names: Iterable[str]) -> Iterator[Gone]:

@@ -12,8 +12,8 @@ from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.dataset.publish import read_snapshot
 from collectord.epochs.survey import Survey
 from collectord.index.engine import IndexConnection
-from collectord.index.environments import EpochSnapshot, epoch_snapshots, keep_epoch_snapshot, seals
-from collectord.index.snapshots import SnapshotRecord, keep_snapshot, record_of
+from collectord.index.environments import EpochSnapshot, epoch_snapshots, seals, store_epoch_snapshot
+from collectord.index.snapshots import SnapshotRecord, record_of, store_snapshot
 from collectord.index.writer import IndexWriter
 from collectord.model import Epoch
 
@@ -46,8 +46,8 @@ Asked = tuple[str, str]
 class Publisher:
     """Belongs to the loop's thread; `quiet_s` is how long nothing may arrive before an export begins."""
 
-    def __init__(self, writer: IndexWriter, jobs: Jobs, telling: DaemonLog, quiet_s: float) -> None:
-        self._writer, self._jobs, self._telling, self._quiet_s = writer, jobs, telling, quiet_s
+    def __init__(self, writer: IndexWriter, jobs: Jobs, journal: DaemonLog, quiet_s: float) -> None:
+        self._writer, self._jobs, self._journal, self._quiet_s = writer, jobs, journal, quiet_s
         self._settling: dict[str, Settling] = {}
         self._given_up: set[Asked] = set()
 
@@ -85,16 +85,16 @@ class Publisher:
         if result.exit_code != 0 or document is None:
             # The job was tried several times; a run that arrives, another end, or a restart tries again.
             self._given_up.add((epoch.key, content))
-            self._telling.log.error("epoch.not_published", job=result.name, said=result.said)
+            self._journal.log.error("epoch.not_published", job=result.name, said=result.said)
         else:
-            self._keep(epoch.key, content, record_of(path, document))
+            self._note(epoch.key, content, record_of(path, document))
 
-    def _keep(self, key: str, content: str, record: SnapshotRecord) -> None:
+    def _note(self, key: str, content: str, record: SnapshotRecord) -> None:
         snapshot = EpochSnapshot(key, record.path, record.dataset_hash, content, record.published_ms, None)
         with self._writer.transaction() as connection:
-            keep_snapshot(connection, record)
-            keep_epoch_snapshot(connection, snapshot)
-        self._telling.log.info("epoch.published", path=record.path, rows=record.example_count)
+            store_snapshot(connection, record)
+            store_epoch_snapshot(connection, snapshot)
+        self._journal.log.info("epoch.published", path=record.path, rows=record.example_count)
 
 
 def _job_name(epoch: Epoch) -> str:

@@ -49,30 +49,30 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
     with StateLock.acquire(settings.lock_path, DAEMON) as lock:
         clocks = Clocks()
         log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
-        telling = DaemonLog(log, clocks.mono)
+        journal = DaemonLog(log, clocks.mono)
         wakeup = Wakeup()
         signals = Signals(wakeup.wake)
-        signals.install(settings.config.daemon.shutdown_timeout, lambda: telling.log.error("daemon.gave_up"))
+        signals.install(settings.config.daemon.shutdown_timeout, lambda: journal.log.error("daemon.gave_up"))
         notifier = Notifier.from_environ(environ)
         finish_exchange(settings.index_path)
         if settings.index_path.exists():
             # Before anything opens the index: what SQLite forgets of a damaged log is gone.
             require_whole_log(settings.index_path)
             quick_check(settings.index_path)
-        put_back(settings, telling)
+        put_back(settings, journal)
         writer = IndexWriter(settings.index_path)
         try:
             process_state = ProcessState(
                 lock=lock,
                 writer=writer,
                 clocks=clocks,
-                telling=telling,
+                journal=journal,
                 signals=signals,
                 wakeup=wakeup,
-                heart=HeartbeatWriter(writer, notifier, clocks, telling, environ),
-                jobs=Jobs(_options(settings), telling),
+                heart=HeartbeatWriter(writer, notifier, clocks, journal, environ),
+                jobs=Jobs(_options(settings), journal),
                 applier=Committer(writer, clocks.wall_ms),
-                tally=VanishedCount(writer, telling),
+                tally=VanishedCount(writer, journal),
             )
             _Running(settings, process_state, notifier, read_again).run()
         finally:
@@ -93,7 +93,7 @@ class _Running:
         self._read_again = read_again
 
     def run(self) -> None:
-        log = self._process_state.telling.log
+        log = self._process_state.journal.log
         log.info("daemon.started", repo=str(self._settings.repo), index=str(self._settings.index_path))
         loop = self._start()
         self._notifier.ready(loop.vitals().as_sentence())
@@ -106,9 +106,9 @@ class _Running:
             if self._process_state.signals.take_reload() and not self._process_state.signals.stopping:
                 loop = self._reload(loop)
         self._notifier.stopping()
-        self._process_state.telling.log.info("daemon.stopping")
+        self._process_state.journal.log.info("daemon.stopping")
         loop.close(stopped=True)
-        self._process_state.telling.log.info("daemon.stopped")
+        self._process_state.journal.log.info("daemon.stopped")
 
     def _start(self) -> Loop:
         return Loop(wire(self._settings, self._process_state))
@@ -116,16 +116,16 @@ class _Running:
     def _reload(self, loop: Loop) -> Loop:
         """The loop to go on with: a new one under a new configuration, or the old one."""
         self._notifier.reloading()
-        telling = self._process_state.telling
+        journal = self._process_state.journal
         try:
             settings = self._read_again()
             changes = changed_keys(self._settings, settings)
             if why := refusal(changes):
                 raise ConfigError(why)
         except (CollectordError, OSError) as error:
-            telling.log.error("config.refused", reason=str(error), doing="the old configuration stays")
+            journal.log.error("config.refused", reason=str(error), doing="the old configuration stays")
         else:
-            telling.log.info("config.reloaded", changed=[f"{key}: {text}" for key, text in changes.items()])
+            journal.log.info("config.reloaded", changed=[f"{key}: {text}" for key, text in changes.items()])
             if changes:
                 loop = self._replace(loop, settings)
         self._notifier.ready(loop.vitals().as_sentence())
@@ -134,7 +134,7 @@ class _Running:
     def _replace(self, loop: Loop, settings: Settings) -> Loop:
         self._settings = settings
         log = settings.config.log
-        self._process_state.telling.log = to_stderr(level=log.level, form=log.format)
+        self._process_state.journal.log = to_stderr(level=log.level, form=log.format)
         loop.close(stopped=False)
         return self._start()
 

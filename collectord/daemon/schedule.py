@@ -154,11 +154,11 @@ class Recurring:
     """
 
     def __init__(
-        self, work: Work, jobs: Jobs, clocks: Clocks, began_ms: Callable[[], int | None], telling: DaemonLog
+        self, work: Work, jobs: Jobs, clocks: Clocks, began_ms: Callable[[], int | None], journal: DaemonLog
     ) -> None:
         self.name = work.name
         self._work, self._jobs, self._clocks = work, jobs, clocks
-        self._began_ms, self._telling = began_ms, telling
+        self._began_ms, self._journal = began_ms, journal
         self._next = float("-inf")
 
     def due_at(self) -> float:
@@ -180,7 +180,7 @@ class Recurring:
     def _ended(self, slot_ms: int, result: JobResult) -> None:
         why = self._why_failed(result)
         if why is not None or result.document is None:
-            self._telling.log.error(f"{self.name}.failed", exit_code=result.exit_code, said=why)
+            self._journal.log.error(f"{self.name}.failed", exit_code=result.exit_code, said=why)
             return
         self._work.done(slot_ms, result.document)
 
@@ -213,7 +213,7 @@ class WeeklyReport:
     """The audit of each week; the files themselves say what was done."""
 
     repo: Path
-    telling: DaemonLog
+    journal: DaemonLog
 
     def work(self, weekday: str, hour: int) -> Work:
         """As it is scheduled; a page that cannot be drawn (exit code 1) costs no report."""
@@ -231,7 +231,7 @@ class WeeklyReport:
         page = self._path(slot_ms, "html")
         page.parent.mkdir(parents=True, exist_ok=True)
         if find_spec("vl_convert") is None:
-            self.telling.repeated("audit.without_page", "", why=WITHOUT_PAGE)
+            self.journal.repeated("audit.without_page", "", why=WITHOUT_PAGE)
             return ("audit", "--json", "--rebuild")
         return ("audit", "--json", "--rebuild", "--html", str(page))
 
@@ -239,7 +239,7 @@ class WeeklyReport:
         target = self._path(slot_ms, "json")
         text = json.dumps(document, indent=2, sort_keys=True) + "\n"
         atomic_write(target, text.encode("ascii"), 0o644)
-        self.telling.log.info("audit.written", file=str(target), **_verdicts(document))
+        self.journal.log.info("audit.written", file=str(target), **_verdicts(document))
 
 
 def _verdicts(document: dict[str, Any]) -> dict[str, Any]:

@@ -35,11 +35,11 @@ class SidecarFiles:
         self,
         writer: IndexWriter,
         repo: Path,
-        telling: DaemonLog,
+        journal: DaemonLog,
         mono: Callable[[], float],
         wall_ms: Callable[[], int],
     ) -> None:
-        self._telling, self._mono = telling, mono
+        self._journal, self._mono = journal, mono
         beads = (repo / BEADS_FILE, repo / DEPS_FILE)
         self._sources = (
             _Source("events.read", (repo / EVENTS_FILE,), lambda: ingest_events(writer, repo)),
@@ -71,10 +71,10 @@ class SidecarFiles:
         except INDEX_FAULTS:
             raise
         except Exception as error:
-            self._telling.repeated("source.failed", source.event, source=source.event, **error_fields(error))
+            self._journal.repeated("source.failed", source.event, source=source.event, **error_fields(error))
         else:
             if found:
-                self._telling.log.debug(source.event, changed=found)
+                self._journal.log.debug(source.event, changed=found)
         source.due = None
         now = self._mono()
         source.not_before = now + _REST_FACTOR * (now - start)

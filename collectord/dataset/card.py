@@ -151,13 +151,13 @@ def _counts(facts: CardFacts) -> Iterator[str]:
     yield f"| all | {document['example_count']} |"
     yield ""
     for title, counts in (("Left out", document["left_out"]), ("Not selected", document["not_selected"])):
-        told = ", ".join(f"{count} `{reason}`" for reason, count in sorted(counts.items()))
-        yield f"{title}: {told or 'none'}."
+        listed = ", ".join(f"{count} `{reason}`" for reason, count in sorted(counts.items()))
+        yield f"{title}: {listed or 'none'}."
     yield "`rejects.jsonl` names each of them."
     if conflicts := document.get("time_conflicts"):
-        told = ", ".join(f"{count} `{reason}`" for reason, count in sorted(conflicts.items()))
+        listed = ", ".join(f"{count} `{reason}`" for reason, count in sorted(conflicts.items()))
         yield ""
-        yield f"Runs whose times contradict each other: {told}. Histories show them from the later time"
+        yield f"Runs whose times contradict each other: {listed}. Histories show them from the later time"
         yield "on, or from the arrival of the archive, and so may miss one; they never foresee one."
     yield ""
 

@@ -37,7 +37,7 @@ class Findings(list[str]):
         """Note one finding."""
         self.append(sentence)
 
-    def told(self) -> tuple[str, ...]:
+    def sentences(self) -> tuple[str, ...]:
         """What is shown of them."""
         more = len(self) - _MAX_FINDINGS
         return (*self[:_MAX_FINDINGS], *([f"… and {more} more differences"] if more > 0 else []))
@@ -197,14 +197,14 @@ def _check_rejects(folder: Path, document: JsonObject, findings: Findings) -> No
         named = [(r["kind"], r["workcell_id"], r["run_id"], r["reason"]) for r in rejects]
         listed = [(r["kind"], r["workcell_id"], r["run_id"], r["left_out"]) for r in runs if r["left_out"]]
         counted = Counter(str(reason) for *_, reason in named)
-        told = Counter({**document["left_out"], **document["not_selected"]})
+        stated = Counter({**document["left_out"], **document["not_selected"]})
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         findings.add(f"{snapshot.REJECTS_FILE} or {snapshot.RUNS_FILE}: not readable")
         return
     if named != listed:
         findings.add(f"{snapshot.REJECTS_FILE}: does not name the runs that {snapshot.RUNS_FILE} leaves out")
-    if counted != told:
-        findings.add(f"{snapshot.REJECTS_FILE}: has {dict(counted)}, {snapshot.SNAPSHOT_FILE} {dict(told)}")
+    if counted != stated:
+        findings.add(f"{snapshot.REJECTS_FILE}: has {dict(counted)}, {snapshot.SNAPSHOT_FILE} {dict(stated)}")
 
 
 def check_counts(name: str, document: JsonObject, checked: CheckedRows, findings: Findings) -> None:

@@ -153,7 +153,7 @@ def environment_changes(a: Side, b: Side) -> list[EnvironmentChange]:
         return []
     before, after = (as_object(side.document.get("epoch")).get("number") for side in (a, b))
     if is_int(before) and after == before + 1 and b.drift:
-        return [_told(change) for change in b.drift]
+        return [_change_from(change) for change in b.drift]
     found = differences(components_of(a), components_of(b))
     return [
         EnvironmentChange(
@@ -167,7 +167,7 @@ def environment_changes(a: Side, b: Side) -> list[EnvironmentChange]:
     ]
 
 
-def _told(change: JsonObject) -> EnvironmentChange:
+def _change_from(change: JsonObject) -> EnvironmentChange:
     moves = tuple(texts(change.get("moves"))) if isinstance(change.get("moves"), list) else None
     component, pointer, words = (str(change.get(name) or "") for name in ("component", "pointer", "words"))
     return EnvironmentChange(component, pointer, words, moves)

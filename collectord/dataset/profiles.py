@@ -235,8 +235,8 @@ def plan_dispatch(
     reason_of = partial(dispatch_left_out, options=options, universe=universe)
     judged = [(run, judge(run, other_epoch, reason_of)) for run in ordered]
     selected = [run for run, reason in judged if reason is None]
-    kept = KeptRows(manifests.reader)
-    rows = _DispatchRows(ordered, selected, options, universe, issues, manifests, kept, rule)
+    stored = KeptRows(manifests.reader)
+    rows = _DispatchRows(ordered, selected, options, universe, issues, manifests, stored, rule)
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=selected,
@@ -293,14 +293,14 @@ class _DispatchRows:
     universe: Universe
     issues: IssueHistory
     manifests: Manifests
-    kept: KeptRows
+    stored: KeptRows
     rule: int
 
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
         self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
         keys = {(r.kind, r.name): _key(r) for r in self.selected if is_verbatim(r, self.options)}
-        self.kept.expect(list(keys.values()))
+        self.stored.expect(list(keys.values()))
         rebuilding = len(keys) < len(self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
@@ -311,7 +311,7 @@ class _DispatchRows:
         context = universe_digest(self.universe)
         for run in self.selected:
             if key := keys.get((run.kind, run.name)):
-                yield LazyRow(key, partial(_make_verbatim, run, self.manifests), self.kept.get)
+                yield LazyRow(key, partial(_make_verbatim, run, self.manifests), self.stored.get)
             else:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
 

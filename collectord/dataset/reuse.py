@@ -79,21 +79,21 @@ class Memory:
     def recall(self) -> Last | None:
         """The last export, if it depended on exactly the same."""
         try:
-            kept = json.loads(self._path.read_bytes())
-            if kept["key"] != self._key or kept["check"] != _check(kept["last"]):
+            document = json.loads(self._path.read_bytes())
+            if document["key"] != self._key or document["check"] != _check(document["last"]):
                 return None
-            return Last(**kept["last"])
+            return Last(**document["last"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def remember(self, last: Last) -> None:
         """Keep an export that was just published or found."""
         values = asdict(last)
-        kept = {"key": self._key, "last": values, "check": _check(values)}
+        document = {"key": self._key, "last": values, "check": _check(values)}
         # The dataset is published: a memory that cannot be written costs the next export its time only.
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic_write(self._path, ascii_json(kept).encode("ascii"))
+            atomic_write(self._path, ascii_json(document).encode("ascii"))
 
 
 def _check(values: dict[str, Any]) -> str:

@@ -91,15 +91,15 @@ class RowCache:
         if row is None:
             return None
         self.reused += 1
-        self._keep(key, packed)
+        self._append(key, packed)
         return row
 
     def put(self, key: bytes, row: RowPieces, packed: bytes | None = None) -> None:
         """Keep a row that the last export had not; `packed` where it is at hand."""
         self.computed += 1
-        self._keep(key, packed or pack(row.as_bytes()))
+        self._append(key, packed or pack(row.as_bytes()))
 
-    def _keep(self, key: bytes, packed: bytes) -> None:
+    def _append(self, key: bytes, packed: bytes) -> None:
         assert self._new is not None
         self._new.write(_HEADER.pack(key, len(packed)))
         self._new.write(packed)

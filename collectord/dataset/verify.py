@@ -110,8 +110,8 @@ def _difference(published: str, rebuilt: str) -> str:
         found = list(differences(json.loads(published), json.loads(rebuilt)))
     except (ValueError, RecursionError):
         return "the published line is not JSON"
-    told = [f"{d.path} is {short(d.before)}, rebuilt {short(d.after)}" for d in found[:5]]
-    return ", ".join(told) or "the same values in other bytes"
+    differing = [f"{d.path} is {short(d.before)}, rebuilt {short(d.after)}" for d in found[:5]]
+    return ", ".join(differing) or "the same values in other bytes"
 
 
 def _compare_lines(path: Path, wanted: Iterator[bytes], findings: Findings) -> None:
@@ -255,7 +255,7 @@ class _Check:
             dataset_hash=dataset_hash if isinstance(dataset_hash, str) else None,
             checked=tuple(self.checked),
             skipped=tuple(self.skipped),
-            findings=self.findings.told(),
+            findings=self.findings.sentences(),
         )
 
 

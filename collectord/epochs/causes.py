@@ -104,42 +104,44 @@ SEVERAL = "kernel.several"
 LASTING = (DRIFT, STALE, SEVERAL, UNEXPLAINED, CONTRADICTION)
 MAX_RUNS = 20
 
-Told = Callable[[EnvironmentChange], dict[str, Any]]
+FieldsOf = Callable[[EnvironmentChange], dict[str, Any]]
 
 
-def causes(survey: Survey, told: Told) -> Iterator[Cause]:
+def causes(survey: Survey, fields_of: FieldsOf) -> Iterator[Cause]:
     """Everything that is so now, with the fields to tell; `told` says what a change is and does."""
-    yield from _drifts(survey, told)
-    yield from _kernels_with_older_files(survey, told)
+    yield from _drifts(survey, fields_of)
+    yield from _kernels_with_older_files(survey, fields_of)
     yield from _stale_kernels(survey)
     yield from _several_kernels(survey)
     yield from _unexplained(survey)
     yield from _contradictions(survey)
 
 
-def _drifts(survey: Survey, told: Told) -> Iterator[Cause]:
+def _drifts(survey: Survey, fields_of: FieldsOf) -> Iterator[Cause]:
     """Each change that was seen; it is over when the environment before it stands again."""
     for change in changes(survey.stretches):
         if change.source != GIT:
             later = (s for s in survey.stretches if s.since_ms > change.at_ms)
             undone = any(stretch.fingerprint == change.before for stretch in later)
             key = f"{change.before}→{change.after}@{change.at_ms}"
-            yield Cause(DRIFT, key, told(change), is_over=undone)
+            yield Cause(DRIFT, key, fields_of(change), is_over=undone)
 
 
-def _kernels_with_older_files(survey: Survey, told: Told) -> Iterator[Cause]:
+def _kernels_with_older_files(survey: Survey, fields_of: FieldsOf) -> Iterator[Cause]:
     """Each running kernel that has read something else than what the files say now."""
     for state in kernel_states_of(survey):
         if state.is_stale and state.has is not None and state.files is not None:
             yield Cause(
-                STALE, f"process {state.session.pid}@{state.session.started_ms}", _stale(survey, state, told)
+                STALE,
+                f"process {state.session.pid}@{state.session.started_ms}",
+                _stale(survey, state, fields_of),
             )
 
 
-def _stale(survey: Survey, state: KernelState, told: Told) -> dict[str, Any]:
+def _stale(survey: Survey, state: KernelState, fields_of: FieldsOf) -> dict[str, Any]:
     assert state.has is not None
     assert state.files is not None
-    change = told(EnvironmentChange(state.changed_ms, state.has, state.files, DAEMON))
+    change = fields_of(EnvironmentChange(state.changed_ms, state.has, state.files, DAEMON))
     runs = [
         a for a in survey.assigned.runs if a.session == state.session and a.run.started_ms >= state.changed_ms
     ]

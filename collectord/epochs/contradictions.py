@@ -218,12 +218,12 @@ def _not_of_the_policy(runs: Sequence[ShownRun], policy: Policy) -> Iterator[str
 
 def _missing_toolchains(runs: Sequence[ShownRun]) -> Iterator[str]:
     available = [situation_from(run.situation).available_toolchains for run in runs if run.situation]
-    told = [set(names) for names in available if names is not None]
-    everything = set().union(*told)
+    known = [set(names) for names in available if names is not None]
+    everything = set().union(*known)
     for name in sorted(everything):
-        without = sum(name not in names for names in told)
+        without = sum(name not in names for names in known)
         if without:
-            yield f"missing toolchains: {name} was not available at {without} of {len(told)} dispatches"
+            yield f"missing toolchains: {name} was not available at {without} of {len(known)} dispatches"
 
 
 def _differing(evidence: Sequence[Evidence]) -> Iterator[str]:

@@ -186,11 +186,11 @@ def effects(grid: Grid, before: Surface, after: Surface) -> Effects:
     if all(before.components[name] == after.components[name] for name in PLAYED):
         return Effects()
     old, new = grid.play(before), grid.play(after)
-    told = {cell: words for cell, action in old.items() if (words := _difference(action, new[cell]))}
-    moved = {part for cell in told for part in _moves(old[cell], new[cell])}
+    words_of = {cell: words for cell, action in old.items() if (words := _difference(action, new[cell]))}
+    moved = {part for cell in words_of for part in _moves(old[cell], new[cell])}
     groups: dict[tuple[Circumstance, str], set[tuple[str, str]]] = {}
-    for (circumstance, risk, size), words in told.items():
-        if all(told.get((simpler, risk, size)) != words for simpler in circumstance.simpler()):
+    for (circumstance, risk, size), words in words_of.items():
+        if all(words_of.get((simpler, risk, size)) != words for simpler in circumstance.simpler()):
             groups.setdefault((circumstance, words), set()).update(
                 product(grid.risks[risk], grid.sizes[size])
             )

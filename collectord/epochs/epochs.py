@@ -168,6 +168,8 @@ class _Ends:
     def of_policy(self, place: _Place) -> tuple[int | None, str | None]:
         """When its environment went out of effect, or a cut before that; one that came back did not end."""
         cuts, since_ms, fingerprint = place
+        if self._until(place) == since_ms:
+            return self._earlier(since_ms, cuts)  # two looks in one millisecond: no time of it has effects
         effects = self.standing.effects
         first = max(0, bisect_right(effects, since_ms, key=lambda effect: effect[0]) - 1)
         began, ended_ms = False, None

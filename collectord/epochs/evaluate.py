@@ -10,13 +10,13 @@ from typing import Any
 from collectord.epochs.assign import Assignment, RunKey
 from collectord.epochs.causes import LASTING, causes, kernel_states_of
 from collectord.epochs.epochs import next_steps
-from collectord.epochs.json_views import Remembered, is_cutting, telling_of
+from collectord.epochs.json_views import Remembered, fields_of_changes, is_cutting
 from collectord.epochs.reasons import words_against
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, Survey, survey
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
-from collectord.index.environments import Seal, drop_seals, keep_kernel_states, keep_seal, seals, take_over
+from collectord.index.environments import Seal, drop_seals, seals, store_kernel_states, store_seal, take_over
 from collectord.index.runs import fill_older
 from collectord.index.writer import info, put_info
 from collectord.kernel.policy import PolicyUnreadable
@@ -31,7 +31,7 @@ MAX_RUNS = 20
 
 def reassigned(found: Survey) -> Iterator[Cause]:
     """One cause for each pair of environments that runs moved between, with what moved the first ones."""
-    before = {(a.run.kind, a.run.name): a.fingerprint for a in found.memory.as_manifests_alone_tell()}
+    before = {(a.run.kind, a.run.name): a.fingerprint for a in found.memory.by_manifests_alone()}
     moved: dict[tuple[str, str], list[Assignment]] = {}
     for mine in found.assigned.runs:
         was = before[mine.run.kind, mine.run.name]
@@ -93,16 +93,16 @@ def evaluate(
         fill_older(connection)
         put_info(connection, RULE, RULE_NOW)
     found = survey(connection, is_cutting(overrides), memory, changed)
-    told = telling_of(found.standing.environments, overrides, remembered)
-    notices = note_standing(connection, LASTING, causes(found, told), now_ms)
+    fields_of = fields_of_changes(found.standing.environments, overrides, remembered)
+    notices = note_standing(connection, LASTING, causes(found, fields_of), now_ms)
     for moved in reassigned(found) if is_first else ():
         notices += note_moment(connection, moved, now_ms)
     for epoch in found.folded.epochs:
-        opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _told_of(epoch))
+        opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _epoch_fields(epoch))
         notices += note_moment(connection, opened, now_ms)
     limits = _limits(found, seal_after_ms)
     notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
-    keep_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
+    store_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
     return Evaluation(found, notices)
 
 
@@ -118,12 +118,12 @@ def _close_and_seal(
     drop_seals(connection, steps.reopen)
     notices: list[Notice] = []
     for epoch in steps.close:
-        keep_seal(connection, Seal(epoch.key, epoch.number, now_ms, None, None))
-        notices += note_moment(connection, Cause(CLOSING, epoch.key, _told_of(epoch)), now_ms)
+        store_seal(connection, Seal(epoch.key, epoch.number, now_ms, None, None))
+        notices += note_moment(connection, Cause(CLOSING, epoch.key, _epoch_fields(epoch)), now_ms)
     for epoch, why in steps.seal:
-        keep_seal(connection, Seal(epoch.key, epoch.number, known[epoch.key].closing_ms, now_ms, why))
+        store_seal(connection, Seal(epoch.key, epoch.number, known[epoch.key].closing_ms, now_ms, why))
         take_over(connection, epoch.key, steps.former.get(epoch.key, ()))
-        fields = {**_told_of(epoch), "sealed_because": why}
+        fields = {**_epoch_fields(epoch), "sealed_because": why}
         notices += note_moment(connection, Cause(SEALED, epoch.key, fields), now_ms)
     return notices
 
@@ -144,7 +144,7 @@ def _unreadable(found: PolicyUnreadable) -> dict[str, Any]:
     }
 
 
-def _told_of(epoch: Epoch) -> dict[str, Any]:
+def _epoch_fields(epoch: Epoch) -> dict[str, Any]:
     return {
         "epoch": epoch.number,
         "fingerprint": epoch.fingerprint,

@@ -73,8 +73,8 @@ def masked_text(text: str) -> str:
     if len(text) <= MAX_TEXT:
         return _SECRET_TEXT.sub(_hide, text)
     # A cut inside of a word could take away what makes it look like a secret.
-    kept = text[:MAX_TEXT].rpartition(" ")[0]
-    return f"{_SECRET_TEXT.sub(_hide, kept)} … ({len(text) - len(kept)} more characters)"
+    head = text[:MAX_TEXT].rpartition(" ")[0]
+    return f"{_SECRET_TEXT.sub(_hide, head)} … ({len(text) - len(head)} more characters)"
 
 
 def _hide(match: re.Match[str]) -> str:

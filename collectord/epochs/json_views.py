@@ -81,13 +81,13 @@ def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment, int]
     return cutting
 
 
-def telling_of(
+def fields_of_changes(
     environments: Mapping[str, Environment], overrides: Overrides, remembered: Remembered | None = None
 ) -> Callable[[EnvironmentChange], dict[str, Any]]:
     """Gives the fields of an alert for a change on the timeline; `remembered` are those given before."""
     known = {} if remembered is None else remembered
 
-    def told(change: EnvironmentChange) -> dict[str, Any]:
+    def fields_of(change: EnvironmentChange) -> dict[str, Any]:
         if change not in known:
             known[change] = derived(change)
         return known[change]
@@ -107,7 +107,7 @@ def telling_of(
             "more_changes": max(0, len(found) - MAX_CHANGES),
         }
 
-    return told
+    return fields_of
 
 
 def affected_words(before: Environment, after: Environment) -> list[str]:

@@ -11,12 +11,12 @@ from collectord.epochs.timeline import START, since_ms
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     environments,
-    keep_environment,
-    keep_observation,
     last_look_ms,
     note_last_look,
     observations,
     rename_environment,
+    store_environment,
+    store_observation,
 )
 from collectord.kernel.policy import PolicyUnreadable, Surface
 from collectord.kernel.universe import UNKNOWN
@@ -108,11 +108,11 @@ def note_look(connection: IndexConnection, look: Look, source: str, seen_ms: int
         before = seen.fingerprint
     if before != seen.fingerprint or _was_touched_unseen(look, previous_ms, source):
         since = since_ms(look.modified_ms, previous_ms, look.at_ms)
-        keep_environment(connection, seen, look.at_ms)
+        store_environment(connection, seen, look.at_ms)
         stands = EnvironmentObservation(
             seen.fingerprint, source, since, look.at_ms, previous_ms, launch=look.launch
         )
-        keep_observation(connection, stands)
+        store_observation(connection, stands)
     note_last_look(connection, look.at_ms, look.launch)
     return before != seen.fingerprint
 

@@ -30,12 +30,12 @@ from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     epoch_snapshots,
     forget_observations,
-    keep_cut,
-    keep_environment,
-    keep_observation,
     kernel_sessions,
     note_kernels,
     seals,
+    store_cut,
+    store_environment,
+    store_observation,
 )
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, parse_object
@@ -82,21 +82,21 @@ def carry_out(connection: IndexConnection, request: JsonObject) -> int:
     at_ms = request["at_ms"]
     match request["kind"]:
         case "cut":
-            keep_cut(connection, at_ms, request["why"])
+            store_cut(connection, at_ms, request["why"])
             return 1
         case "ack":
             return acknowledge(connection, request["ids"], at_ms)
         case "history":
-            return _keep_history(connection, request["found"], at_ms)
+            return _store_history(connection, request["found"], at_ms)
     raise KeyError(request["kind"])
 
 
-def _keep_history(connection: IndexConnection, found: list[Any], at_ms: int) -> int:
+def _store_history(connection: IndexConnection, found: list[Any], at_ms: int) -> int:
     forget_observations(connection, GIT)
     for environment, observation in found:
         unrecognised = tuple(environment["unrecognised"])
-        keep_environment(connection, Environment(**{**environment, "unrecognised": unrecognised}), at_ms)
-        keep_observation(connection, EnvironmentObservation(**observation))
+        store_environment(connection, Environment(**{**environment, "unrecognised": unrecognised}), at_ms)
+        store_observation(connection, EnvironmentObservation(**observation))
     return len(found)
 
 
@@ -197,8 +197,8 @@ def diff_environments(settings: Settings, before: str, after: str) -> dict[str, 
         with reader_for(settings) as reader:
             found = survey_of(settings, reader.connection)
             pair = [environment_named(found, name, now_ms()) for name in (before, after)]
-    told = difference(pair[0], pair[1], overrides_of(settings), now_ms())
-    return {"schema": "collectord.environment_diff.v1", **told}
+    differing = difference(pair[0], pair[1], overrides_of(settings), now_ms())
+    return {"schema": "collectord.environment_diff.v1", **differing}
 
 
 def backfill_history(settings: Settings) -> dict[str, Any]:
@@ -261,8 +261,8 @@ def list_epochs(settings: Settings) -> dict[str, Any]:
     """Every epoch."""
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
-        kept = seals(reader.connection), epoch_snapshots(reader.connection)
-        return {"schema": "collectord.epochs.v1", "epochs": epoch_documents(found, *kept)}
+        sealed = seals(reader.connection), epoch_snapshots(reader.connection)
+        return {"schema": "collectord.epochs.v1", "epochs": epoch_documents(found, *sealed)}
 
 
 def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
@@ -273,10 +273,10 @@ def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
         found = survey_of(settings, reader.connection)
         epoch = find_epoch(found, str(number))
         selection = select(found, str(number), None, overrides_of(settings))
-        kept = seals(reader.connection), epoch_snapshots(reader.connection)
+        sealed = seals(reader.connection), epoch_snapshots(reader.connection)
         return {
             "schema": "collectord.epoch.v1",
-            "epoch": epoch_documents(found, *kept)[epoch.number - 1],
+            "epoch": epoch_documents(found, *sealed)[epoch.number - 1],
             "environment": selection.environment_document,
             "drift": list(selection.drift),
             "runs": [run.name for run in found.by_epoch[epoch.number]],

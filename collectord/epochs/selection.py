@@ -176,8 +176,8 @@ def _document_of(found: Survey, epoch: Epoch) -> JsonObject | None:
 
 def epoch_document(found: Survey, epoch: Epoch) -> dict[str, Any]:
     """An epoch as it stands in a snapshot; `cut` says what ended it, None while nothing has."""
-    told = {key: value for key, value in asdict(epoch).items() if key not in ("key", "why")}
-    return {**told, "cut": epoch.why}
+    members = {key: value for key, value in asdict(epoch).items() if key not in ("key", "why")}
+    return {**members, "cut": epoch.why}
 
 
 def drift_before(found: Survey, epoch: Epoch, overrides: Overrides) -> tuple[JsonObject, ...]:

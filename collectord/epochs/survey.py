@@ -102,7 +102,7 @@ class Memory:
         """The same runs as far as their environment is concerned."""
         return list(self._dispatched.values())
 
-    def as_manifests_alone_tell(self) -> Sequence[Assignment]:
+    def by_manifests_alone(self) -> Sequence[Assignment]:
         """The environment of each run as if nothing were known of processes and actions."""
         standing = self._explaining.standing
         before = Explaining(Standing(standing.timelines, standing.given), Actions())

@@ -226,7 +226,7 @@ class Standing:
     ) -> bool:
         """Whether it would be the same, made of these."""
         same_files = self.timelines == timelines and self.given == environments
-        return same_files and _as_told(self._listed_sessions) == _as_told(sessions)
+        return same_files and _as_values(self._listed_sessions) == _as_values(sessions)
 
     @property
     def environments(self) -> Mapping[str, Environment]:
@@ -351,7 +351,7 @@ class Standing:
                 yield self.stretches[position].fingerprint
 
 
-def _as_told(sessions: Sequence[KernelSession]) -> list[tuple[Any, ...]]:
+def _as_values(sessions: Sequence[KernelSession]) -> list[tuple[Any, ...]]:
     """Sessions without what every look moves: one that runs was seen just now."""
     return [
         (s.pid, s.started_ms, s.launch, s.gone_ms, None if s.gone_ms is None else s.last_seen_ms)

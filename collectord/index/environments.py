@@ -20,7 +20,7 @@ LAST_LOOK = "environment_last_look_ms"
 POLICY = "policy"
 
 
-def keep_environment(connection: Connection, environment: Environment, now_ms: int) -> None:
+def store_environment(connection: Connection, environment: Environment, now_ms: int) -> None:
     """Keep an environment under its fingerprint; one that is there already stays as it was first seen."""
     values = {
         "fingerprint": environment.fingerprint,
@@ -49,7 +49,7 @@ def _environment(row: Any) -> Environment:
     )
 
 
-def keep_observation(connection: Connection, observation: EnvironmentObservation) -> None:
+def store_observation(connection: Connection, observation: EnvironmentObservation) -> None:
     """Note that an environment was seen; it must be kept already."""
     values = {
         "fingerprint": observation.fingerprint,
@@ -97,7 +97,7 @@ def _last_look_key(launch: str | None) -> str:
 
 def rename_environment(connection: Connection, before: str, environment: Environment, now_ms: int) -> None:
     """What was seen under one fingerprint is another one to a newer normaliser; nothing else changed."""
-    keep_environment(connection, environment, now_ms)
+    store_environment(connection, environment, now_ms)
     table = tables.environment_observations
     renamed = update(table).where(table.c.fingerprint == before).values(fingerprint=environment.fingerprint)
     connection.execute(renamed)
@@ -129,7 +129,7 @@ def known_fingerprint(connection: Connection, launch: str | None = None) -> str 
     return connection.execute(looks.order_by(table.c.id.desc()).limit(1)).scalar()
 
 
-def keep_cut(connection: Connection, at_ms: int, why: str) -> None:
+def store_cut(connection: Connection, at_ms: int, why: str) -> None:
     """Note a cut by hand."""
     connection.execute(tables.epoch_cuts.insert(), {"at_ms": at_ms, "why": db_text(why)})
 
@@ -209,7 +209,7 @@ def _insert(connection: Connection, session: KernelSession) -> int:
     return int(key[0])
 
 
-def keep_kernel_states(connection: Connection, states: Sequence[JsonObject]) -> None:
+def store_kernel_states(connection: Connection, states: Sequence[JsonObject]) -> None:
     """Keep what was found of the kernels that run, for who has no time to find it again."""
     put_info(connection, KERNELS, ascii_json(list(states)))
 
@@ -249,7 +249,7 @@ class EpochSnapshot:
     superseded_ms: int | None
 
 
-def keep_seal(connection: Connection, seal: Seal) -> None:
+def store_seal(connection: Connection, seal: Seal) -> None:
     """Write how far the end of an epoch is."""
     values = {name: getattr(seal, name) for name in Seal.__dataclass_fields__}
     statement = upsert(tables.sealed_epochs).values(values)
@@ -275,7 +275,7 @@ def seals(connection: Connection) -> dict[str, Seal]:
     return {row.key: Seal(**row._mapping) for row in connection.execute(select(tables.sealed_epochs))}
 
 
-def keep_epoch_snapshot(connection: Connection, snapshot: EpochSnapshot) -> None:
+def store_epoch_snapshot(connection: Connection, snapshot: EpochSnapshot) -> None:
     """Note a snapshot of an epoch; the ones before it are superseded from then on.
 
     What arrives need not change a row: the same directory again only holds more than it did.

@@ -73,9 +73,9 @@ def list_runs(
 ) -> list[DbRow]:
     """Runs of current archives with their plans, the newest first; `wanted` are column → value."""
     a, label = tables.archives, tables.labels
-    columns = {c.name: c for c in (*told_of_a_run(), label.c.swarm_id)}
+    columns = {c.name: c for c in (*columns_of_a_run(), label.c.swarm_id)}
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    query = select(a.c.name, a.c.state, a.c.gone_ms, *told_of_a_run(), *plan)
+    query = select(a.c.name, a.c.state, a.c.gone_ms, *columns_of_a_run(), *plan)
     query = query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE)
     for name, value in wanted.items():
         if value is not None:
@@ -108,12 +108,12 @@ def _parts(reader: IndexReader, revision_id: int) -> DbRow:
     f, artifact, run = tables.revision_files, tables.artifacts, tables.runs
     columns = (f.c.name, f.c.state, f.c.sha256, f.c.mtime_ns, f.c.reason, artifact.c.size)
     files = select(*columns).select_from(f.outerjoin(artifact, artifact.c.sha256 == f.c.sha256))
-    told = (
-        select(*told_of_a_run())
+    run_columns = (
+        select(*columns_of_a_run())
         .select_from(tables.runs_joined(current=False))
         .where(run.c.revision_id == revision_id)
     )
-    runs = _all(reader, told)
+    runs = _all(reader, run_columns)
     labels = _all(reader, select(tables.labels).filter_by(revision_id=revision_id))
     return {
         "files": _all(reader, files.where(f.c.revision_id == revision_id).order_by(f.c.name)),
@@ -139,7 +139,7 @@ def _all(reader: IndexReader, query: Any) -> list[DbRow]:
         return [dict(row._mapping) for row in reader.connection.execute(query)]
 
 
-def told_of_a_run() -> list[ColumnElement[Any]]:
+def columns_of_a_run() -> list[ColumnElement[Any]]:
     """The columns of a run; one that left no proof ends as the event log says, as in a dataset."""
     run, end, a = tables.runs, tables.workcell_ends, tables.archives
     of_it = and_(end.c.workcell_id == a.c.name, end.c.timed_out == 1)

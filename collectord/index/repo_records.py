@@ -110,5 +110,5 @@ def read_position(connection: Connection, path: str) -> tuple[str, int]:
 def set_position(connection: Connection, path: str, stamp: str, position: int) -> None:
     """Remember how far a source file was read."""
     statement = upsert(tables.sources).values(path=path, stamp=stamp, position=position)
-    kept = {"stamp": stamp, "position": position}
-    connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=kept))
+    values = {"stamp": stamp, "position": position}
+    connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=values))

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, true, update
 from collectord.errors import IndexDamaged
 from collectord.index import tables
 from collectord.index.engine import readable_errors
-from collectord.index.queries import told_of_a_run
+from collectord.index.queries import columns_of_a_run
 from collectord.index.reader import IndexReader
 from collectord.index.rows import label_from, unpack
 from collectord.kernel.dispatch import completed_ms, time_conflict
@@ -149,12 +149,12 @@ def _document(connection: Connection, revision_id: int, name: str) -> dict[str, 
 DbRow = dict[str, Any]
 
 
-def told_runs(reader: IndexReader) -> list[DbRow]:
+def runs_for_audit(reader: IndexReader) -> list[DbRow]:
     """In order of dispatch; `manifest` and `proof` are digests of artifacts, None where there are none."""
     a, r, label = tables.archives, tables.revisions, tables.labels
     plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
     files = [_file(name).label(column) for name, column in _FILES]
-    query = select(a.c.name, a.c.complete_ms, r.c.digest, r.c.seen_ms, *told_of_a_run(), *plan, *files)
+    query = select(a.c.name, a.c.complete_ms, r.c.digest, r.c.seen_ms, *columns_of_a_run(), *plan, *files)
     query = query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE)
     query = query.order_by(tables.runs.c.started_ms, tables.runs.c.run_id, a.c.name)
     with readable_errors(reader.path):

@@ -46,11 +46,11 @@ def register_snapshot(index: Path, record: SnapshotRecord) -> None:
     """Remember a published snapshot. The caller holds the state lock."""
     engine = open_engine(index, read_only=False)
     with readable_errors(index), engine.begin() as connection:
-        keep_snapshot(connection, record)
+        store_snapshot(connection, record)
     engine.dispose()
 
 
-def keep_snapshot(connection: Connection, record: SnapshotRecord) -> None:
+def store_snapshot(connection: Connection, record: SnapshotRecord) -> None:
     """Write one record; a path that is known already is brought up to date."""
     values = {
         "path": db_text(record.path),

@@ -328,7 +328,7 @@ def _write_quarantine(connection: Connection, entered: Iterable[DbRow], left: It
     table = tables.quarantine
     for row in entered:
         statement = upsert(table).values(row)
-        kept = {"reason": row["reason"], "detail": row["detail"], "last_ms": row["last_ms"]}
-        connection.execute(statement.on_conflict_do_update(index_elements=["archive_id"], set_=kept))
+        values = {"reason": row["reason"], "detail": row["detail"], "last_ms": row["last_ms"]}
+        connection.execute(statement.on_conflict_do_update(index_elements=["archive_id"], set_=values))
     for archive_id in left:
         connection.execute(table.delete().where(table.c.archive_id == archive_id))

@@ -88,8 +88,8 @@ def state_from(text: str | None, now_s: float) -> AbsenceState:
     if text is None:
         return AbsenceState()
     root, since, suspects, alarm = json.loads(text)
-    told = None if alarm is None else Alarm(AlarmKind(alarm[0]), alarm[1], alarm[2])
-    return AbsenceState(root, {n: min(at, now_s) for n, at in since.items()}, frozenset(suspects), told)
+    standing = None if alarm is None else Alarm(AlarmKind(alarm[0]), alarm[1], alarm[2])
+    return AbsenceState(root, {n: min(at, now_s) for n, at in since.items()}, frozenset(suspects), standing)
 
 
 def weigh(
@@ -121,9 +121,9 @@ def weigh(
     since = {name: before.get(name, mono) for name in missing}
     gone = frozenset(n for n in missing & before.keys() if mono - since[n] >= _wait(n in suspects, rules))
     suspects -= gone
-    alarm = Alarm(_told(kind, suspects, state), len(suspects), len(known)) if suspects else None
-    kept = {name: start for name, start in since.items() if name not in gone}
-    return Absence(AbsenceState(root, kept, suspects, alarm), gone, alarm)
+    alarm = Alarm(_kind_of(kind, suspects, state), len(suspects), len(known)) if suspects else None
+    waiting = {name: start for name, start in since.items() if name not in gone}
+    return Absence(AbsenceState(root, waiting, suspects, alarm), gone, alarm)
 
 
 def _trigger(missing: int, known: int, replaced: bool, rules: AbsenceRules) -> AlarmKind | None:
@@ -134,7 +134,7 @@ def _trigger(missing: int, known: int, replaced: bool, rules: AbsenceRules) -> A
     return AlarmKind.ALL if known >= 2 and missing == known else None
 
 
-def _told(kind: AlarmKind | None, suspects: frozenset[str], state: AbsenceState) -> AlarmKind:
+def _kind_of(kind: AlarmKind | None, suspects: frozenset[str], state: AbsenceState) -> AlarmKind:
     """An alarm keeps its name while it covers nothing new, so that it is told once."""
     if state.alarm is not None and (kind is None or suspects <= state.suspects):
         return state.alarm.kind

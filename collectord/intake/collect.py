@@ -93,10 +93,10 @@ def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
     if issues is None:
         return 0
     # Changed while it was read: no stamp is kept, so that the next look reads it again.
-    kept = stamp if stamp == stamp_of(repo / BEADS_FILE) else ""
+    new_stamp = stamp if stamp == stamp_of(repo / BEADS_FILE) else ""
     with writer.transaction() as connection:
         changed = record_issues(connection, issues, now_ms)
-        set_position(connection, path, kept, 0)
+        set_position(connection, path, new_stamp, 0)
     return changed
 
 
@@ -111,14 +111,14 @@ def ingest_events(writer: IndexWriter, repo: Path) -> int:
             for line in lines:
                 batch.append(line)
                 if len(batch) >= _BATCH:
-                    found += _keep(writer, batch, stamp)
+                    found += _store(writer, batch, stamp)
                     batch = []
-            return found + _keep(writer, batch, stamp)
+            return found + _store(writer, batch, stamp)
     except OSError:
         return found
 
 
-def _keep(writer: IndexWriter, lines: Sequence[LogLine], stamp: str) -> int:
+def _store(writer: IndexWriter, lines: Sequence[LogLine], stamp: str) -> int:
     ends = [(line.start, line.end) for line in lines if line.end is not None]
     if lines:
         with writer.transaction() as connection:

@@ -63,7 +63,7 @@ class Pool:
             self._few.add(tags, candidate)
         else:
             self._many.add(tags, candidate)
-        _keep(self._recent, candidate, self._n + 1)
+        _insert(self._recent, candidate, self._n + 1)
 
     def nearest(self, tags: Tags, started_ms: int, leave_out: int | None = None) -> list[int]:
         """Sequence numbers of the n best, latest first; `leave_out` is the row's own number."""
@@ -86,7 +86,7 @@ def _by_similarity(found: tuple[float, list[Candidate]]) -> float:
     return -found[0]
 
 
-def _keep(candidates: list[Candidate], candidate: Candidate, count: int) -> None:
+def _insert(candidates: list[Candidate], candidate: Candidate, count: int) -> None:
     """Insert in order; what comes after the first `count` can never win again."""
     insort(candidates, candidate)
     del candidates[count:]
@@ -102,7 +102,7 @@ class _Filed:
     def add(self, tags: Tags, candidate: Candidate) -> None:
         lists = self._by_size.setdefault(len(tags), {})
         for subset in chain.from_iterable(_subsets(tags)):
-            _keep(lists.setdefault(subset, []), candidate, self._count)
+            _insert(lists.setdefault(subset, []), candidate, self._count)
 
     def lists(self, tags: Tags) -> Lists:
         """The lists under each subset of the tags, the best Jaccard first."""
@@ -146,7 +146,7 @@ class _Counted:
             group = self._groups[tags] = []
             for tag in tags:
                 self._by_tag.setdefault(tag, []).append(tags)
-        _keep(group, candidate, self._count)
+        _insert(group, candidate, self._count)
 
     def lists(self, tags: Tags) -> Lists:
         """The groups that share a tag, the most similar first."""

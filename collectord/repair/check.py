@@ -214,18 +214,18 @@ def _difference(stored: StoredRevision, reader: IndexReader) -> str | None:
     except (IndexDamaged, ValueError) as error:
         return f"cannot be derived again: {str(error).partition(';')[0]}"
     differing = differing_parts(stored, again)
-    if again.run is not None and _keeps_another_row(again.run, reader):
+    if again.run is not None and _stores_another_row(again.run, reader):
         differing.append("row")
     return f"its artifacts give another {', '.join(differing)}" if differing else None
 
 
-def _keeps_another_row(run: Run, reader: IndexReader) -> bool:
+def _stores_another_row(run: Run, reader: IndexReader) -> bool:
     """Whether the row that is kept for the run is not what its artifacts give; none kept is fine."""
     if run.row is None:
         return False
-    kept = reader.kept_rows([run.row.key]).get(run.row.key)
+    stored = reader.kept_rows([run.row.key]).get(run.row.key)
     try:
-        return kept is not None and zlib.decompress(kept) != run.row.data
+        return stored is not None and zlib.decompress(stored) != run.row.data
     except zlib.error:
         return True
 

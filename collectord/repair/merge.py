@@ -212,20 +212,20 @@ class ArchiveTransplant:
         number = self._free_number(archive_id, row["number"])
         made = rows.revision_row(revision_id, archive_id, number, reading, row["seen_ms"])
         self._connection.execute(tables.revisions.insert(), made)
-        if kept := rows.file_rows(revision_id, reading.files):
-            self._connection.execute(tables.revision_files.insert(), kept)
+        if listed := rows.file_rows(revision_id, reading.files):
+            self._connection.execute(tables.revision_files.insert(), listed)
         if reading.run is not None:
             self._connection.execute(tables.runs.insert(), rows.run_row(revision_id, reading.run))
             if reading.run.label is not None:
                 self._connection.execute(
                     tables.labels.insert(), rows.label_row(revision_id, reading.run.label)
                 )
-            self._keep_row(reading.run)
+            self._store_row(reading.run)
         self._numbers.setdefault(archive_id, {})[reading.digest] = number
         self._done.count("revisions", taken=True)
         return number
 
-    def _keep_row(self, run: Run) -> None:
+    def _store_row(self, run: Run) -> None:
         """Exports believe a kept row: the one derived now goes over one that is there."""
         for row in rows.kept_rows([run.row] if run.row else []):
             statement = upsert(tables.kept_rows).values(row)

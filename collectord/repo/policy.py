@@ -195,7 +195,7 @@ class PolicyReader:
         A folder counts only where its list of names is part of the answer, as that of genomes is.
         """
         return max(
-            (stamp[4] for path, stamp in self._stamps.items() if stamp and _tells_age(path, stamp)),
+            (stamp[4] for path, stamp in self._stamps.items() if stamp and _is_dated(path, stamp)),
             default=None,
         )
 
@@ -207,7 +207,7 @@ def _is_settled(stamp: Stamp, now_ns: int) -> bool:
     return not stamp or max(stamp[4:]) + _SETTLED_NS < now_ns
 
 
-def _tells_age(path: PurePosixPath, stamp: Stamp) -> bool:
+def _is_dated(path: PurePosixPath, stamp: Stamp) -> bool:
     return not stat.S_ISDIR(stamp[0]) or path.parts[:1] == ("prompts",)
 
 

@@ -341,10 +341,10 @@ def _note(settings: Settings, done: Pruned, began_ms: int) -> None:
     changes: list[Change] = [Gone(ARCHIVE, name) for name in done.gone]
     for name, signature in done.touched.items():
         changes.append(Seen(ARCHIVE, name, OutcomeKind.UNCHANGED, signature))
-    told_others = done.gone
+    gone_for_others = done.gone
     if changes:
         with suppress(LockHeld), writer_for(settings, "collectord prune") as writer:
             now = now_ms()
             writer.apply(changes, now_ms=now, first_ingest_ms=writer.first_ingest_ms(now))
-            told_others = []
-    leave_note(settings.state_dir, told_others, began_ms)
+            gone_for_others = []
+    leave_note(settings.state_dir, gone_for_others, began_ms)

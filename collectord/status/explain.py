@@ -160,9 +160,9 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     asked = settings.config.export
     options = ExportOptions(n_similar=asked.n_similar, include_world=asked.include_world)
     with reader_for(settings) as reader:
-        told = explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
-        place = told["archive"]["kind"], told["archive"]["name"]
-        return {**told, "epoch": run_document(survey_of(settings, reader.connection), place)}
+        found = explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
+        place = found["archive"]["kind"], found["archive"]["name"]
+        return {**found, "epoch": run_document(survey_of(settings, reader.connection), place)}
 
 
 def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:

@@ -124,7 +124,7 @@ class DirtySet:
         self._files: set[Path] = set()
         self._rescan = False
         self._overflows = 0
-        self._told = False
+        self._is_awake = False
         self._wakeup = wakeup
 
     def add(self, name: str) -> None:
@@ -134,26 +134,26 @@ class DirtySet:
             if len(self._names) > self._max_names:
                 self._names.clear()
                 self._rescan = True
-            self._tell()
+            self._wake_once()
 
     def add_file(self, path: Path) -> None:
         """An extra file changed."""
         with self._lock:
             self._files.add(path)
-            self._tell()
+            self._wake_once()
 
     def request_rescan(self) -> None:
         """Something may have been missed."""
         with self._lock:
             self._rescan = True
-            self._tell()
+            self._wake_once()
 
     def overflowed(self) -> None:
         """Events were dropped before anybody saw them."""
         with self._lock:
             self._overflows += 1
             self._rescan = True
-            self._tell()
+            self._wake_once()
 
     def take_overflows(self) -> int:
         """How often events were dropped since the last call."""
@@ -168,10 +168,10 @@ class DirtySet:
             dirty = Dirty(frozenset(self._names), self._rescan, frozenset(self._files))
             self._names.clear()
             self._files.clear()
-            self._rescan = self._told = False
+            self._rescan = self._is_awake = False
         return dirty
 
-    def _tell(self) -> None:
-        if not self._told:
-            self._told = True
+    def _wake_once(self) -> None:
+        if not self._is_awake:
+            self._is_awake = True
             self._wakeup.wake()

@@ -48,7 +48,7 @@ class Supervisor:
         self._wanted: set[str] = set()
         # While a limit is reached nothing is tried, so that a full table costs one failure a minute.
         self._limited_until: float | None = None
-        self._limit_told = False
+        self._limit_logged = False
 
     @property
     def running(self) -> bool:
@@ -115,8 +115,8 @@ class Supervisor:
         if mono >= self._limited_until:
             self._limited_until = None
             self._enter_wanted(mono)
-        elif not self._limit_told:
-            self._limit_told = True
+        elif not self._limit_logged:
+            self._limit_logged = True
             return [WatchNote(WatchEvent.LIMIT_REACHED, WARNING, {"entered": len(self._wanted)})]
         return []
 
@@ -159,7 +159,7 @@ class Supervisor:
         for name in list(self._wanted):
             self._try_enter(name, mono)
         if self._limited_until is None:
-            self._limit_told = False
+            self._limit_logged = False
 
     def _try_enter(self, name: str, mono: float) -> bool:
         if self._feed is None:

@@ -16,12 +16,12 @@ from collectord.index.environments import (
     cuts,
     environments,
     epoch_snapshots,
-    keep_environment,
-    keep_epoch_snapshot,
-    keep_seal,
     observations,
     rename_environment,
     seals,
+    store_environment,
+    store_epoch_snapshot,
+    store_seal,
 )
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation
@@ -80,9 +80,9 @@ def test_what_was_seen_is_not_seen_again(connection: IndexConnection) -> None:
 
 
 def test_a_snapshot_supersedes_the_one_before_and_only_another_one_does(connection: IndexConnection) -> None:
-    keep_seal(connection, Seal("k", 1, 1, 2, "why"))
+    store_seal(connection, Seal("k", 1, 1, 2, "why"))
     for path, content, at in (("one", "c1", 10), ("one", "c2", 20), ("two", "c3", 30)):
-        keep_epoch_snapshot(connection, EpochSnapshot("k", path, "h", content, at, None))
+        store_epoch_snapshot(connection, EpochSnapshot("k", path, "h", content, at, None))
     found = epoch_snapshots(connection)["k"]
     assert [(s.path, s.content, s.superseded_ms) for s in found] == [("one", "c2", 30), ("two", "c3", None)]
 
@@ -93,12 +93,12 @@ def test_a_newer_reading_of_the_same_files_keeps_the_timeline_and_the_seals(
     old, new = (
         Environment(name, "policy", version, {}, {}) for version, name in enumerate(("old", "new"), 1)
     )
-    keep_environment(connection, old, 1)
+    store_environment(connection, old, 1)
     requests.carry_out(
         connection, requests.history_request([(old, EnvironmentObservation("old", "git", 1, 1))], 1)
     )
-    keep_seal(connection, Seal("old@9", 1, 1, 2, "why"))
-    keep_epoch_snapshot(connection, EpochSnapshot("old@9", "p", "h", "c", 3, None))
+    store_seal(connection, Seal("old@9", 1, 1, 2, "why"))
+    store_epoch_snapshot(connection, EpochSnapshot("old@9", "p", "h", "c", 3, None))
     rename_environment(connection, "old", new, 5)
     assert [o.fingerprint for o in observations(connection)] == ["new"]
     assert list(seals(connection)) == list(epoch_snapshots(connection)) == ["new@9"]

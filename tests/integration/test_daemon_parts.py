@@ -251,8 +251,8 @@ def test_what_cannot_be_put_into_quarantine_for_lack_of_room_is_looked_at_again(
     rules = replace(plain, limits=replace(plain.limits, entries=1), quarantine_after=1)
     log = configure(level="error", form="json", stream=io.StringIO(), environ={})
     applier = FullAfterASpoiledChange(room.writer, lambda: 1_000)
-    telling = DaemonLog(log, lambda: 0.0)
-    folder = Folder(place, rules, room.writer, applier, telling, lambda _: None, lambda: 0.0)
+    journal = DaemonLog(log, lambda: 0.0)
+    folder = Folder(place, rules, room.writer, applier, journal, lambda _: None, lambda: 0.0)
     folder.rescan(0.0, may_write=True)
     with pytest.raises(IndexFull):
         folder.work(0.0, lambda: False)

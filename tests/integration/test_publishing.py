@@ -39,9 +39,9 @@ class Room:
         self.cli.ok("ingest")
         self.writer = IndexWriter(cli.index)
         log = configure_log(level="info", form="json", stream=self.said, environ={})
-        telling = DaemonLog(log, time.monotonic)
-        self.jobs = Jobs(["--repo", str(cli.repo)], telling)
-        self.publisher = Publisher(self.writer, self.jobs, telling, 0.0)
+        journal = DaemonLog(log, time.monotonic)
+        self.jobs = Jobs(["--repo", str(cli.repo)], journal)
+        self.publisher = Publisher(self.writer, self.jobs, journal, 0.0)
 
     def edit(self, minutes: int) -> None:
         config = f"toolchains: {{codex: {{model: m1, timeout_minutes: {minutes}}}}}\n"

@@ -6,7 +6,7 @@ import json
 import random
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectord.epochs.assign import DispatchedRun
@@ -55,6 +55,11 @@ def test_any_order_of_arrival_gives_the_same_epochs(
 
 @settings(max_examples=examples(150), deadline=None)
 @given(RUNS, LOOKS, CUTS)
+@example(
+    [run(at, NOTHING, f"wc-{at:03d}") for at in range(3)],
+    [seen("A", 1, source="daemon"), seen("A", 2, source="daemon"), seen("B", 1, source="daemon")],
+    [],
+)
 def test_every_run_is_of_just_one_epoch_and_numbers_go_by_the_first_dispatch(
     runs: list[DispatchedRun], looks: list[EnvironmentObservation], cuts: list[Cut]
 ) -> None:

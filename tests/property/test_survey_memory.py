@@ -18,7 +18,7 @@ from collectord.epochs.causes import causes
 from collectord.epochs.json_views import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, survey
-from collectord.index.environments import keep_cut, keep_environment, keep_observation
+from collectord.index.environments import store_cut, store_environment, store_observation
 from collectord.index.writer import IndexWriter
 from collectord.model import Environment, EnvironmentObservation, Evidence, Label, Reading, Run, Situation
 from tests.support.environments import components
@@ -66,11 +66,11 @@ class Index:
                 self._read(f"wc-{name:02d}", "nothing", None)
             case ("look", name, at):
                 with self.writer.transaction() as connection:
-                    keep_environment(connection, Environment(name, "policy", 1, {}, ENVIRONMENTS[name]), at)
-                    keep_observation(connection, EnvironmentObservation(name, "daemon", at, at))
+                    store_environment(connection, Environment(name, "policy", 1, {}, ENVIRONMENTS[name]), at)
+                    store_observation(connection, EnvironmentObservation(name, "daemon", at, at))
             case ("cut", at):
                 with self.writer.transaction() as connection:
-                    keep_cut(connection, at, "why")
+                    store_cut(connection, at, "why")
 
     def _read(self, name: str, digest: str, run: Run | None) -> None:
         reading = Reading("archive", name, "s", digest, None, 0, (), run, True)

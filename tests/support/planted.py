@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from collectord.audit.facts import Action, AuditFacts, AuditRun, BacklogIssue, Told
+from collectord.audit.facts import Action, ArtifactFacts, AuditFacts, AuditRun, BacklogIssue
 from collectord.audit.findings import DAY_MS, WEEK_MS
 from collectord.kernel.policy import Surface
 from collectord.repo.policy import WorkingTree, read_policy
@@ -43,7 +43,7 @@ def surface_of(folder: Path, policy: str = POLICY) -> Surface:
 
 def run(number: int, label: Action | None = SERIAL, *, days_ago: float = 1.0, **more: Any) -> AuditRun:
     """One run; what `Told` has goes there, everything else into the run."""
-    told = {name: more.pop(name) for name in list(more) if name in Told.__dataclass_fields__}
+    told = {name: more.pop(name) for name in list(more) if name in ArtifactFacts.__dataclass_fields__}
     told.setdefault("risk", RISK_OF.get(label, "medium") if label else "medium")
     told.setdefault("size", "M")
     told.setdefault("gates", 1)
@@ -67,7 +67,7 @@ def run(number: int, label: Action | None = SERIAL, *, days_ago: float = 1.0, **
         hash_state="verified",
         input_state="verbatim",
         label=label,
-        told=Told(**told),
+        recorded=ArtifactFacts(**told),
     )
     return replace(made, **more)
 

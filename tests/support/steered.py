@@ -30,10 +30,10 @@ class Steered:
         self.mono, self.said = 1000.0, io.StringIO()
         self.vanished: list[str] = []
         self._writer = IndexWriter(self.index)
-        telling = DaemonLog(configure(level="debug", form="json", stream=self.said, environ={}), self._now)
+        journal = DaemonLog(configure(level="debug", form="json", stream=self.said, environ={}), self._now)
         applier = Committer(self._writer, lambda: int(self.mono * 1000))
         watched = WatchedFolder(ARCHIVE, self.archives, frozenset(), NoEvents(), _identity)
-        self.folder = Folder(watched, RULES, self._writer, applier, telling, self.vanished.append, self._now)
+        self.folder = Folder(watched, RULES, self._writer, applier, journal, self.vanished.append, self._now)
         self._next_rescan = 0.0
 
     def _now(self) -> float:

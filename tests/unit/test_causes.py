@@ -9,7 +9,7 @@ from typing import Any
 
 from collectord.epochs.assign import RunKey
 from collectord.epochs.causes import MAX_RUNS, causes
-from collectord.epochs.json_views import Remembered, telling_of
+from collectord.epochs.json_views import Remembered, fields_of_changes
 from collectord.epochs.observe import environment_of
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Survey
@@ -71,6 +71,6 @@ def test_a_change_that_was_told_is_not_derived_again() -> None:
     remembered: Remembered = {}
     documents = {"a": {}, "b": {"toolchains": {"codex": {"timeout_minutes": 45}}}}
     environments = {name: _environment(document) for name, document in documents.items()}
-    first = telling_of(environments, Overrides(), remembered)(change)
+    first = fields_of_changes(environments, Overrides(), remembered)(change)
     # Without any environment there is nothing to derive it from.
-    assert telling_of({}, Overrides(), remembered)(change) is first
+    assert fields_of_changes({}, Overrides(), remembered)(change) is first

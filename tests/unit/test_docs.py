@@ -110,3 +110,29 @@ def test_every_room_has_a_paragraph() -> None:
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     rooms = [path.name for path in (ROOT / "collectord").iterdir() if (path / "__init__.py").exists()]
     assert [room for room in rooms if f"`{room}/`" not in text] == []
+
+
+def _mentioned(page: str) -> set[str]:
+    """Every `collectord …` of a page: in backticks, or a line of a block, without its comment."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`(collectord [^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    return {line for line in [*lines, *inline] if line.startswith("collectord ")}
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_every_command_that_a_page_mentions_is_there_with_its_options(page: str) -> None:
+    for mentioned in sorted(_mentioned(page)):
+        words = [word for word in mentioned.split()[1:] if not word.startswith("[")]
+        named = [name for name in ALL if f"collectord {' '.join(words)} ".startswith(f"{name} ")]
+        group = [name for name in COMMANDS if words and words[0] == name]
+        assert named or group or words[0].startswith("-"), f"{page}: {mentioned}"
+        if named:
+            known = {
+                opt
+                for param in ALL[max(named, key=len)].params
+                for opt in (*param.opts, *param.secondary_opts)
+            }
+            given = {word.partition("=")[0].rstrip(",;.") for word in words if word.startswith("--")}
+            assert given <= known | {"--help"}, f"{page}: {mentioned}"

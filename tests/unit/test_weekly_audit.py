@@ -52,10 +52,10 @@ class Asked:
         self.said = io.StringIO()
         log = configure(level="info", form="json", stream=self.said, environ={})
         clocks = Clocks(mono=lambda: 1000.0, wall_ms=lambda: at(now))
-        telling = DaemonLog(log, clocks.mono)
+        journal = DaemonLog(log, clocks.mono)
         queue: Any = self
-        work = WeeklyReport(repo, telling).work("monday", 4)
-        self.chore = Recurring(work, queue, clocks, lambda: at(began) if began else None, telling)
+        work = WeeklyReport(repo, journal).work("monday", 4)
+        self.chore = Recurring(work, queue, clocks, lambda: at(began) if began else None, journal)
 
     def has(self, _name: str) -> bool:
         return bool(self.jobs)

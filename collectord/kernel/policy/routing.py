@@ -102,8 +102,8 @@ def _match(match: JsonObject, *where: object) -> JsonObject:
 def _values(value: Any) -> list[str | None]:
     """What an issue's text may be; null in a list stands for an issue without one."""
     listed = value if isinstance(value, list) else [value]
-    kept = {item for item in listed if item is None or isinstance(item, str)}
-    return sorted(kept, key=lambda item: (item is not None, item or ""))
+    texts = {item for item in listed if item is None or isinstance(item, str)}
+    return sorted(texts, key=lambda item: (item is not None, item or ""))
 
 
 def _pattern(pattern: str, *where: object) -> str:
