@@ -39,7 +39,7 @@ class Lag:
 class HealthAnswer:
     """The answer; `attention` are archives that are partial or in quarantine.
 
-    `seen` archives were ever there; those that are `gone` are counted under their state too. `unseen` are
+    `seen` archives were ever there, each under one state. `unseen` are
     workcells that failed in the event log and whose archive never was.
     """
 
@@ -68,7 +68,7 @@ def health(facts: AuditFacts) -> HealthAnswer:
             counts[name] += 1
     lag = _lag(facts.recent)
     return HealthAnswer(
-        seen=sum(number for state, number in found.archives.items() if state != "gone"),
+        seen=sum(found.archives.values()),
         archives=dict(found.archives),
         attention=tuple({"name": n, "state": s, "reason": r} for n, s, r in found.reasons[:_SHOWN]),
         unseen=len(found.unseen),

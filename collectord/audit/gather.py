@@ -32,7 +32,6 @@ from collectord.audit.outcomes import cause_of
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
 from collectord.index.runs import ended_without_archive, runs_for_audit
-from collectord.index.snapshots import known_snapshots
 from collectord.kernel.beads import first_set
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, canonical, parse_object
 from collectord.kernel.planner_input import CANDIDATES_BINS, ITERATIONS_BINS, MINUTES_BINS, recorded_input
@@ -243,6 +242,7 @@ class AuditContext:
     concurrent: int | None = None
     policy_unknown: str | None = None
     varieties: tuple[LabelVariety, ...] = ()
+    snapshots: tuple[Mapping[str, Any], ...] = ()
 
 
 def gather(
@@ -338,15 +338,14 @@ def _health(reader: IndexReader, beside: AuditContext) -> Health:
         unseen=tuple(ended_without_archive(reader)),
         last_ingest_ms=int(last) if last else None,
         alerts=beside.alerts,
-        snapshot=_snapshot(reader, beside),
+        snapshot=_snapshot(beside),
     )
 
 
-def _snapshot(reader: IndexReader, beside: AuditContext) -> SnapshotFact | None:
-    known = known_snapshots(reader.connection)
-    if not known:
+def _snapshot(beside: AuditContext) -> SnapshotFact | None:
+    if not beside.snapshots:
         return None
-    newest = known[0]
+    newest = beside.snapshots[0]
     path = str(newest["path"])
     rebuilt, findings = beside.rebuilt if beside.rebuilt else (None, ())
     return SnapshotFact(

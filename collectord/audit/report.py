@@ -22,6 +22,7 @@ from collectord.audit.outcomes import outcomes
 from collectord.audit.phase import phase
 from collectord.audit.quality import quality
 from collectord.audit.shift import drift
+from collectord.dataset.publish import published
 from collectord.dataset.verify import verify
 from collectord.epochs.contradictions import varieties
 from collectord.epochs.json_views import summary_of
@@ -29,7 +30,6 @@ from collectord.epochs.requests import survey_of
 from collectord.errors import UsageError
 from collectord.index.alerts import alerts
 from collectord.index.opening import now_ms, reader_for
-from collectord.index.snapshots import known_snapshots
 from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
 from collectord.model import ARCHIVE
 from collectord.repo.policy import WorkingTree, read_policy
@@ -88,6 +88,7 @@ def audit(
     with reader_for(settings) as reader:
         beside = AuditContext(
             **_environment(settings, reader),
+            snapshots=tuple(published(reader.connection, settings.benches_dir)),
             agreement=compare_inputs(reader, settings.repo, now - window),
             rebuilt=rebuilt,
             concurrent=_concurrent(surface),
@@ -158,7 +159,7 @@ def _epoch_words(epoch: Any) -> str:
 def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
     """Whether the newest published dataset comes out the same again; None where there is none."""
     with reader_for(settings) as reader:
-        known = known_snapshots(reader.connection)
+        known = published(reader.connection, settings.benches_dir)
     folder = Path(str(known[0]["path"])) if known else None
     if folder is None or not folder.is_dir():
         return None

@@ -7,8 +7,10 @@ from dataclasses import asdict
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import emit_json, json_option, line, usage_text
+from collectord.cli.output import emit_json, json_option, line, styled, usage_text
 from collectord.errors import CollectordError
+
+_COLOURS = {"good": None, "watch": "yellow", "act": "red"}
 
 
 @click.command(short_help="Check what breaks such a service, and say what to do.")
@@ -16,18 +18,20 @@ from collectord.errors import CollectordError
 @click.pass_obj
 def doctor(invocation: Invocation, as_json: bool) -> None:
     """Check folders, disks, limits, index, backups, clock, daemon and labels; exit 1 with an error."""
-    from collectord.status.doctor import ERROR, examine
+    from collectord.status.doctor import examine
+    from collectord.status.health import State
 
-    found, usage = examine(invocation.settings())
-    errors = [finding for finding in found if finding.level == ERROR]
+    examined = examine(invocation.settings())
+    found, usage = examined.checks, examined.usage
+    errors = [check for check in found if check.state is State.ACT]
     if as_json:
-        document = {"ok": not errors, "findings": [asdict(finding) for finding in found], "usage": usage}
+        document = {"ok": not errors, "findings": [asdict(check) for check in found], "usage": usage}
         emit_json({"schema": "collectord.doctor.v1", **document})
     else:
-        for finding in found:
-            line(f"{finding.level:<8} {finding.check}: {finding.said}")
-            if finding.advice:
-                line(f"{'':<8} → {finding.advice}")
+        for check in found:
+            styled(f"{check.state:<5} {check.check}: {check.said}", _COLOURS[check.state])
+            if check.advice:
+                line(f"{'':<5} → {check.advice}")
         line(f"on disk: {usage_text(usage)}")
     if errors:
-        raise CollectordError(f"{len(errors)} of {len(found)} checks found an error")
+        raise CollectordError(f"{len(errors)} of {len(found)} checks say act: see above")

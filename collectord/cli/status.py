@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -15,13 +16,28 @@ _MAX_ATTENTION = 5
 
 @click.command(short_help="Show what the index holds and how it is.")
 @click.option("--disk", is_flag=True, help="Measure the disk now: walks every archive.")
+@click.option("--check", is_flag=True, help="One line; exit 0 (good), 1 (watch) or 2 (act).")
 @json_option
-@click.pass_obj
-def status(invocation: Invocation, disk: bool, as_json: bool) -> None:
-    """Show what the index holds, what was not taken, and who is writing to it."""
+@click.pass_context
+def status(context: click.Context, disk: bool, check: bool, as_json: bool) -> None:
+    """Show what the index holds, what was not taken, who is writing to it, and how all of it is."""
+    from collectord.status.doctor import examine
+    from collectord.status.health import State, in_a_line, worst
     from collectord.status.status import status as status_document
 
-    found = status_document(invocation.settings(), measure=disk)
+    settings = context.obj.settings()
+    examined = examine(settings, walk=False)
+    checks = examined.checks
+    if check:
+        line(in_a_line(checks))
+        context.exit(list(State).index(worst(checks)))
+    found = examined.status
+    if disk or found is None:
+        found = status_document(settings, measure=disk)
+    found["health"] = {
+        "state": worst(checks),
+        "checks": [asdict(one) for one in checks if one.state is not State.GOOD],
+    }
     if as_json:
         emit_json(found)
         return
@@ -52,7 +68,15 @@ def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
         ("on disk", _disk_text(found["disk"])),
         *_workcell_rows(found["stale_workcells"]),
+        ("health", _health_text(found["health"])),
     ]
+
+
+def _health_text(health: dict[str, Any]) -> str:
+    if health["state"] == "good":
+        return "good"
+    named = ", ".join(dict.fromkeys(f"{one['check']} ({one['state']})" for one in health["checks"]))
+    return f"{health['state']}: {named}; `collectord doctor` says what to do"
 
 
 def _archives_text(found: dict[str, Any]) -> str:
@@ -156,12 +180,18 @@ def daemon_rows(daemon: dict[str, Any]) -> Rows:
     waits = f"{daemon['settling']} settling, {daemon['stalled']} stalled"
     checking = f", {daemon['checking']} known ones to be checked" if daemon["checking"] else ""
     rows.append(("pending", f"{daemon['pending']} ({waits}){checking}"))
+    rows += [("waiting", _waiting_text(one)) for one in (daemon.get("waiting") or [])[:_MAX_ATTENTION]]
     rows.append(("lag", f"{daemon['lag_ms'] / 1000:.1f} s"))
     rows.append(("last rescan", time_text(daemon["last_rescan_ms"])))
     if daemon["paused"]:
         rows.append(("paused", daemon["paused"]))
     rows += [("degraded", reason) for reason in daemon["degraded"]]
     return rows
+
+
+def _waiting_text(one: dict[str, Any]) -> str:
+    how = "stands still" if one["stalled"] else "settles"
+    return f"{one['name']} {how} since {time_text(one['since_ms'])}: waits for {one['waits_for']}"
 
 
 def _life_text(daemon: dict[str, Any]) -> str:

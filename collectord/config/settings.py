@@ -15,6 +15,7 @@ from collectord.config import document
 from collectord.config.document import Finding, Given, Layer, Place, unknown
 from collectord.config.schema import Config, IgnoredPath, dotted_keys, is_file_only, is_list, shown
 from collectord.errors import ConfigError
+from collectord.system.mounts import SMALL_DISK_SHARE, DiskRules
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -56,6 +57,15 @@ class Settings:
     def lock_path(self) -> Path:
         """Held exclusively by whoever writes the index."""
         return self.state_dir / "lock"
+
+    @property
+    def disk_rules(self) -> DiskRules:
+        """How much room is to be left on the disk."""
+        disk = self.config.disk
+        # What somebody wrote down counts as it is; the default would be most of a small disk.
+        is_default = self.sources["disk.min_free_bytes"] == "default"
+        share = SMALL_DISK_SHARE if is_default else float("inf")
+        return DiskRules(disk.min_free_percent, disk.min_free_bytes, share)
 
     def rows(self) -> list[tuple[str, object, str]]:
         """(key, plain JSON value, source) of the repo and every key, in the order of the model."""

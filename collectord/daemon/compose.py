@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +9,7 @@ from functools import partial
 from collectord.archive import ArchiveRoot
 from collectord.config import Settings
 from collectord.daemon.daemon_log import DaemonLog
-from collectord.daemon.disk_guard import FIRST_WAIT_S, SMALL_DISK_SHARE, DiskGuard, DiskRules
+from collectord.daemon.disk_guard import FIRST_WAIT_S, DiskGuard
 from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
 from collectord.daemon.jobs import Jobs
@@ -67,7 +66,7 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
         ),
         applier=process_state.applier,
         tally=process_state.tally,
-        disk=DiskGuard(settings.state_dir, _disk_rules(settings), _quick(settings, FIRST_WAIT_S, 4)),
+        disk=DiskGuard(settings.state_dir, settings.disk_rules, _quick(settings, FIRST_WAIT_S, 4)),
         chores=Schedule(chores_of(settings, process_state), process_state.journal.chore_failed),
         jobs=process_state.jobs,
         heart=process_state.heart,
@@ -153,14 +152,6 @@ def _identity(root: ArchiveRoot) -> tuple[int, int] | None:
 def _quick(settings: Settings, usual_s: float, scans: int) -> float:
     """Who scans every few hundred milliseconds also wants to know as soon that there is room again."""
     return min(usual_s, scans * settings.config.watch.poll_interval)
-
-
-def _disk_rules(settings: Settings) -> DiskRules:
-    config = settings.config.disk
-    # What somebody wrote down counts as it is; the default would be most of a small disk.
-    is_default = settings.sources["disk.min_free_bytes"] == "default"
-    share = SMALL_DISK_SHARE if is_default else math.inf
-    return DiskRules(config.min_free_percent, config.min_free_bytes, share)
 
 
 def _demand_lock(settings: Settings, lock: StateLock) -> None:

@@ -87,6 +87,11 @@ class DaemonLog:
         """A try of an archive met an error that nobody foresaw."""
         self.repeated("archive.failed", type(error).__name__, archive=name, **error_fields(error))
 
+    def stalled(self, name: str, waits_for: str) -> None:
+        """An archive stands still and cannot be taken."""
+        hint = f"did its kernel die? `collectord explain {name}` says more; it is taken as it is in the end"
+        self.log.warning("archive.stalled", archive=name, waits_for=waits_for, hint=hint)
+
     def short_of(self, error: OSError) -> None:
         """This process lacks something."""
         self.repeated("loop.short_of", str(error.errno), said=str(error))

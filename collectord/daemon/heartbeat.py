@@ -12,6 +12,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexFull
 from collectord.index.sign_of_life import Heartbeat, beat
 from collectord.index.writer import IndexWriter, put_info
+from collectord.status.health import State, in_a_line, of_daemon
 from collectord.system.notify import Notifier, watchdog_interval_s
 
 
@@ -35,8 +36,8 @@ class Vitals:
     """How the daemon is at one moment, as `collectord status` shows it.
 
     `pending` archives are not accepted yet: `settling` ones are followed, `stalled` ones stand still and
-    yet cannot be taken. `checking` are known ones that wait for a look after the start. `lag_ms` is by how
-    much the oldest due look is late.
+    yet cannot be taken; `waiting` names the first of them, with since when and for what. `checking` are
+    known ones that wait for a look after the start. `lag_ms` is by how much the oldest due look is late.
     """
 
     pending: int
@@ -49,6 +50,7 @@ class Vitals:
     degraded: tuple[str, ...]
     watching: str
     job: str | None
+    waiting: tuple[dict[str, Any], ...] = ()
 
     def as_document(self, interval_s: float) -> dict[str, Any]:
         """The state of a heartbeat; `interval_ms` says how often one comes."""
@@ -65,16 +67,16 @@ class Vitals:
             "watching": self.watching,
             "interval_ms": int(interval_s * 1000),
             "job": self.job,
+            "waiting": list(self.waiting),
         }
 
     def as_sentence(self) -> str:
         """One line for `systemctl status`."""
-        if self.paused:
-            return f"paused: {self.paused}"
         checking = f", {self.checking} to be checked" if self.checking else ""
+        bad = [check for check in of_daemon(self.as_document(0.0)) if check.state is not State.GOOD]
+        said = f"; {in_a_line(bad)}" if bad else ""
         stalled = f", {self.stalled} stalled" if self.stalled else ""
-        degraded = f"; degraded: {'; '.join(self.degraded)}" if self.degraded else ""
-        return f"{self.pending} pending{stalled}{checking}, {self.watching}{degraded}"
+        return f"{self.pending} pending{stalled}{checking}, {self.watching}{said}"
 
 
 class HeartbeatWriter:

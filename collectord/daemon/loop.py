@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.disk_guard import DiskGuard
@@ -15,9 +16,11 @@ from collectord.daemon.signals import Signals
 from collectord.errors import IndexBusy, IndexFull
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
+from collectord.system.names import readable_name
 from collectord.watch import Dirty, Watcher
 
 BUSY_WAIT_S = 1.0
+MAX_WAITING = 20  # as many are named in a heartbeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Loop:
         self._not_before = float("-inf")
         self._last_rescan_ms: int | None = None
         self._pause_logged = False
+        self._stalled_logged: set[str] = set()
 
     def run(self) -> None:
         """Turns until a stop or a reload is asked for."""
@@ -113,6 +117,25 @@ class Loop:
             ),
             watching="polling" if components.watcher.polling else "events",
             job=components.jobs.running,
+            waiting=self._waiting(mono),
+        )
+
+    def _waiting(self, mono: float) -> tuple[dict[str, Any], ...]:
+        """The archives of the first folder that wait; each that stands still is logged once."""
+        found = self._components.folders[0].waiting()
+        now_ms = self._components.clocks.wall_ms()
+        stalled = {one.name: one for one in found if one.is_stalled}
+        for name in stalled.keys() - self._stalled_logged:
+            self._components.journal.stalled(name, stalled[name].waits_for)
+        self._stalled_logged = set(stalled)
+        return tuple(
+            {
+                "name": readable_name(one.name),
+                "since_ms": now_ms - int(1000 * (mono - one.since)),
+                "stalled": one.is_stalled,
+                "waits_for": one.waits_for,
+            }
+            for one in found[:MAX_WAITING]
         )
 
     def _check(self, mono: float) -> None:

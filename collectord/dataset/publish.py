@@ -7,14 +7,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from collectord.dataset.snapshot import DATASET_FILE, SNAPSHOT_FILE
 from collectord.errors import CollectordError
+from collectord.index.engine import IndexConnection
+from collectord.index.rows import db_text
+from collectord.index.snapshots import known_snapshots, record_of
+from collectord.kernel.jsonio import ascii_json
 from collectord.system.durable import SUFFIX, fsync_dir, own_prefix, publish_directory, replace_symlink
 
 LINK = "planner_dataset_v1"
@@ -138,6 +142,21 @@ def _move_aside(link: Path) -> Path:
             fsync_dir(link.parent)
             return target
     raise AssertionError("names are endless")
+
+
+def published(connection: IndexConnection, benches: Path) -> list[dict[str, Any]]:
+    """Every snapshot that the index remembers or that stands in the benches folder, the newest first.
+
+    An export beside a daemon cannot note itself in the index: the directory is what counts.
+    """
+    known = {str(row["path"]): row for row in known_snapshots(connection)}
+    for entry in list_snapshots(benches):
+        path = Path(entry["path"])
+        if entry["snapshot"] is not None and db_text(str(path.absolute())) not in known:
+            with suppress(OSError, KeyError):
+                record = asdict(record_of(path, entry["snapshot"]))
+                known[record["path"]] = {**record, "options": ascii_json(record["options"])}
+    return sorted(known.values(), key=lambda row: (row["published_ms"], row["path"]), reverse=True)
 
 
 LATEST = "latest"

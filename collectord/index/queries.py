@@ -21,7 +21,9 @@ DbRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`archives` by state, with `gone` for those no longer there; `plans` are runs with an explicit plan.
+    """`archives` by state, each once: those that are no longer there count as `gone` alone.
+
+    `plans` are runs with an explicit plan.
 
     `time_conflicts` counts runs whose times contradict each other, by how they do.
     """
@@ -36,7 +38,9 @@ class Totals:
 def totals(reader: IndexReader) -> Totals:
     """Counts over everything that is current."""
     a, label = tables.archives, tables.labels
-    by_state = select(a.c.state, func.count().label("n")).filter_by(kind=ARCHIVE).group_by(a.c.state)
+    by_state = (
+        select(a.c.state, func.count().label("n")).filter_by(kind=ARCHIVE, gone_ms=None).group_by(a.c.state)
+    )
     gone = _number(a, a.c.kind == ARCHIVE, a.c.gone_ms.is_not(None))
     plans = _number(tables.runs_joined(with_labels=True), label.c.explicit == 1)
     issues = select(func.count(func.distinct(tables.issue_revisions.c.issue_id)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
@@ -15,7 +16,7 @@ from collectord.intake.absence import AbsenceRules, AbsenceState, weigh
 from collectord.intake.commit import Committer
 from collectord.intake.look import MAX_HELD_BYTES, PendingChange, Reader
 from collectord.intake.queue import Intake, IntakeLog, Rules, Scan, WatchedFolder
-from collectord.intake.settle import PendingSet, is_stuck
+from collectord.intake.settle import PendingSet, is_stuck, waits_for
 from collectord.model import Outcome, OutcomeKind
 from collectord.system.names import readable_name
 
@@ -60,6 +61,15 @@ class Absences:
         return f"{alarm.missing} of {alarm.known} known archives are missing: nothing is marked gone yet"
 
 
+class Waiting(NamedTuple):
+    """An archive that is not accepted yet: since when (monotonic seconds), and for what."""
+
+    name: str
+    since: float
+    is_stalled: bool
+    waits_for: str
+
+
 LOOKS_PER_TURN = 500
 _LATER_S = 1.0
 
@@ -102,6 +112,14 @@ class Folder:
         """By how much the oldest due look is late."""
         due = self.intake.pending.next_due()
         return 0.0 if due is None else max(0.0, mono - due)
+
+    def waiting(self) -> list[Waiting]:
+        """The archives that are not accepted yet, those that are stuck first, then the longest waiting."""
+        found = [
+            Waiting(p.name, p.first_seen, is_stuck(p, self._rules.settle), waits_for(p, self._rules.settle))
+            for p in self.intake.pending.looked_at()
+        ]
+        return sorted(found, key=lambda one: (not one.is_stalled, one.since, one.name))
 
     def counts(self) -> tuple[int, int]:
         """(archives not accepted yet, those of them that are stuck)."""

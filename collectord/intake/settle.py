@@ -150,6 +150,17 @@ def is_stuck(pending: Pending, rules: SettleRules) -> bool:
     )
 
 
+def waits_for(pending: Pending, rules: SettleRules) -> str:
+    """What an archive that is not accepted yet waits for, in words."""
+    if pending.failures:
+        return "core files that can be read"
+    if not pending.has_manifest:
+        return MANIFEST
+    if not pending.has_last_file:
+        return f"{LAST_SMALL_FILE}, or {rules.long_s:g} s without a change"
+    return f"{rules.short_s:g} s without a change"
+
+
 def _still_since(seen: Observation, mono: float, rules: SettleRules) -> float:
     if not rules.trusts_times:
         return mono

@@ -19,6 +19,7 @@ from collectord.index.opening import reader_for, writer_for
 from collectord.index.queries import directory, quarantined
 from collectord.index.queries import requeue as forget
 from collectord.index.reader import IndexReader
+from collectord.index.sign_of_life import last_beat
 from collectord.kernel.rows import budgets
 from collectord.model import ARCHIVE, WORLD, IndexedRun, OutcomeKind
 from collectord.repo.files import load_universe
@@ -109,6 +110,13 @@ def _find(reader: IndexReader, wanted: str) -> dict[str, Any] | None:
 
 def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> CollectordError:
     if _is_there(archives_dir, wanted):
+        beat = last_beat(reader.connection)
+        waiting = {one["name"]: one for one in (beat.state.get("waiting") or [])} if beat else {}
+        if one := waiting.get(readable_name(wanted)):
+            how = "stands still and cannot be taken" if one["stalled"] else "is not whole yet"
+            return CollectordError(
+                f"{wanted}: {how}; the daemon waits for {one['waits_for']} and looks again by itself"
+            )
         return CollectordError(
             f"{wanted}: is on disk and not in the index yet; run `collectord ingest {wanted}`"
         )

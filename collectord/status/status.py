@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from collectord.dataset.publish import published
 from collectord.index import queries
 from collectord.index.alerts import open_alerts
 from collectord.index.environments import kernel_states, known_fingerprint, last_look_ms
@@ -28,7 +29,6 @@ from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.sign_of_life import Heartbeat, last_beat
-from collectord.index.snapshots import known_snapshots
 from collectord.model import WORLD, KernelSession, OutcomeKind
 from collectord.repo.files import default_universe_id
 from collectord.repo.kernel_processes import KernelLook
@@ -133,7 +133,9 @@ def without_index(repo: str, path: str) -> dict[str, Any]:
     return {"schema": SCHEMA, "repo": repo, "index": index}
 
 
-def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int) -> dict[str, Any]:
+def status_of(
+    reader: IndexReader, repo: str, benches: Path, holder: Holder | None, now_ms: int
+) -> dict[str, Any]:
     """The status as one document; counts are of archives by their last outcome.
 
     `attention` lists the archives that are partial or in quarantine, `vanished` counts those that were
@@ -163,7 +165,7 @@ def status_of(reader: IndexReader, repo: str, holder: Holder | None, now_ms: int
             "looked_ms": last_look_ms(reader.connection),
             "alerts": open_alerts(reader.connection),
         },
-        "snapshot": _newest_snapshot(reader),
+        "snapshot": _newest_snapshot(reader, benches),
     }
 
 
@@ -181,8 +183,8 @@ def _bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
-def _newest_snapshot(reader: IndexReader) -> dict[str, Any] | None:
-    known = known_snapshots(reader.connection)
+def _newest_snapshot(reader: IndexReader, benches: Path) -> dict[str, Any] | None:
+    known = published(reader.connection, benches)
     if not known:
         return None
     newest = known[0]
@@ -209,7 +211,9 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
     if not settings.index_path.exists():
         return without_index(str(settings.repo), str(settings.index_path))
     with reader_for(settings) as reader:
-        found = status_of(reader, str(settings.repo), holder(settings.lock_path), now_ms())
+        found = status_of(
+            reader, str(settings.repo), settings.benches_dir, holder(settings.lock_path), now_ms()
+        )
         found["disk"] = measure_disk(settings) if measure else last_measured(reader)
         states = kernel_states(reader.connection)
     look = KernelFinder(settings.repo).look(now_ms())

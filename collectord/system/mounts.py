@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,26 @@ _NETWORK: Final = frozenset(
         *("fuse.sshfs", "fuse.ceph", "fuse.glusterfs", "fuse.rclone", "fuse.s3fs", "fuse.vmhgfs-fuse"),
     }
 )
+
+
+SMALL_DISK_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRules:
+    """Writing pauses below the larger of the two; `largest_share` of a disk is all that is kept free.
+
+    The share is for a default of bytes that would be most of a small disk.
+    """
+
+    min_free_percent: float = 1.0
+    min_free_bytes: int = 512 * 2**20
+    largest_share: float = SMALL_DISK_SHARE
+
+    def floor(self, total_bytes: int) -> int:
+        """Bytes that must stay free on a disk of that size."""
+        fixed = min(self.min_free_bytes, total_bytes * self.largest_share)
+        return int(max(fixed, total_bytes * self.min_free_percent / 100))
 
 
 def free_space(path: Path) -> tuple[int, int]:

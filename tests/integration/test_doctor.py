@@ -26,5 +26,5 @@ def test_a_damaged_index_ends_with_1_and_without_a_traceback(ingested: Cli) -> N
     ingested.index.write_bytes(b"no index" * 1000)
     done = ingested("doctor")
     assert done.returncode == 1
-    assert "error    index: " in done.stdout
+    assert "act   index: " in done.stdout
     assert "Traceback" not in done.stderr

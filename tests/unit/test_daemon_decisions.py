@@ -11,7 +11,7 @@ import pytest
 from collectord.archive import DirStat
 from collectord.config import load
 from collectord.daemon.daemon_log import MAX_KEYS, Repeats
-from collectord.daemon.disk_guard import DiskGuard, DiskRules, is_full
+from collectord.daemon.disk_guard import DiskGuard, is_full
 from collectord.daemon.heartbeat import Vitals
 from collectord.daemon.run import changed_keys, refusal
 from collectord.daemon.schedule import Schedule
@@ -23,6 +23,7 @@ from collectord.model import Known
 from collectord.status.status import Life, life_of
 from collectord.system.lock import Holder
 from collectord.system.log import MAX_VALUE, configure
+from collectord.system.mounts import DiskRules
 
 GIB, MIB = 2**30, 2**20
 RULES = SettleRules()
@@ -210,7 +211,7 @@ def test_the_vitals_say_what_is_settling_and_why_it_is_degraded() -> None:
     document = vitals.as_document(10.0)
     assert (document["pending"], document["settling"], document["stalled"]) == (3, 2, 1)
     assert document["interval_ms"] == 10_000
-    assert vitals.as_sentence() == "3 pending, 1 stalled, events; degraded: no events"
+    assert vitals.as_sentence() == "3 pending, 1 stalled, events; watch: events: no events"
 
 
 def test_the_log_escapes_and_caps_what_archives_named() -> None:
