@@ -11,7 +11,7 @@ import shlex
 import stat
 import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +20,7 @@ from collectord.config import Settings
 from collectord.config.settings import DEFAULT_FILE
 from collectord.errors import CollectordError, UsageError
 from collectord.system.durable import atomic_write, fsync_dir
+from collectord.system.owner import name_of
 
 _PACKAGE = Path(__file__).resolve().parent
 # In the wheel, in a checkout. In this order: beside an installed package there may be another `systemd`.
@@ -149,19 +150,12 @@ def render(
             return seal(_property_list(service_name(kind, repo), argv, writable(log) if log else None))
 
 
-def after_install(
-    kind: ServiceKind, repo: Path, *, path: Path, read_write: Sequence[Path], user: str | None
-) -> tuple[str, ...]:
+def after_install(kind: ServiceKind, repo: Path, *, path: Path) -> tuple[str, ...]:
     """Shell commands that start the installed service, or start it again after an update."""
     name = service_name(kind, repo)
     match kind:
         case "system":
-            folders = " ".join(shlex.quote(str(folder)) for folder in read_write)
-            make = (f"sudo -u {shlex.quote(user or 'root')} mkdir -p {folders}",) if read_write else ()
-            return (
-                *make,
-                *_systemctl("sudo systemctl", "daemon-reload", f"enable {name}", f"restart {name}"),
-            )
+            return _systemctl("sudo systemctl", "daemon-reload", f"enable {name}", f"restart {name}")
         case "user":
             run = _systemctl("systemctl --user", "daemon-reload", f"enable {name}", f"restart {name}")
             return (*run, "loginctl enable-linger  # so that it runs while you are not logged in")
@@ -199,21 +193,34 @@ def _system_part(
 ) -> str:
     if user is None:
         raise UsageError("a system service needs a user to run as; name the one who owns the repo")
-    # A missing folder with "-" is passed over: without the datasets' folder, archives are still collected.
     prefixes = ("", *["-"] * len(read_write[1:]))
     folders = [word(f"{prefix}{path}") for prefix, path in zip(prefixes, read_write, strict=False)]
+    # Out of the sandbox ("+"), as its user: no namespace can be made around a folder that is missing.
+    make = [*_AS_USER, f"--reuid={user}", f"--regid={_group_of(user)}", *_MKDIR, *map(str, read_write)]
     lines = (
         f"{_unit_section(repo)}RequiresMountsFor={word(str(repo))}",
         "",
         "[Service]",
         f"User={user_name(user)}",
         f"ExecStart={command(argv)}",
-        '# The first holds the index and must exist; "-" before the others: without them collecting goes on.',
+        f"ExecStartPre=-+{command(make)}",
+        '# The first holds the index; "-" before the others: without them collecting goes on.',
         *(f"ReadWritePaths={folder}" for folder in folders),
         "ProtectHome=read-only",
         f"PrivateTmp={'yes' if private_tmp else 'no'}",
     )
     return "\n".join(lines) + "\n"
+
+
+_AS_USER, _MKDIR = ("/usr/bin/setpriv", "--clear-groups"), ("/usr/bin/mkdir", "-p")
+
+
+def _group_of(user: str) -> str:
+    """The number of a user's own group; that of the user where the machine does not know it."""
+    try:
+        return str(pwd.getpwnam(user).pw_gid)
+    except KeyError:
+        return user
 
 
 def _is_temporary(path: Path) -> bool:
@@ -328,6 +335,20 @@ class ServiceFile:
     next: tuple[str, ...]
     after_uninstall: tuple[str, ...]
     unheard: tuple[str, ...]
+    folders: tuple[Path, ...]
+
+
+def make_folders(folders: Iterable[Path], repo: Path) -> list[Path]:
+    """Make what the service writes to, as the owner of the repo would have; returns those that were made."""
+    own, made = repo.stat(), []
+    for folder in folders:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        for path in reversed(missing):
+            path.mkdir(0o700 if path == folder else 0o755)
+            if os.geteuid() == 0:
+                os.chown(path, own.st_uid, own.st_gid)
+            made.append(path)
+    return made
 
 
 def service_file(
@@ -359,9 +380,10 @@ def service_file(
         kind,
         root / final.relative_to("/") if root else final,
         text,
-        after_install(kind, settings.repo, path=final, read_write=folders, user=user),
+        after_install(kind, settings.repo, path=final),
         after_uninstall(kind, settings.repo),
         _unheard(settings.sources),
+        tuple(folders),
     )
 
 
@@ -380,11 +402,7 @@ def _kind(system: bool, platform: str) -> ServiceKind:
 
 def _owner(repo: Path) -> str:
     """The user who owns the repo: the kernel writes it, so collectord can read and write there."""
-    uid = repo.stat().st_uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+    return name_of(repo.stat().st_uid)
 
 
 def _written_folders(settings: Settings) -> list[Path]:

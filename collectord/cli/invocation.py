@@ -22,17 +22,27 @@ class Invocation:
     repo: Path | None
     config: Path | None
 
-    def settings(self, overrides: Mapping[str, object] | None = None) -> Settings:
-        """The loaded configuration; `overrides` are dotted keys from the command's own options."""
+    def settings(self, overrides: Mapping[str, object] | None = None, *, as_owner: bool = True) -> Settings:
+        """The loaded configuration; `overrides` are dotted keys from the command's own options.
+
+        Root acts as the owner of the repo from here on, but for who writes elsewhere and says so.
+        """
         from collectord.config import load
 
-        return load(
+        found = load(
             repo=self.repo,
             config=self.config,
             overrides=overrides or {},
             environ=os.environ,
             cwd=Path.cwd(),
         )
+        if as_owner and os.geteuid() == 0:
+            from collectord.cli.output import complain
+            from collectord.system.owner import act_as_owner
+
+            if (name := act_as_owner(found.state_dir)) is not None:
+                complain(f"acting as {name}, who owns {found.repo}")
+        return found
 
 
 _AGE = re.compile(r"([0-9]{1,12})([smhdw])")

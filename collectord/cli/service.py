@@ -45,7 +45,8 @@ def _file(invocation: Invocation, system: bool | None, run_as: str | None, root:
 
     wanted = os.geteuid() == 0 if system is None else system
     root = root.absolute() if root else None
-    return service_file(invocation.settings(), system=wanted, run_as=run_as, environ=os.environ, root=root)
+    settings = invocation.settings(as_owner=False)  # root writes for the machine, and gives folders away
+    return service_file(settings, system=wanted, run_as=run_as, environ=os.environ, root=root)
 
 
 @service.command("print")
@@ -64,11 +65,21 @@ def service_install(
     invocation: Invocation, system: bool | None, run_as: str | None, root: Path | None, force: bool
 ) -> None:
     """Write the service file and say what to run next; again without a change it does nothing."""
-    from collectord.service import install
+    from collectord.service import install, make_folders
+    from collectord.system.owner import foreign_in, name_of, owner_of
 
+    settings = invocation.settings(as_owner=False)
     file = _file(invocation, system, run_as, root)
     done = install(file.path, file.text, force=force)
     line(f"{done} {file.path}")
+    for folder in make_folders(file.folders, settings.repo):
+        line(f"made {folder}")
+    owner = owner_of(settings.repo)
+    if foreign := foreign_in(settings.state_dir, owner):
+        complain(
+            f"{foreign[0]} does not belong to {name_of(owner)}, who owns the repo: "
+            f"sudo chown -R {name_of(owner)} {settings.state_dir}"
+        )
     if file.unheard:
         complain(
             f"the environment of this shell sets {', '.join(file.unheard)}, and the service will not see it: "

@@ -26,7 +26,7 @@ from collectord.dataset.publish import (
 )
 from collectord.dataset.reuse import Last, Memory, copy_files, identity
 from collectord.dataset.row_plan import ExportOptions, PlannedDataset, RunKeys
-from collectord.dataset.rowcache import RowCache
+from collectord.dataset.rowcache import RowCache, is_usable
 from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
 from collectord.epochs.requests import select
 from collectord.errors import LockHeld
@@ -176,7 +176,7 @@ class _Export:
         return written
 
     def _cache(self) -> RowCache | None:
-        if self.target.cache is None:
+        if self.target.cache is None or not is_usable(self.target.cache):
             return None
         asked = {key: value for key, value in self.options.as_json().items() if key != "split_by"}
         options = canonical(asked).encode("utf-8", "surrogatepass")

@@ -32,6 +32,15 @@ def unpack_row(data: bytes) -> RowPieces | None:
         return None
 
 
+def is_usable(folder: Path) -> bool:
+    """Whether a cache can be kept there; one that cannot be used counts as absent."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+
+
 class RowCache:
     """Rows of the last export by key, and a new file being written beside it."""
 

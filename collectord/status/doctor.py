@@ -21,6 +21,7 @@ from collectord.status.disk_usage import measure
 from collectord.status.health import Check, FolderFacts, HealthFacts, State, checks
 from collectord.status.status import kernel_document, stale_workcells, status
 from collectord.system.mounts import free_space, is_network_filesystem
+from collectord.system.owner import foreign_in, name_of, owner_of
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -135,6 +136,8 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
         newest_backup_ms=newest,
         kernel=kernel,
         disk=settings.disk_rules,
+        owner=name_of(owner_of(repo)),
+        foreign=looks.at("ownership", lambda: foreign_in(settings.state_dir, owner_of(repo)), ()),
         known=known,
         missing=missing,
     )

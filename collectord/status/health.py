@@ -42,7 +42,8 @@ class HealthFacts:
     `watch_limits` are max_user_watches and max_user_instances, where the system has them; `stale_workcells`
     names in .workcells older than a day, `usage` bytes on disk by part; `newest_ms` is the youngest archive's
     time of change, `schema` the version of the index file, `kernel` the document of its processes (see
-    `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not.
+    `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not;
+    `foreign` are paths in the state folder that belong to another than the `owner` of the repo.
     """
 
     archives: FolderFacts
@@ -64,6 +65,8 @@ class HealthFacts:
     disk: DiskRules = field(default_factory=DiskRules)
     known: int | None = None
     missing: int | None = None
+    owner: str = ""
+    foreign: tuple[str, ...] = ()
 
 
 class State(StrEnum):
@@ -269,15 +272,23 @@ def _degraded(reasons: Iterable[str]) -> Iterator[Check]:
         elif "archives are missing" in reason:
             yield Check("absence", State.ACT, reason, _MISSING)
         else:
-            yield Check(
-                "events", State.WATCH, reason, "archives are still found by scans; its log says why"
-            )
+            yield Check("events", State.WATCH, reason, "archives are still found by scans; its log says why")
 
 
 _MISSING = (
     "is the disk of the archives mounted? If they were removed on purpose: stop the daemon, "
     "`collectord ingest --accept-gone`"
 )
+
+
+def _ownership(facts: HealthFacts) -> Iterator[Check]:
+    """What root or another user left behind, which the service cannot use."""
+    if facts.foreign:
+        said = f"{facts.foreign[0]} and {len(facts.foreign) - 1} more do not belong to {facts.owner}"
+        if len(facts.foreign) == 1:
+            said = f"{facts.foreign[0]} does not belong to {facts.owner}"
+        advice = f"sudo chown -R {facts.owner} {facts.state.path}"
+        yield Check("ownership", State.ACT, said, advice)
 
 
 def _missing(facts: HealthFacts) -> Iterator[Check]:
@@ -399,6 +410,6 @@ def _workcells(facts: HealthFacts) -> Iterator[Check]:
 
 
 _PARTS: tuple[Callable[[HealthFacts], Iterable[Check]], ...] = (
-    *(_folders, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
+    *(_folders, _ownership, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
     *(_quarantine, _alerts, _kernel, _labels, _times, _workcells),
 )

@@ -172,23 +172,31 @@ def test_where_service_files_go() -> None:
     assert service.log_path(REPO, home=home).parent == home / "Library/Logs"
 
 
-def test_the_commands_to_type_name_the_service_and_quote_the_folders() -> None:
-    name, folder = service.service_name("system", REPO), Path("/srv/it's here")
-    commands = after_install("system", REPO, path=Path("/x"), read_write=[folder], user="cyntra")
-    made = subprocess.run(
-        ["sh", "-c", f"sudo() {{ printf '%s\\n' \"$@\"; }}; {commands[0]}"], capture_output=True
-    )
-    assert made.stdout.decode().splitlines() == ["-u", "cyntra", "mkdir", "-p", str(folder)]
-    assert commands[1:] == (
+def test_the_commands_to_type_name_the_service_and_quote_its_file() -> None:
+    name = service.service_name("system", REPO)
+    assert after_install("system", REPO, path=Path("/x")) == (
         "sudo systemctl daemon-reload",
         f"sudo systemctl enable {name}",
         f"sudo systemctl restart {name}",
     )
-    user = after_install("user", REPO, path=Path("/x"), read_write=[], user=None)
+    user = after_install("user", REPO, path=Path("/x"))
     assert user[0] == "systemctl --user daemon-reload"
     assert user[-1].startswith("loginctl enable-linger")
-    mac = after_install("launchd", REPO, path=Path("/a b.plist"), read_write=[], user=None)
+    mac = after_install("launchd", REPO, path=Path("/a b.plist"))
     assert mac[0].endswith("launchctl bootstrap gui/$(id -u) '/a b.plist'")
+
+
+def test_a_system_unit_makes_its_folders_out_of_its_sandbox_as_its_user() -> None:
+    [line] = [line for line in rendered("system").splitlines() if line.startswith("ExecStartPre=")]
+    assert line.startswith("ExecStartPre=-+/usr/bin/setpriv --clear-groups --reuid=")
+    assert "/usr/bin/mkdir -p /" in line
+
+
+def test_the_folders_are_made_as_their_owner_would_and_only_once(tmp_path: Path) -> None:
+    state = tmp_path / ".cyntra/state/collectord"
+    assert service.make_folders([state], tmp_path) == [state.parent.parent, state.parent, state]
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert service.make_folders([state], tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
