@@ -400,7 +400,6 @@ def read_core(
     core_names: Sequence[str],
     *,
     max_bytes: int,
-    allow_hard_links: bool = False,
 ) -> Artifacts:
     """Each core file, in the order given: its bytes (at most `max_bytes`) and sha256, or why not.
 
@@ -411,7 +410,7 @@ def read_core(
         demand_component(core)
     fd, own = open_archive(root, name)
     try:
-        files = tuple(_read_one(fd, core, own.st_dev, max_bytes, allow_hard_links) for core in core_names)
+        files = tuple(_read_one(fd, core, own, max_bytes) for core in core_names)
     finally:
         os.close(fd)
     if any(file.state is FileState.MISSING for file in files):
@@ -419,19 +418,19 @@ def read_core(
     return Artifacts(files)
 
 
-def _read_one(dir_fd: int, name: str, device: int, max_bytes: int, allow_hard_links: bool) -> CoreFile:
+def _read_one(dir_fd: int, name: str, folder: os.stat_result, max_bytes: int) -> CoreFile:
     try:
         # The look before the open is not what makes it safe (the one after is): it keeps the open itself
         # from having effects, which opening some devices has, and FIFOs for whoever waits to write.
         own = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
-        objection = _objection(own, device, max_bytes, allow_hard_links)
+        objection = _objection(own, folder, max_bytes)
         if objection is not None:
             return _refused(name, objection)
         fd = os.open(name, _OPEN_FILE, dir_fd=dir_fd)
     except OSError as error:
         return _not_opened(name, error)
     try:
-        return _read_opened(fd, name, device, max_bytes, allow_hard_links)
+        return _read_opened(fd, name, folder, max_bytes)
     except OSError as error:
         if error.errno in PROCESS_TROUBLE:
             raise
@@ -456,23 +455,23 @@ def _refused(name: str, reason: str) -> CoreFile:
     return CoreFile(name, FileState.REFUSED, reason=reason)
 
 
-def _objection(own: os.stat_result, device: int, max_bytes: int, allow_hard_links: bool) -> str | None:
+def _objection(own: os.stat_result, folder: os.stat_result, max_bytes: int) -> str | None:
     """Why a file that looks like this is not read, or None."""
     if not stat.S_ISREG(own.st_mode):
         return SYMLINK if stat.S_ISLNK(own.st_mode) else NOT_REGULAR
-    if own.st_dev != device:
+    if own.st_dev != folder.st_dev:
         return OTHER_DEVICE
-    # The kernel copies core files, so each has one name. A second name may be any file outside that the
-    # archive's author could link to, and nothing on this side can find out: it is refused. A backup made
-    # of links (`cp -al`) or a deduplicator gives the same picture; its owner knows, and can allow links.
-    if own.st_nlink > 1 and not allow_hard_links:
+    # The kernel copies core files, so each has one name. A backup made of links (`cp -al`) or a deduplicator
+    # gives it a second one, and that is fine where the file belongs to whom the archive does: they could
+    # have copied it. A link to the file of another user may show what its author cannot read.
+    if own.st_nlink > 1 and own.st_uid != folder.st_uid:
         return HARD_LINK
     return TOO_LARGE if own.st_size > max_bytes else None
 
 
-def _read_opened(fd: int, name: str, device: int, max_bytes: int, allow_hard_links: bool) -> CoreFile:
+def _read_opened(fd: int, name: str, folder: os.stat_result, max_bytes: int) -> CoreFile:
     own = os.fstat(fd)
-    objection = _objection(own, device, max_bytes, allow_hard_links)
+    objection = _objection(own, folder, max_bytes)
     if objection is not None:
         return _refused(name, objection)
     data = os.read(fd, own.st_size + 1)

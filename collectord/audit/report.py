@@ -34,7 +34,7 @@ from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
 from collectord.model import ARCHIVE
 from collectord.repo.policy import WorkingTree, read_policy
 from collectord.system.bounded_regex import limited_search
-from collectord.system.durable import atomic_write
+from collectord.system.durable import atomic_write, permitted
 from collectord.system.gc_tuning import rare_collections
 
 if TYPE_CHECKING:
@@ -183,4 +183,4 @@ def write_page(document: AuditDocument, target: Path) -> None:
     from collectord.audit.page import page
 
     # A text of the archives may hold a lone surrogate, which UTF-8 cannot.
-    atomic_write(target.absolute(), page(document).encode("utf-8", "backslashreplace"), mode=0o644)
+    atomic_write(target.absolute(), page(document).encode("utf-8", "backslashreplace"), mode=permitted(0o644))

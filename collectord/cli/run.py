@@ -7,6 +7,7 @@ import os
 import click
 
 from collectord.cli.invocation import Invocation
+from collectord.errors import CollectordError
 
 
 @click.command(short_help="Stand beside a kernel and index every run as it ends.")
@@ -17,5 +18,13 @@ def run(invocation: Invocation) -> None:
     SIGTERM and SIGINT stop it, a second SIGINT at once; SIGHUP reads the configuration again.
     """
     from collectord.daemon.run import run as run_daemon
+    from collectord.system.log import to_stderr
 
-    run_daemon(invocation.settings(), invocation.settings, os.environ)
+    settings = invocation.settings()
+    try:
+        run_daemon(settings, invocation.settings, os.environ)
+    except (CollectordError, OSError) as error:
+        # Through the log, with the priority of an error: `journalctl -p err` says why it ended.
+        log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
+        log.error("daemon.failed", reason=str(error), exit_code=getattr(error, "exit_code", 1))
+        raise click.exceptions.Exit(getattr(error, "exit_code", 1)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
 from collectord.config import Settings
@@ -12,18 +13,19 @@ from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Loop
 from collectord.daemon.maintenance import put_back
 from collectord.daemon.signals import Signals
-from collectord.errors import CollectordError, ConfigError
+from collectord.errors import CollectordError, ConfigError, LockHeld
 from collectord.index.engine import quick_check
 from collectord.index.files import finish_exchange, require_whole_log
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.intake.ingest import DAEMON
 from collectord.system.durable import ensure_private_dir
-from collectord.system.lock import StateLock
+from collectord.system.lock import StateLock, holder
 from collectord.system.log import to_stderr
 from collectord.system.notify import Notifier
 from collectord.watch import Wakeup
 
+LOCK_WAIT_S = 0.2
 # The lock, the index and the folder whose absences are weighed are what the daemon stands on.
 _FIXED = ("repo", "paths.archives", "paths.state")
 
@@ -46,14 +48,14 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
     Raises LockHeld where another is the writer already, and CollectordError for what ends the daemon.
     """
     ensure_private_dir(settings.state_dir)
-    with StateLock.acquire(settings.lock_path, DAEMON) as lock:
-        clocks = Clocks()
-        log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
-        journal = DaemonLog(log, clocks.mono)
+    clocks = Clocks()
+    log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
+    journal = DaemonLog(log, clocks.mono)
+    notifier = Notifier.from_environ(environ)
+    with _lock(settings, journal, notifier) as lock:
         wakeup = Wakeup()
         signals = Signals(wakeup.wake)
         signals.install(settings.config.daemon.shutdown_timeout, lambda: journal.log.error("daemon.gave_up"))
-        notifier = Notifier.from_environ(environ)
         finish_exchange(settings.index_path)
         if settings.index_path.exists():
             # Before anything opens the index: what SQLite forgets of a damaged log is gone.
@@ -77,6 +79,24 @@ def run(settings: Settings, read_again: Callable[[], Settings], environ: Mapping
             _Running(settings, process_state, notifier, read_again).run()
         finally:
             writer.close()
+
+
+def _lock(settings: Settings, journal: DaemonLog, notifier: Notifier) -> StateLock:
+    """The state lock. A command that holds it for a while is waited for; another daemon is final."""
+    waits_for: object = None
+    while True:
+        try:
+            return StateLock.acquire(settings.lock_path, DAEMON)
+        except LockHeld:
+            found = holder(settings.lock_path) or {}
+            command, pid = found.get("command", "?"), found.get("pid", "?")
+            if command == DAEMON:
+                raise
+            if waits_for != (waits_for := pid):
+                hint = "the daemon starts as soon as that has ended; nothing is to be done"
+                journal.log.info("lock.waiting", command=command, pid=pid, hint=hint)
+                notifier.status(f"waits for `{command}` (process {pid}), which holds the lock")
+            time.sleep(LOCK_WAIT_S)
 
 
 class _Running:

@@ -16,7 +16,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.errors import INDEX_FAULTS
-from collectord.system.durable import atomic_write
+from collectord.system.durable import atomic_write, permitted
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
 
@@ -238,7 +238,7 @@ class WeeklyReport:
     def _file(self, slot_ms: int, document: dict[str, Any]) -> None:
         target = self._path(slot_ms, "json")
         text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-        atomic_write(target, text.encode("ascii"), 0o644)
+        atomic_write(target, text.encode("ascii"), permitted(0o644))
         self.journal.log.info("audit.written", file=str(target), **_verdicts(document))
 
 

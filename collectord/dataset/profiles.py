@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
 from collectord.dataset.row_plan import (
     BUILDER,
+    COPY_OF,
     DISPATCH,
     FAB_WORLD,
+    FIRST_RULE,
     HISTORY_RULE,
     NO_PLAN,
     NOT_ENCODABLE,
@@ -229,11 +231,17 @@ def plan_dispatch(
     `rule` says which runs a history may show; only a dataset of an earlier one asks for another.
     `found` is ordered by kind and name. What is no row still stands in the histories of others.
     """
-    given = found if rule == HISTORY_RULE else [by_first_rule(run, manifests.reader) for run in found]
+    given = [by_first_rule(run, manifests.reader) for run in found] if rule == FIRST_RULE else found
     complete = [_with_end(run, timeouts) for run in given]
-    ordered = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
-    reason_of = partial(dispatch_left_out, options=options, universe=universe)
-    judged = [(run, judge(run, other_epoch, reason_of)) for run in ordered]
+    everything = sorted(complete, key=lambda run: (run.started_ms, run.run_id))
+    copies = copies_in(everything) if rule >= HISTORY_RULE else {}
+    ordered = [run for run in everything if (run.kind, run.name) not in copies]
+
+    def reason_of(run: IndexedRun) -> str | None:
+        original = copies.get((run.kind, run.name))
+        return f"{COPY_OF} {original}" if original else dispatch_left_out(run, options, universe)
+
+    judged = [(run, judge(run, other_epoch, reason_of)) for run in everything]
     selected = [run for run, reason in judged if reason is None]
     stored = KeptRows(manifests.reader)
     rows = _DispatchRows(ordered, selected, options, universe, issues, manifests, stored, rule)
@@ -245,6 +253,24 @@ def plan_dispatch(
         time_conflicts=Counter(run.time_conflict for run in ordered if run.time_conflict is not None),
         rejects=[(run, reason) for run, reason in judged if reason is not None],
     )
+
+
+def copies_in(runs: Iterable[IndexedRun]) -> dict[tuple[str, str], str]:
+    """(kind, name) of each directory that copies another one, and the name of that one.
+
+    Copies have one run id and the same core files. The one that bears the id of the run is the original, else
+    the one that was complete first. Two different runs that share an id are no copies.
+    """
+    groups: dict[Hashable, list[IndexedRun]] = {}
+    for run in runs:
+        groups.setdefault((run.kind, run.run_id, frozenset(run.artifacts.items())), []).append(run)
+    found = {}
+    for group in groups.values():
+        first, *others = sorted(
+            group, key=lambda run: (run.name != run.run_id, run.complete_ms or 0, run.name)
+        )
+        found.update({(run.kind, run.name): first.name for run in others})
+    return found
 
 
 def dispatch_left_out(run: IndexedRun, options: ExportOptions, universe: Universe) -> str | None:
@@ -316,7 +342,7 @@ class _DispatchRows:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
 
     def _visible_from_ms(self, run: IndexedRun) -> int:
-        if self.rule == HISTORY_RULE:
+        if self.rule != FIRST_RULE:
             return visible_from_ms(run.started_ms, run.finished_ms, run.complete_ms)
         return run.complete_ms if run.finished_ms is None else run.finished_ms
 

@@ -19,7 +19,14 @@ from collectord.index.engine import IndexConnection
 from collectord.index.rows import db_text
 from collectord.index.snapshots import known_snapshots, record_of
 from collectord.kernel.jsonio import ascii_json
-from collectord.system.durable import SUFFIX, fsync_dir, own_prefix, publish_directory, replace_symlink
+from collectord.system.durable import (
+    SUFFIX,
+    fsync_dir,
+    own_prefix,
+    permitted,
+    publish_directory,
+    replace_symlink,
+)
 
 LINK = "planner_dataset_v1"
 _MAX_DOCUMENT = 16 * 2**20
@@ -46,7 +53,7 @@ def workspace(place: PublishPlace) -> Iterator[Path]:
             "or name another place with --out"
         ) from error
     try:
-        path.chmod(0o755)
+        path.chmod(permitted(0o755))
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
@@ -84,7 +91,7 @@ def publish(workspace_path: Path, place: PublishPlace, now_ms: int) -> Path:
     """Give the finished directory its name; raises CollectordError where an exact name is taken."""
     # The folders stay writable by their owner: an old snapshot must go away with one `rm -r`.
     for file in workspace_path.rglob("*"):
-        file.chmod(0o755 if file.is_dir() else 0o444)
+        file.chmod(permitted(0o755 if file.is_dir() else 0o444))
     if place.exact is not None:
         try:
             publish_directory(workspace_path, place.exact)

@@ -22,7 +22,8 @@ BY_TIME = "time"
 BY_ISSUE = "issue"
 # Which runs a history may show. By the first rule, until 2026-11, a run counted as finished when its proof
 # said so, and one that started at or after the row could stand in its history.
-HISTORY_RULE, FIRST_RULE = 2, 1
+# By the second, until then, a copied archive was a run of its own.
+HISTORY_RULE, FIRST_RULE = 3, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def options_from_json(value: dict[str, Any]) -> ExportOptions:
 
 
 NO_PLAN = "no_executed_plan"
+COPY_OF = "copy_of"  # followed by the name of the original
 NOT_ENCODABLE = "not_encodable"
 OTHER_SWARM = "swarm_not_in_action_space"
 FAB_WORLD = "fab_world"

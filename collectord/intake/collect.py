@@ -25,11 +25,10 @@ from collectord.repo.files import (
 
 @dataclass(frozen=True, slots=True)
 class ReadLimits:
-    """What one archive may make us read: bytes of a core file, top-level entries; hard links or not."""
+    """What one archive may make us read: bytes of a core file, top-level entries."""
 
     json_bytes: int = 8 * 2**20
     entries: int = 10_000
-    hard_links: bool = False
 
 
 def is_stray(name: str, kind: str, ignore: frozenset[str]) -> str | None:
@@ -56,6 +55,18 @@ def worktree_in_place(kind: str, seen: Observation) -> Seen | None:
     return _seen(kind, seen.name, OutcomeKind.IGNORED, "a git worktree, not an archive", seen.signature)
 
 
+def foreign_folder(kind: str, seen: Observation) -> Seen | None:
+    """The change for a folder of a synchroniser or a desktop (`.stversions`, `x.sync-conflict-…`).
+
+    No name of the kernel has a dot; one that has, and no core file, is no archive.
+    """
+    if "." not in seen.name or any(seen.has(core) for core in CORE_FILES[kind]):
+        return None
+    return _seen(
+        kind, seen.name, OutcomeKind.IGNORED, "a folder of something else, not an archive", seen.signature
+    )
+
+
 def refused_directory(refusal: archive.ArchiveRefused) -> str:
     """The reason under which a directory that cannot be read as an archive is kept."""
     return f"directory: {refusal.reason}"
@@ -67,9 +78,7 @@ def read(root: ArchiveRoot, before: Observation, limits: ReadLimits, kind: str) 
     The bytes are worth nothing unless another observation after the read has the signature of `before`.
     """
     name = before.name
-    artifacts = archive.read_core(
-        root, name, CORE_FILES[kind], max_bytes=limits.json_bytes, allow_hard_links=limits.hard_links
-    )
+    artifacts = archive.read_core(root, name, CORE_FILES[kind], max_bytes=limits.json_bytes)
     if reason := refused(artifacts):
         return _seen(kind, name, OutcomeKind.QUARANTINED, reason, before.signature)
     return interpret(kind, before, artifacts)

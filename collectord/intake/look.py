@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 from collectord import archive
 from collectord.archive import ArchiveRoot, DirStat
 from collectord.index.writer import Change, Seen
-from collectord.intake.collect import is_known, read, refused_directory, undecodable, worktree_in_place
+from collectord.intake.collect import (
+    foreign_folder,
+    is_known,
+    read,
+    refused_directory,
+    undecodable,
+    worktree_in_place,
+)
 from collectord.intake.interpret import CORE_FILES
 from collectord.intake.queue import GLANCES_PER_LOOK, Intake, IntakeLog, Rules, Verified, WatchedFolder
 from collectord.intake.settle import Pending, VerdictKind, after_failure, after_read, look
@@ -138,8 +145,9 @@ class Reader:
             self._intake.verify(name, self.verified(seen))
             self._place.events.leave(name)
             return None
-        if worktree := worktree_in_place(self._place.kind, seen):
-            return PendingChange(name, None, seen, worktree)
+        kind = self._place.kind
+        if ignored := worktree_in_place(kind, seen) or foreign_folder(kind, seen):
+            return PendingChange(name, None, seen, ignored)
         pending, verdict = look(self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle)
         self._intake.pending.put(pending, verdict.until)
         if verdict.kind is VerdictKind.WAITING:

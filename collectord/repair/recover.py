@@ -77,7 +77,6 @@ class ArchivesOnDisk:
                 name,
                 CORE_FILES[kind],
                 max_bytes=self._limits.json_bytes,
-                allow_hard_links=self._limits.hard_links,
             )
         except (archive.Vanished, archive.ArchiveRefused, ValueError, OSError):
             return {}

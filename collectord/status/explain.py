@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from collectord import archive
 from collectord.dataset import profiles
-from collectord.dataset.row_plan import FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
+from collectord.dataset.row_plan import COPY_OF, FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
 from collectord.epochs.json_views import run_document
 from collectord.epochs.requests import survey_of
 from collectord.errors import CollectordError, LockHeld
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _QUARANTINED = {
     archive.SYMLINK: "links are never followed; put the file itself in its place",
     archive.NOT_REGULAR: "something stands where a file should; put the file itself in its place",
-    archive.HARD_LINK: "the file has a second name elsewhere; copy it, so that it has one",
+    archive.HARD_LINK: "it has a second name and belongs to another user; put a copy in its place",
     archive.OTHER_DEVICE: "something is mounted there; put the files themselves in its place",
     archive.TOO_LARGE: "if it is meant to be that large, raise limits.json_bytes",
     archive.PERMISSION: "let the user that runs collectord read it",
@@ -91,7 +91,7 @@ def explain_directory(
         "revisions": revisions,
         "label": _label(run),
         "datasets": {
-            "dispatch": _verdict(_dispatch(run, repo, options)),
+            "dispatch": _verdict(_copy_of(reader, run, place) or _dispatch(run, repo, options)),
             "builder": _verdict(_builder(run, reader.run_of(*place, builder=True), options)),
         },
         "same_run_id": _others(reader, run, place),
@@ -140,6 +140,14 @@ def _label(run: IndexedRun | None) -> dict[str, Any] | None:
     return {"swarm_id": action["swarm_id"], "budgets": budgets(action)}
 
 
+def _copy_of(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str]) -> str | None:
+    if run is None:
+        return None
+    same = [reader.run_of(*other) for other in queries.directories_of_run(reader, run.run_id)]
+    original = profiles.copies_in([one for one in same if one is not None]).get(place)
+    return f"{COPY_OF} {original}" if original else None
+
+
 def _dispatch(run: IndexedRun | None, repo: Path, options: ExportOptions) -> str | None:
     if run is None:
         return NO_RUN
@@ -153,7 +161,10 @@ def _builder(run: IndexedRun | None, summarized: IndexedRun | None, options: Exp
 
 
 def _verdict(reason: str | None) -> dict[str, Any]:
-    text = "yes" if reason is None else f"no: {_WORDS[reason]}"
+    if reason is not None and reason.startswith(COPY_OF):
+        text = f"no: it is a copy of {reason.removeprefix(COPY_OF).strip()}"
+    else:
+        text = "yes" if reason is None else f"no: {_WORDS[reason]}"
     return {"included": reason is None, "reason": reason, "text": text}
 
 

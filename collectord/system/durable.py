@@ -24,6 +24,21 @@ _RENAME_NOREPLACE: Final = 1
 _CANNOT_NOREPLACE: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
+def _umask() -> int:
+    found = os.umask(0)
+    os.umask(found)
+    return found
+
+
+# Read once: asking for it changes it for a moment.
+UMASK = _umask()
+
+
+def permitted(mode: int) -> int:
+    """The mode of a file that others may see, as far as the umask of this process lets them."""
+    return mode & ~UMASK
+
+
 def atomic_write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Puts a file of exactly these bytes and rights at the path, replacing what was there.
 

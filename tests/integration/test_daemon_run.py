@@ -216,7 +216,7 @@ def test_a_damaged_index_is_not_written_to(bare: Cli, maker: Maker) -> None:
     bare.index.write_bytes(data)
     with Daemon(bare) as daemon:
         assert daemon.ended() == 1
-        assert "damaged" in daemon.other[-1]
+        assert "damaged" in daemon.events("daemon.failed")[0]["reason"]
     assert bare.index.read_bytes() == bytes(data)
 
 
@@ -224,7 +224,7 @@ def test_a_state_folder_that_is_taken_away_ends_it(bare: Cli, maker: Maker) -> N
     with Daemon(bare).started() as daemon:
         bare.index.parent.rename(bare.repo / "taken")
         assert daemon.ended() == 1
-        assert "state folder" in daemon.other[-1]
+        assert "state folder" in daemon.events("daemon.failed")[0]["reason"]
 
 
 def test_the_service_manager_hears_of_every_step(bare: Cli, maker: Maker, tmp_path: Path) -> None:

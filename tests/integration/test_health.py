@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from collectord.system.lock import StateLock
 from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.daemon import QUICK, Daemon, configure, wait_until
@@ -105,3 +106,24 @@ def test_a_folder_that_may_not_be_read_ends_no_doctor(kept: Cli) -> None:
     (kept.repo / ".cyntra/benches").mkdir(exist_ok=True)
     (kept.repo / ".cyntra/benches").chmod(0)
     assert "labels: " in kept("doctor").stdout
+
+
+def test_a_daemon_waits_for_a_command_that_holds_the_lock_and_not_for_another_daemon(
+    bare: Cli, maker: Maker
+) -> None:
+    configure(bare)
+    maker.add(1)
+    bare.ok("ingest")
+    lock = bare.index.with_name("lock")
+    with StateLock.acquire(lock, "collectord ingest"), Daemon(bare) as daemon:
+        [line] = daemon.wait_for("lock.waiting")
+        assert (line["command"], line["pid"]) == ("collectord ingest", os.getpid())
+        assert daemon.process.poll() is None
+        assert daemon.events("daemon.started") == []
+    with StateLock.acquire(lock, "collectord ingest") as held, Daemon(bare) as daemon:
+        daemon.wait_for("lock.waiting")
+        held.close()
+        daemon.started()
+        second = bare("run")
+        assert second.returncode == 75
+        assert "collectord run" in second.stderr

@@ -670,16 +670,34 @@ def rebuilt(repo: Path, run: Json, runs: list[Json], n: int, wanted: str | None)
     }
 
 
+def copied(standing: list[Path], ids: list[str]) -> dict[str, str]:
+        first, *others = sorted(group, key=lambda p: (p.name != run_id, p.stat().st_mtime_ns, p.name))
+    groups: dict[Any, list[Path]] = {}
+    for folder, run_id in zip(standing, ids, strict=True):
+        core = [folder / name for name in ("manifest.json", "proof.json", "rollout.json", ".workcell")]
+        content = tuple(path.read_bytes() if path.is_file() else None for path in core)
+        groups.setdefault((run_id, content), []).append(folder)
+    found = {}
+    for (run_id, _), group in groups.items():
+        first, *others = sorted(
+            group, key=lambda path: (path.name != run_id, path.stat().st_mtime_ns, path.name)
+        )
+        found.update({path.name: first.name for path in others})
+    return found
+
+
 def dispatch_rows(
     repo: Path, n: int = 8, wanted: str | None = None, worlds: bool = False
 ) -> tuple[list[Json], dict[str, int]]:
     """Section 7: the rows, and how many runs were left out by reason."""
     ends = timeouts(repo)
-    found = [
-        dispatched(repo, folder, ends)
+    standing = [
+        folder
         for folder in folders(repo, ".cyntra/archives")
         if any((folder / f"{n}.json").is_file() for n in ("manifest", "proof", "rollout"))
     ]
+    copies = copied(standing, [dispatched(repo, folder, ends)["summary"]["run_id"] for folder in standing])
+    found = [dispatched(repo, folder, ends) for folder in standing if folder.name not in copies]
     for folder in folders(repo, ".cyntra/runs") if worlds else []:
         made = world_run(repo, folder, without_nan)
         if made is not None:
@@ -688,7 +706,7 @@ def dispatch_rows(
             ended = made["started_ms"] + length if length > 0 else max(arrived, made["started_ms"])
             found.append({"summary": made, "finished_ms": ended, "planned": False})
     runs = sorted(found, key=lambda r: (r["summary"]["started_ms"], r["summary"]["run_id"]))
-    rows, left_out = [], Counter[str]()
+    rows, left_out = [], Counter[str](f"copy_of {name}" for name in copies.values())
     for run in runs:
         made = run["summary"]
         if made["job_type"] == "fab-world" and not worlds:
