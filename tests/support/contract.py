@@ -679,9 +679,7 @@ def copied(standing: list[Path], ids: list[str]) -> dict[str, str]:
         groups.setdefault((run_id, content), []).append(folder)
     found = {}
     for (run_id, _), group in groups.items():
-        first, *others = sorted(
-            group, key=lambda path: (path.name != run_id, path.stat().st_mtime_ns, path.name)
-        )
+        first, *others = sorted(group, key=lambda p: (p.name != run_id, p.stat().st_mtime_ns, p.name))
         found.update({path.name: first.name for path in others})
     return found
 
