@@ -70,6 +70,7 @@ def _document(result: IngestResult) -> dict[str, object]:
         "missing_not_believed": result.missing_not_believed,
         "issues_changed": result.issues_changed,
         "events_read": result.events_read,
+        "issue_lines_dropped": result.issue_lines_dropped,
         "not_found": sorted(result.not_found),
         "alerts": [{"event": n.event, "resolved": n.is_resolved, "fields": n.fields} for n in result.notices],
     }
@@ -102,6 +103,11 @@ def _print(result: IngestResult) -> None:
         line(
             f"{result.missing_not_yet} archives are missing; they count as gone when a pass in a minute or "
             "later misses them too, with `--accept-gone` at once"
+        )
+    if dropped := result.issue_lines_dropped:
+        shown = ", ".join(map(str, dropped[:5])) + (", …" if len(dropped) > 5 else "")
+        complain(
+            f".beads/issues.jsonl: {len(dropped)} lines that no kernel reads (line {shown}); mend or remove them"
         )
     _print_notices(result)
     counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]

@@ -9,7 +9,7 @@ from pathlib import Path
 from collectord.daemon.daemon_log import DaemonLog, error_fields
 from collectord.errors import INDEX_FAULTS
 from collectord.index.writer import IndexWriter
-from collectord.intake.collect import ingest_beads, ingest_events
+from collectord.intake.collect import ingest_beads, ingest_events, lines_dropped
 from collectord.repo.files import BEADS_FILE, EVENTS_FILE
 
 # Beads is rewritten at every change of a status: reading it may take a tenth of the time, no more.
@@ -39,7 +39,8 @@ class SidecarFiles:
         mono: Callable[[], float],
         wall_ms: Callable[[], int],
     ) -> None:
-        self._journal, self._mono = journal, mono
+        self._journal, self._mono, self._writer = journal, mono, writer
+        self._dropped: list[int] = []
         beads = (repo / BEADS_FILE, repo / DEPS_FILE)
         self._sources = (
             _Source("events.read", (repo / EVENTS_FILE,), lambda: ingest_events(writer, repo)),
@@ -75,6 +76,21 @@ class SidecarFiles:
         else:
             if found:
                 self._journal.log.debug(source.event, changed=found)
+            self._log_dropped()
         source.due = None
         now = self._mono()
         source.not_before = now + _REST_FACTOR * (now - start)
+
+    def _log_dropped(self) -> None:
+        """Once for each change of the lines that no kernel reads."""
+        dropped = lines_dropped(self._writer)
+        if dropped == self._dropped:
+            return
+        self._dropped = dropped
+        if dropped:
+            hint = "mend or remove them: marks of a merge conflict, torn records, numbers that are none"
+            self._journal.log.warning(
+                "issues.lines_dropped", count=len(dropped), first=dropped[:5], hint=hint
+            )
+        else:
+            self._journal.log.info("issues.lines_mended")

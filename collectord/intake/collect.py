@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from collectord import archive
 from collectord.archive import ArchiveRoot
 from collectord.index.repo_records import read_position, record_ends, record_issues, set_position
-from collectord.index.writer import Change, IndexWriter, Seen
+from collectord.index.writer import Change, IndexWriter, Seen, put_info
 from collectord.intake.interpret import CORE_FILES, interpret, refused
 from collectord.model import Known, Observation, OutcomeKind
 from collectord.repo.files import (
@@ -19,6 +20,7 @@ from collectord.repo.files import (
     LogPosition,
     appended,
     read_beads,
+    read_dropped,
     stamp_of,
 )
 
@@ -91,6 +93,15 @@ def _seen(kind: str, name: str, outcome: OutcomeKind, reason: str, signature: st
 _BATCH = 1000
 
 
+DROPPED = "issue_lines_dropped"  # where in index_info the numbers of such lines stand
+
+
+def lines_dropped(writer: IndexWriter) -> list[int]:
+    """Numbers of the lines of Beads that no kernel reads, as of the last look."""
+    found: list[int] = json.loads(writer.info(DROPPED) or "[]")
+    return found
+
+
 def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
     """Keep the records that changed since the last look; returns how many. An unchanged file costs a stat."""
     stamp, path = stamp_of(repo / BEADS_FILE), str(BEADS_FILE)
@@ -106,6 +117,7 @@ def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
     with writer.transaction() as connection:
         changed = record_issues(connection, issues, now_ms)
         set_position(connection, path, new_stamp, 0)
+        put_info(connection, DROPPED, json.dumps(read_dropped(repo)))
     return changed
 
 

@@ -17,7 +17,7 @@ from collectord.index.alerts import Notice
 from collectord.index.opening import now_ms, writer_for
 from collectord.index.writer import IndexWriter
 from collectord.intake.absence import Alarm, state_from, state_json
-from collectord.intake.collect import ingest_beads, ingest_events
+from collectord.intake.collect import ingest_beads, ingest_events, lines_dropped
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
 from collectord.intake.queue import NoEvents, Rules, WatchedFolder, rules_of
@@ -46,6 +46,7 @@ class IngestResult:
     missing_not_believed: int = 0
     issues_changed: int = 0
     events_read: int = 0
+    issue_lines_dropped: list[int] = field(default_factory=list)
     not_found: frozenset[str] = frozenset()
     notices: list[Notice] = field(default_factory=list)
 
@@ -82,6 +83,7 @@ def ingest_repo(
     result = IngestResult()
     result.events_read = ingest_events(writer, repo)
     result.issues_changed = ingest_beads(writer, repo, clock_ms())
+    result.issue_lines_dropped = lines_dropped(writer)
     committer = Committer(writer, clock_ms)
     folders = ((ARCHIVE, archives_dir, options.ignore), (WORLD, repo / WORLD_RUNS, frozenset[str]()))
     for kind, path, ignore in folders:

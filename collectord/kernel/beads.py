@@ -24,6 +24,15 @@ def parse_issues(text: str) -> dict[str, JsonObject]:
     return issues
 
 
+def dropped_lines(text: str) -> tuple[int, ...]:
+    """Numbers, from 1 on, of the lines that no kernel reads: marks of a merge conflict, torn records."""
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not parse_issues(line):
+            found.append(number)
+    return tuple(found)
+
+
 def _records(text: str) -> Iterator[JsonObject]:
     for line in text.splitlines():
         if not line.strip():

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from collectord.kernel.beads import parse_deps, parse_issues
+from collectord.kernel.beads import dropped_lines, parse_deps, parse_issues
 from collectord.kernel.events import WorkcellEnd, parse_end
 from collectord.kernel.jsonio import JsonObject, Unparsable, is_encodable, parse_object
 from collectord.kernel.policy.documents import refuse_depth
@@ -58,6 +58,15 @@ def read_beads(repo: Path) -> dict[str, JsonObject] | None:
         return parse_issues(data.decode("utf-8")) if len(data) <= MAX_BEADS_BYTES else None
     except (OSError, UnicodeDecodeError):
         return None
+
+
+def read_dropped(repo: Path) -> tuple[int, ...]:
+    """Numbers of the lines of Beads that no kernel reads."""
+    try:
+        with open_regular(repo / BEADS_FILE) as file:
+            return dropped_lines(file.read(MAX_BEADS_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return ()
 
 
 def read_deps(repo: Path) -> tuple[tuple[str, str], ...]:

@@ -316,6 +316,16 @@ def _waiting(state: Mapping[str, Any]) -> Iterator[Check]:
         yield Check("archives", State.WATCH, said, "`collectord explain NAME` says what each waits for")
 
 
+def _issues(facts: HealthFacts) -> Iterator[Check]:
+    """Lines of Beads that no kernel reads: their issues are dispatched by nobody."""
+    dropped = (facts.status or {}).get("issue_lines_dropped") or []
+    if dropped:
+        shown = ", ".join(map(str, dropped[:5])) + (", …" if len(dropped) > 5 else "")
+        said = f"{len(dropped)} lines of .beads/issues.jsonl are read by no kernel: line {shown}"
+        advice = "mend or remove them: marks of a merge conflict, torn records, numbers that are none"
+        yield Check("issues", State.WATCH, said, advice)
+
+
 def _quarantine(facts: HealthFacts) -> Iterator[Check]:
     if facts.status is None:
         return
@@ -411,5 +421,5 @@ def _workcells(facts: HealthFacts) -> Iterator[Check]:
 
 _PARTS: tuple[Callable[[HealthFacts], Iterable[Check]], ...] = (
     *(_folders, _ownership, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
-    *(_quarantine, _alerts, _kernel, _labels, _times, _workcells),
+    *(_issues, _quarantine, _alerts, _kernel, _labels, _times, _workcells),
 )

@@ -29,6 +29,7 @@ from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.sign_of_life import Heartbeat, last_beat
+from collectord.intake.collect import DROPPED
 from collectord.model import WORLD, KernelSession, OutcomeKind
 from collectord.repo.files import default_universe_id
 from collectord.repo.kernel_processes import KernelLook
@@ -155,6 +156,7 @@ def status_of(
         "runs": found.runs,
         "plans": found.plans,
         "issues": found.issues,
+        "issue_lines_dropped": json.loads(reader.info(DROPPED) or "[]"),
         "time_conflicts": found.time_conflicts,
         "last_ingest_ms": int(last) if last else None,
         "lock": dict(holder) if holder is not None else None,

@@ -81,3 +81,32 @@ def test_a_umask_is_respected_for_what_others_might_read(
     path = bare.home / "out"
     modes: Any = {oct(p.stat().st_mode & 0o777) for p in [path, *path.rglob("*")]}
     assert modes == {oct(folder), oct(file)}
+
+
+def test_a_merge_conflict_in_beads_is_told_where_people_look(bare: Cli, maker: Maker) -> None:
+    maker.add(1)
+    beads = bare.repo / ".beads/issues.jsonl"
+    beads.parent.mkdir(exist_ok=True)
+    git = ["git", "-C", str(bare.repo), "-c", "user.name=a", "-c", "user.email=a@b"]
+    line = '{{"id": "{0}", "title": "{1}"}}\n'
+
+    def commit(text: str, *branch: str) -> None:
+        beads.write_text(text)
+        subprocess.run([*git, "add", "-f", ".beads"], check=True)
+        subprocess.run([*git, "commit", "-qm", "x"], check=True)
+
+    subprocess.run(["git", "-C", str(bare.repo), "init", "-qb", "main"], check=True)
+    commit(line.format(1, "one"))
+    subprocess.run([*git, "checkout", "-qb", "other"], check=True)
+    commit(line.format(1, "theirs"))
+    subprocess.run([*git, "checkout", "-q", "main"], check=True)
+    commit(line.format(1, "ours"))
+    assert subprocess.run([*git, "merge", "other"], capture_output=True, check=False).returncode == 1
+    done = bare("ingest")
+    assert "3 lines that no kernel reads (line 1, 3, 5)" in done.stderr
+    health = json.loads(bare.ok("status", "--json"))["health"]["checks"]
+    assert [one["said"] for one in health if one["check"] == "issues"] == [
+        "3 lines of .beads/issues.jsonl are read by no kernel: line 1, 3, 5"
+    ]
+    beads.write_text(line.format(1, "mended"))
+    assert "no kernel reads" not in bare("ingest").stderr

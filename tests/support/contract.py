@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -671,7 +672,7 @@ def rebuilt(repo: Path, run: Json, runs: list[Json], n: int, wanted: str | None)
 
 
 def copied(standing: list[Path], ids: list[str]) -> dict[str, str]:
-        first, *others = sorted(group, key=lambda p: (p.name != run_id, p.stat().st_mtime_ns, p.name))
+    """Name of each copy (same run id, same core files) and of its original; not in the contract."""
     groups: dict[Any, list[Path]] = {}
     for folder, run_id in zip(standing, ids, strict=True):
         core = [folder / name for name in ("manifest.json", "proof.json", "rollout.json", ".workcell")]
@@ -679,9 +680,13 @@ def copied(standing: list[Path], ids: list[str]) -> dict[str, str]:
         groups.setdefault((run_id, content), []).append(folder)
     found = {}
     for (run_id, _), group in groups.items():
-        first, *others = sorted(group, key=lambda p: (p.name != run_id, p.stat().st_mtime_ns, p.name))
+        first, *others = sorted(group, key=partial(_age, run_id))
         found.update({path.name: first.name for path in others})
     return found
+
+
+def _age(run_id: str, folder: Path) -> tuple[bool, int, str]:
+    return folder.name != run_id, folder.stat().st_mtime_ns, folder.name
 
 
 def dispatch_rows(
