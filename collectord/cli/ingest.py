@@ -106,9 +106,7 @@ def _print(result: IngestResult) -> None:
         )
     if dropped := result.issue_lines_dropped:
         shown = ", ".join(map(str, dropped[:5])) + (", …" if len(dropped) > 5 else "")
-        complain(
-            f".beads/issues.jsonl: {len(dropped)} lines that no kernel reads (line {shown}); mend or remove them"
-        )
+        complain(f".beads/issues.jsonl: {len(dropped)} lines that no kernel reads (line {shown})")
     _print_notices(result)
     counts = [f"{result.outcomes.get(kind, 0)} {kind}" for kind in _ALWAYS]
     counts += [f"{n} {kind}" for kind, n in sorted(result.outcomes.items()) if kind not in _ALWAYS]

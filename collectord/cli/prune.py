@@ -24,10 +24,10 @@ _MAX_SHOWN = 20
 def _seconds(option: str, text: str | None) -> float | None:
     if text is None:
         return None
-    from collectord.config.schema import duration
+    from collectord.config.schema import duration_with_unit
 
     try:
-        return duration(text)
+        return duration_with_unit(text)
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from error
 
@@ -76,7 +76,9 @@ def prune(
             _print_plan(plan)
         if dry_run or not plan.removals:
             return False
-        return yes or click.confirm("Remove it?", err=True)
+        return yes or click.confirm(
+            "Remove it? Logs, renders and what else is not in the index do not come back", err=True
+        )
 
     plan, done = prune_archives(invocation.settings(), ages, agree, dry_run=dry_run)
     if as_json:

@@ -64,11 +64,20 @@ def duration(value: object) -> float:
     return amount
 
 
+def duration_with_unit(value: object) -> float:
+    """A duration by which data is removed for good: a number alone does not say of what."""
+    seconds = duration(value)
+    text = str(value).strip()
+    if seconds != 0 and text.replace(".", "", 1).isdigit():
+        raise ValueError(f"{text} has no unit: write {text}d for days, or h, m, s")
+    return seconds
+
+
 def age(value: object) -> float | str:
-    """A duration of more than nothing, or `off`."""
+    """A duration of more than nothing, with its unit, or `off`."""
     if is_off(value):
         return OFF
-    seconds = duration(value)
+    seconds = duration_with_unit(value)
     if seconds == 0:
         raise ValueError("0 would mean everything at once; write off, or an age such as 14d")
     return seconds

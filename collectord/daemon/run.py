@@ -16,9 +16,11 @@ from collectord.daemon.signals import Signals
 from collectord.errors import CollectordError, ConfigError, LockHeld
 from collectord.index.engine import quick_check
 from collectord.index.files import finish_exchange, require_whole_log
+from collectord.index.queries import requeue
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.intake.ingest import DAEMON
+from collectord.model import OutcomeKind
 from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock, holder
 from collectord.system.log import to_stderr
@@ -148,8 +150,19 @@ class _Running:
             journal.log.info("config.reloaded", changed=[f"{key}: {text}" for key, text in changes.items()])
             if changes:
                 loop = self._replace(loop, settings)
+            if any(key.startswith("limits.") for key in changes):
+                self._try_again()
         self._notifier.ready(loop.vitals().as_sentence())
         return loop
+
+    def _try_again(self) -> None:
+        """What is in quarantine may be there for a limit that is another one now."""
+        writer = self._process_state.writer
+        held = [key for key, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
+        requeue(writer, held)
+        if held:
+            hint = "the limits changed; what is still refused comes back to quarantine"
+            self._process_state.journal.log.info("quarantine.requeued", archives=len(held), hint=hint)
 
     def _replace(self, loop: Loop, settings: Settings) -> Loop:
         self._settings = settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.archives import Maker
 from tests.support.cli import Cli
+from tests.support.daemon import QUICK, Daemon, configure
 
 
 def outcomes(cli: Cli) -> dict[str, int]:
@@ -110,3 +112,26 @@ def test_a_merge_conflict_in_beads_is_told_where_people_look(bare: Cli, maker: M
     ]
     beads.write_text(line.format(1, "mended"))
     assert "no kernel reads" not in bare("ingest").stderr
+
+
+@pytest.mark.parametrize("given", ["5", "14", "2.5"])
+def test_a_number_without_a_unit_removes_nothing(bare: Cli, maker: Maker, given: str) -> None:
+    maker.add(1)
+    bare.ok("ingest")
+    done = bare("prune", "--logs-older-than", given, "--yes")
+    assert done.returncode == 2
+    assert f"write {given}d for days" in done.stderr
+    configure(bare, f"retention: {{logs_older_than: {given}}}\n")
+    assert "has no unit" in bare("config", "check").stderr
+
+
+def test_a_reload_that_raises_a_limit_tries_again_what_it_may_have_cured(bare: Cli, maker: Maker) -> None:
+    configure(bare, f"{QUICK}limits: {{json_bytes: 1024}}\ningest: {{quarantine_after: 1}}\n")
+    [name] = maker.add(1)
+    assert (bare.archives / name / "manifest.json").stat().st_size > 1024
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.quarantined", archive=name)
+        configure(bare, QUICK)
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("quarantine.requeued", archives=1)
+        daemon.wait_for("archive.indexed", archive=name)
