@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from collectord.intake.absence import Alarm
-from collectord.model import ARCHIVE, Outcome, OutcomeKind
+from collectord.model import ARCHIVE, Outcome, OutcomeKind, Run
 from collectord.system.log import Logger
 from collectord.watch import WatchNote
 
@@ -52,6 +53,37 @@ _CLOSING = {
 }
 
 
+# More than so many at once are told as one thing.
+CROWD = 200
+CATCH_UP_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class _CatchingUp:
+    began: float
+    logged_at: float
+    done: int = 0
+
+
+def fields_of_run(run: Run) -> dict[str, object]:
+    """What a person wants to know of a run that came in: of which issue, how it ended, what was executed."""
+    found: dict[str, object] = {"issue": run.issue_id, "status": run.status, "toolchain": run.toolchain}
+    label = run.label
+    if label is not None and label.explicit:
+        minutes = "no limit" if label.timeout_seconds is None else f"{label.timeout_seconds // 60} min"
+        found["plan"] = f"{label.swarm_id}×{label.max_candidates}, {minutes}"
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def times_in_words(fields: Mapping[str, object]) -> dict[str, str]:
+    """`changed` beside `changed_ms`, in UTC: nobody reads milliseconds."""
+    return {
+        key.removesuffix("_ms"): datetime.fromtimestamp(value / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        for key, value in fields.items()
+        if key.endswith("_ms") and isinstance(value, int) and 0 < value < 10**14
+    }
+
+
 def error_fields(error: Exception) -> dict[str, object]:
     """An error as fields of a line; what it says is escaped and capped by the log."""
     return {"error": type(error).__name__, "said": str(error)}
@@ -63,9 +95,10 @@ class DaemonLog:
     def __init__(self, log: Logger, mono: Callable[[], float]) -> None:
         self.log = log
         self._mono = mono
+        self._catching_up: _CatchingUp | None = None
         self._repeats = Repeats()
 
-    def closing(self, kind: str, outcome: Outcome, waited_s: float | None) -> None:
+    def closing(self, kind: str, outcome: Outcome, waited_s: float | None, run: Run | None = None) -> None:
         """The one line that ends an archive's way; `waited_s` is since the first look at it."""
         level, event = _CLOSING[outcome.kind]
         fields: dict[str, object] = {"archive": outcome.name}
@@ -77,7 +110,27 @@ class DaemonLog:
             fields["reason"] = outcome.reason
         if waited_s is not None:
             fields["waited_s"] = round(waited_s, 3)
+        if run is not None:
+            fields |= fields_of_run(run)
+        if self._catching_up is not None and level == "info":
+            self._catching_up.done += 1
+            level = "debug"
         self.line(level, event, fields)
+
+    def backlog(self, pending: int) -> None:
+        """How many archives wait now: many at once are told as one thing, every few seconds."""
+        now, found = self._mono(), self._catching_up
+        if found is None and pending > CROWD:
+            self._catching_up = _CatchingUp(now, now)
+            self.log.info(
+                "catch_up.started", archives=pending, hint="each is logged at level debug meanwhile"
+            )
+        elif found is not None and pending <= CROWD // 10:
+            self._catching_up = None
+            self.log.info("catch_up.done", archives=found.done, seconds=round(now - found.began, 1))
+        elif found is not None and now - found.logged_at >= CATCH_UP_EVERY_S:
+            found.logged_at = now
+            self.log.info("catch_up.goes_on", done=found.done, left=pending)
 
     def vanished(self, name: str, total: int) -> None:
         """An archive was pruned before it was ever read."""
@@ -117,7 +170,11 @@ class DaemonLog:
         if alarm is None:
             self.log.info("absence.over")
         else:
-            self.log.warning("absence.alarm", why=alarm.kind, missing=alarm.missing, known=alarm.known)
+            hint = (
+                "is the disk of the archives mounted? Removed on purpose: `collectord ingest --accept-gone`"
+            )
+            counts = {"missing": alarm.missing, "known": alarm.known}
+            self.log.warning("absence.alarm", why=alarm.kind, **counts, hint=hint)
 
     def watch_notes(self, notes: Iterable[WatchNote]) -> None:
         """What the watcher has to say."""

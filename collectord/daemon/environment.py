@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from collectord.config import Settings
-from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.daemon_log import DaemonLog, times_in_words
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.publishing import Publisher, Settling
 from collectord.epochs import requests
 from collectord.epochs.evaluate import evaluate, note_unreadable
-from collectord.epochs.json_views import Remembered
+from collectord.epochs.json_views import Remembered, summary_of
 from collectord.epochs.observe import Look, launches_of_interest, note_look, take_look
 from collectord.epochs.rules import overrides_from
 from collectord.epochs.survey import Memory
@@ -21,13 +21,14 @@ from collectord.index.alerts import Notice
 from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, note_kernels
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
-from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.model import KernelSession, Launch
 from collectord.repo.kernel_processes import KernelFinder
 from collectord.repo.policy import PolicyReader, WorkingTree
 
 LOOK_EVERY_S = 5.0
+# Epochs open, close and are sealed in the course of things.
+NORMAL = "epoch."
 # Between two changes a look is noted only so often: each note is a write.
 NOTE_EVERY_S = 30.0
 # With many runs a follow-up takes a while: it may take at most a tenth of the time.
@@ -187,15 +188,10 @@ class EnvironmentTask:
         self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
 
     def _log(self, notices: Iterable[Notice]) -> None:
-        """One line each, level warning; what is over says so."""
+        """One line each: what, in a sentence, and its fields; what is over says so."""
         for notice in notices:
             over = {"resolved": True} if notice.is_resolved else {}
-            fields = {key: _shown(value) for key, value in notice.fields.items()}
-            self._journal.log.warning(notice.event, repo=str(self._settings.repo), **fields, **over)
-
-
-def _shown(value: object) -> object:
-    """A field as a line can hold it: texts, numbers and lists of texts as they are, else JSON."""
-    if isinstance(value, list):
-        return [item if isinstance(item, str) else ascii_json(item) for item in value]
-    return ascii_json(value) if isinstance(value, dict) else value
+            level = "info" if notice.is_resolved or notice.event.startswith(NORMAL) else "warning"
+            said = summary_of(notice.event, notice.fields)
+            fields = {"said": said, **notice.fields, **times_in_words(notice.fields), **over}
+            self._journal.line(level, notice.event, {"repo": str(self._settings.repo), **fields})

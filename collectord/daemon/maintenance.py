@@ -13,8 +13,10 @@ from collectord.config.schema import OFF
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
-from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily
+from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily, wait_s
 from collectord.errors import LockHeld
+from collectord.index.alerts import open_alerts
+from collectord.index.queries import totals
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
 from collectord.intake.commit import Committer
@@ -48,6 +50,7 @@ def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Schedul
     """The chores that the configuration asks for."""
     config = settings.config
     yield PruneNotes(settings, context)
+    yield DailySummary(settings, context)
     usage = ("status", "--disk", "--json")
     yield _daily(settings, context, USAGE, _USAGE_AT, usage, partial(_note_usage, context))
     if config.backup.at != OFF:
@@ -106,6 +109,35 @@ def _somebody_prunes(settings: Settings) -> bool:
         return holder(prune_lock(settings)) is not None
     except OSError:
         return False
+
+
+class DailySummary:
+    """One line a day that says how the collection is, for whoever reads the journal and nothing else."""
+
+    name = "summary"
+    _slot = daily("00:00")
+
+    def __init__(self, settings: Settings, context: TaskContext) -> None:
+        self._settings, self._context = settings, context
+        self._logged_ms = context.clocks.wall_ms()
+        self._next = float("-inf")
+
+    def due_at(self) -> float:
+        """The next look."""
+        return self._next
+
+    def run(self, mono: float) -> None:
+        """Log the line where a day ended since the last one."""
+        now_ms = self._context.clocks.wall_ms()
+        self._next = mono + wait_s(now_ms, self._slot)
+        if self._logged_ms >= self._slot.last_ms(now_ms):
+            return
+        self._logged_ms = now_ms
+        with IndexReader(self._settings.index_path) as reader:
+            found = totals(reader)
+            alerts = open_alerts(reader.connection)
+        counts = {state: count for state, count in found.archives.items() if count}
+        self._context.journal.log.info("daemon.summary", archives=counts, runs=found.runs, open_alerts=alerts)
 
 
 class PruneNotes:

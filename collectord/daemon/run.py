@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 
 from collectord.config import Settings
 from collectord.daemon.compose import ProcessState, wire
@@ -116,7 +118,16 @@ class _Running:
 
     def run(self) -> None:
         log = self._process_state.journal.log
-        log.info("daemon.started", repo=str(self._settings.repo), index=str(self._settings.index_path))
+        log.info(
+            "daemon.started",
+            version=version("collectord"),
+            pid=os.getpid(),
+            repo=str(self._settings.repo),
+            index=str(self._settings.index_path),
+            config=str(self._settings.file) if self._settings.file else "defaults",
+            watch=self._settings.config.watch.mode,
+            known=len(self._process_state.writer.known),
+        )
         loop = self._start()
         self._notifier.ready(loop.vitals().as_sentence())
         while not self._process_state.signals.stopping:

@@ -17,7 +17,7 @@ from collectord.intake.commit import Committer
 from collectord.intake.look import MAX_HELD_BYTES, PendingChange, Reader
 from collectord.intake.queue import Intake, IntakeLog, Rules, Scan, WatchedFolder
 from collectord.intake.settle import PendingSet, is_stuck, waits_for
-from collectord.model import Outcome, OutcomeKind
+from collectord.model import Outcome, OutcomeKind, Reading
 from collectord.system.names import readable_name
 
 
@@ -268,7 +268,8 @@ class Folder:
         if held.seen is not None:
             self.intake.verify(held.name, self._reader.verified(held.seen))
         waited = self._mono() - held.pending.first_seen if held.pending else None
-        self._log.closing(self.place.kind, result, waited)
+        run = held.change.run if isinstance(held.change, Reading) else None
+        self._log.closing(self.place.kind, result, waited, run)
 
     def _forget(self, name: str) -> None:
         self.intake.pending.drop(name)

@@ -22,7 +22,7 @@ from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
 from collectord.intake.queue import NoEvents, Rules, WatchedFolder, rules_of
 from collectord.intake.settle import rules_by_hand
-from collectord.model import ARCHIVE, WORLD, WORLD_RUNS, Known, Outcome, OutcomeKind
+from collectord.model import ARCHIVE, WORLD, WORLD_RUNS, Known, Outcome, OutcomeKind, Run
 from collectord.system.gc_tuning import rare_collections
 from collectord.system.lock import holder
 
@@ -149,7 +149,7 @@ class _Pass:
         if self._options.names is None:
             self._count_missing()
 
-    def closing(self, _kind: str, outcome: Outcome, _waited_s: float | None) -> None:
+    def closing(self, _kind: str, outcome: Outcome, _waited_s: float | None, _run: Run | None = None) -> None:
         """A directory was taken or refused, or is believed to be gone."""
         if outcome.kind is OutcomeKind.VANISHED:
             self._result.gone += 1

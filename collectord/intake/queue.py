@@ -14,15 +14,15 @@ from collectord.index.writer import KnownKey
 from collectord.intake.absence import AbsenceRules, Alarm
 from collectord.intake.collect import ReadLimits, is_stray
 from collectord.intake.settle import PendingSet, SettleRules
-from collectord.model import Known, Outcome
+from collectord.model import Known, Outcome, Run
 from collectord.system.names import is_own, readable_name
 
 
 class IntakeLog(Protocol):
     """Who hears what becomes of archives: the journal of the daemon, or the result of a pass by hand."""
 
-    def closing(self, kind: str, outcome: Outcome, waited_s: float | None) -> None:
-        """An archive's way ended; `waited_s` is since the first look at it."""
+    def closing(self, kind: str, outcome: Outcome, waited_s: float | None, run: Run | None = None) -> None:
+        """An archive's way ended; `waited_s` is since the first look at it, `run` what was read of it."""
 
     def failed(self, name: str, error: Exception) -> None:
         """A try of an archive met an error that nobody foresaw."""

@@ -19,6 +19,8 @@ from collectord.system.names import printable
 Format = Literal["auto", "json", "console"]
 Logger = structlog.typing.FilteringBoundLogger
 MAX_VALUE = 500
+MAX_ITEMS = 20
+_FIRST = ("at", "level", "event")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _Event = MutableMapping[str, Any]
@@ -66,7 +68,8 @@ class _Lines:
 def _json(priorities: bool) -> _Renderer:
     def render(_logger: Any, _method: str, event: _Event) -> str:
         prefix = f"<{_PRIORITIES[event['level']]}>" if priorities else ""
-        return prefix + json.dumps(event, ensure_ascii=True, default=str)
+        first = {key: event[key] for key in _FIRST if key in event}
+        return prefix + json.dumps({**first, **event}, ensure_ascii=True, default=str)
 
     return render
 
@@ -76,8 +79,7 @@ def _console(stream: IO[str]) -> _Renderer:
     renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="at", pad_event_to=24)
 
     def render(logger: Any, method: str, event: _Event) -> str:
-        # The day is on every terminal user's wall; the time of day is what is looked for.
-        event["at"] = str(event["at"])[11:19]
+        event["at"] = f"{str(event['at'])[:19].replace('T', ' ')} UTC"
         return str(renderer(logger, method, event))
 
     return render
@@ -85,11 +87,18 @@ def _console(stream: IO[str]) -> _Renderer:
 
 def _tame(_logger: Any, _method: str, event: _Event) -> _Event:
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = _capped(value)
-        elif isinstance(value, list | tuple | set | frozenset):
-            event[key] = [_capped(str(item)) for item in list(value)[:20]]
+        event[key] = _tamed(value)
     return event
+
+
+def _tamed(value: Any) -> Any:
+    if isinstance(value, str):
+        return _capped(value)
+    if isinstance(value, Mapping):
+        return {str(key): _tamed(item) for key, item in list(value.items())[:MAX_ITEMS]}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_tamed(item) for item in list(value)[:MAX_ITEMS]]
+    return value
 
 
 def _capped(text: str) -> str:

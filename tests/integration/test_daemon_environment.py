@@ -67,7 +67,7 @@ def test_a_kernel_that_goes_on_with_its_old_configuration_makes_epochs_of_35_and
         assert len(daemon.events("environment.drift")) == 1
         assert len(daemon.events("environment.stale_kernel")) == 2
         assert len(daemon.events("epoch.published")) == 1
-    changes = {c["pointer"]: (c["before"], c["after"]) for c in map(json.loads, drift["changes"])}
+    changes = {c["pointer"]: (c["before"], c["after"]) for c in drift["changes"]}
     assert changes == {
         "/routing/rules/0/parallelism": (3, 2),
         "/toolchains/codex/timeout_seconds": (3600, 2700),
@@ -136,7 +136,7 @@ def test_an_edit_in_five_saves_a_half_written_one_and_an_undo_are_what_they_come
         daemon.wait_for("environment.unreadable", resolved=True)
         assert len(daemon.events("environment.drift")) == 2
         epochs = _epochs(cli)
-    [change] = map(json.loads, drift["changes"])
+    [change] = drift["changes"]
     assert (change["before"], change["after"]) == (3600, 2700)
     assert [(e["number"], e["runs"], e["state"]) for e in epochs] == [
         (1, 2, "sealed"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +15,9 @@ from collectord.config.schema import age, time_of_day
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
-from collectord.daemon.maintenance import prune_fault
+from collectord.daemon.maintenance import DailySummary, prune_fault
 from collectord.daemon.schedule import DAY_MS, LONGEST_SLEEP_S, Recurring, Work, daily, is_due, wait_s
+from collectord.index.writer import IndexWriter
 from collectord.system.log import configure
 from tests.support.times import at
 
@@ -184,3 +187,17 @@ def test_an_age_of_nothing_is_refused_as_it_would_remove_everything() -> None:
     assert (age("14d"), age(False), age("off")) == (14 * 86_400, "off", "off")
     with pytest.raises(ValueError, match="everything at once"):
         age(0)
+
+
+def test_a_summary_is_logged_once_a_day(tmp_path: Path) -> None:
+    IndexWriter(tmp_path / "index.sqlite3").close()
+    world = World(at("2026-11-24 23:00"))
+    log = configure(level="info", form="json", stream=world.said, environ={})
+    context: Any = SimpleNamespace(
+        clocks=Clocks(mono=lambda: world.mono, wall_ms=lambda: world.now_ms),
+        journal=DaemonLog(log, lambda: world.mono),
+    )
+    settings: Any = SimpleNamespace(index_path=tmp_path / "index.sqlite3")
+    summary: Any = DailySummary(settings, context)
+    world.live(summary, 72)
+    assert world.said.getvalue().count("daemon.summary") == 3
