@@ -53,6 +53,7 @@ COMMANDS = {
         "doctor",
         "Check what breaks such a service, and say what to do.",
     ),
+    "metrics": ("collectord.cli.metrics", "metrics", "Print the status as OpenMetrics."),
     "prune": ("collectord.cli.prune", "prune", "Remove heavy parts of old archives."),
     "restore": ("collectord.cli.prune", "restore", "Write core files of archives back from the index."),
     "service": ("collectord.cli.service", "service", "Install collectord as a service."),

@@ -210,6 +210,25 @@ def _amount(value: object, factors: dict[str, float] | dict[str, int]) -> float 
     return (float(number) if "." in number else int(number)) * factor
 
 
+def textfile(value: object) -> str:
+    """An absolute path that ends in .prom, as node_exporter wants it, or `off`."""
+    if is_off(value):
+        return OFF
+    if isinstance(value, str) and value.startswith("/") and value.endswith(".prom"):
+        return value
+    raise ValueError(f"{shown(value)} is no such file; write /var/lib/node_exporter/collectord.prom, or off")
+
+
+def address(value: object) -> str:
+    """`127.0.0.1:9464`, or `off`."""
+    if is_off(value):
+        return OFF
+    host, _, port = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if host and port.isdigit() and 0 < int(port) < 65536:
+        return f"{host}:{port}"
+    raise ValueError(f"{shown(value)} is no address; write 127.0.0.1:9464, or off")
+
+
 def _folder(value: object, info: ValidationInfo) -> str:
     return folder(value, (info.context or {}).get("home"))
 
@@ -219,6 +238,8 @@ Age = Annotated[float | str, BeforeValidator(age)]
 TimeOfDay = Annotated[str, BeforeValidator(time_of_day)]
 Size = Annotated[int, BeforeValidator(size)]
 Count = Annotated[int, BeforeValidator(count)]
+TextFile = Annotated[str, BeforeValidator(textfile)]
+Address = Annotated[str, BeforeValidator(address)]
 Percent = Annotated[float, BeforeValidator(percent)]
 Switch = Annotated[bool, BeforeValidator(switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(directory_names)]
@@ -358,6 +379,13 @@ class Daemon(_Section):
     shutdown_timeout: Duration = Field(default=10, ge=0.05)
 
 
+class Metrics(_Section):
+    """Where the daemon puts what `collectord metrics` prints."""
+
+    textfile: TextFile = OFF
+    listen: Address = OFF
+
+
 class Config(_Section):
     """The whole configuration; every section and key has a default."""
 
@@ -374,6 +402,7 @@ class Config(_Section):
     retention: Retention = Retention()
     log: Log = Log()
     daemon: Daemon = Daemon()
+    metrics: Metrics = Metrics()
 
 
 def dotted_keys() -> tuple[str, ...]:

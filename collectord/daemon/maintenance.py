@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from collectord.archive import ArchiveRoot, RootUnusable
@@ -51,6 +52,8 @@ def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Schedul
     config = settings.config
     yield PruneNotes(settings, context)
     yield DailySummary(settings, context)
+    if config.metrics.textfile != OFF:
+        yield MetricsFile(settings)
     usage = ("status", "--disk", "--json")
     yield _daily(settings, context, USAGE, _USAGE_AT, usage, partial(_note_usage, context))
     if config.backup.at != OFF:
@@ -138,6 +141,27 @@ class DailySummary:
             alerts = open_alerts(reader.connection)
         counts = {state: count for state, count in found.archives.items() if count}
         self._context.journal.log.info("daemon.summary", archives=counts, runs=found.runs, open_alerts=alerts)
+
+
+class MetricsFile:
+    """Writes the metrics for node_exporter at every heartbeat."""
+
+    name = "metrics"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._next = float("-inf")
+
+    def due_at(self) -> float:
+        """The next writing."""
+        return self._next
+
+    def run(self, mono: float) -> None:
+        """One file, whole or not at all."""
+        from collectord.status.metrics import write_textfile  # only where it is asked for: it looks at all
+
+        self._next = mono + self._settings.config.daemon.heartbeat_interval
+        write_textfile(self._settings, Path(self._settings.config.metrics.textfile))
 
 
 class PruneNotes:

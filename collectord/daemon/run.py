@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 
 from collectord.config import Settings
+from collectord.config.schema import OFF
 from collectord.daemon.compose import ProcessState, wire
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
@@ -128,6 +129,11 @@ class _Running:
             watch=self._settings.config.watch.mode,
             known=len(self._process_state.writer.known),
         )
+        if (where := self._settings.config.metrics.listen) != OFF:
+            from collectord.status.metrics import listen
+
+            host, _, port = where.rpartition(":")
+            listen(self._settings, host, int(port))
         loop = self._start()
         self._notifier.ready(loop.vitals().as_sentence())
         while not self._process_state.signals.stopping:

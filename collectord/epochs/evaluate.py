@@ -19,6 +19,7 @@ from collectord.index.engine import IndexConnection
 from collectord.index.environments import Seal, drop_seals, seals, store_kernel_states, store_seal, take_over
 from collectord.index.runs import fill_older
 from collectord.index.writer import info, put_info
+from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.kernel.policy.components import DEFAULT_TIMEOUT_SECONDS
 from collectord.kernel.values import as_object, is_int, member
@@ -102,8 +103,21 @@ def evaluate(
         notices += note_moment(connection, opened, now_ms)
     limits = _limits(found, seal_after_ms)
     notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
+    _store_current(connection, found.folded.epochs)
     store_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
     return Evaluation(found, notices)
+
+
+CURRENT = "current_epoch"  # where in index_info the newest epoch stands, for who only wants a glance
+
+
+def _store_current(connection: IndexConnection, epochs: Sequence[Epoch]) -> None:
+    newest = epochs[-1] if epochs else None
+    text = ascii_json(
+        {} if newest is None else {k: getattr(newest, k) for k in ("number", "since_ms", "runs")}
+    )
+    if info(connection, CURRENT) != text:
+        put_info(connection, CURRENT, text)
 
 
 def _close_and_seal(

@@ -64,6 +64,14 @@ def _number(source: FromClause, *where: ColumnElement[bool]) -> Select[Any]:
     return select(func.count()).select_from(source).where(*where)
 
 
+def runs_by_outcome(reader: IndexReader) -> list[DbRow]:
+    """How many runs ended with each `status` under each plan (`swarm_id`, `max_candidates`; null without)."""
+    run, label = tables.runs, tables.labels
+    columns = (run.c.status, label.c.swarm_id, label.c.max_candidates)
+    query = select(*columns, func.count().label("runs")).select_from(tables.runs_joined(with_labels=True))
+    return _all(reader, query.group_by(*columns).order_by(*columns))
+
+
 def needing_attention(reader: IndexReader) -> list[DbRow]:
     """Archives that are there and not whole or not taken, with the reason, by name."""
     a = tables.archives

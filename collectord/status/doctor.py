@@ -85,7 +85,7 @@ def examine(settings: Settings, *, walk: bool = True) -> Examined:
     """Looks at everything that can break; without `walk` the disk is not measured."""
     looks = _Looks()
     facts = _facts(settings, looks, walk=walk)
-    found = dict(facts.status) if facts.status is not None else None
+    found = {**facts.status, "backup_ms": facts.newest_backup_ms} if facts.status is not None else None
     return Examined([*looks.failed, *checks(facts)], found, dict(facts.usage))
 
 

@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from collectord.dataset.publish import published
+from collectord.epochs.evaluate import CURRENT
 from collectord.index import queries
 from collectord.index.alerts import open_alerts
 from collectord.index.environments import kernel_states, known_fingerprint, last_look_ms
@@ -155,6 +156,7 @@ def status_of(
         "attention": queries.needing_attention(reader),
         "runs": found.runs,
         "plans": found.plans,
+        "outcomes": queries.runs_by_outcome(reader),
         "issues": found.issues,
         "issue_lines_dropped": json.loads(reader.info(DROPPED) or "[]"),
         "time_conflicts": found.time_conflicts,
@@ -166,6 +168,7 @@ def status_of(
             "fingerprint": known_fingerprint(reader.connection),
             "looked_ms": last_look_ms(reader.connection),
             "alerts": open_alerts(reader.connection),
+            "epoch": json.loads(reader.info(CURRENT) or "{}") or None,
         },
         "snapshot": _newest_snapshot(reader, benches),
     }
