@@ -9,6 +9,7 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
+from collectord.errors import UsageError
 from collectord.status.status import hidden_words
 
 _MAX_ATTENTION = 5
@@ -17,15 +18,23 @@ _MAX_ATTENTION = 5
 @click.command(short_help="Show what the index holds and how it is.")
 @click.option("--disk", is_flag=True, help="Measure the disk now: walks every archive.")
 @click.option("--check", is_flag=True, help="One line; exit 0 (good), 1 (watch) or 2 (act).")
+@click.option("--watch", is_flag=True, help="A full screen that goes on until ctrl-C.")
+@click.option("--interval", default="2s", show_default=True, help="Between two looks of --watch.")
 @json_option
 @click.pass_context
-def status(context: click.Context, disk: bool, check: bool, as_json: bool) -> None:
+def status(
+    context: click.Context, disk: bool, check: bool, watch: bool, interval: str, as_json: bool
+) -> None:
     """Show what the index holds, what was not taken, who is writing to it, and how all of it is."""
     from collectord.status.doctor import examine
     from collectord.status.health import State, in_a_line, worst
     from collectord.status.status import status as status_document
 
     settings = context.obj.settings()
+    if watch:
+        from collectord.cli.live import watch as watch_status
+
+        watch_status(settings, _interval(interval))
     examined = examine(settings, walk=False)
     checks = examined.checks
     if check:
@@ -51,19 +60,28 @@ def status(context: click.Context, disk: bool, check: bool, as_json: bool) -> No
         line(f"… and {more} more that are not whole: `collectord status --json` lists them")
 
 
+def _interval(text: str) -> float:
+    from collectord.config.schema import duration
+
+    try:
+        return max(0.2, duration(text))
+    except ValueError as error:
+        raise UsageError(f"--interval: {error}") from error
+
+
 def _status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
     index, snapshot = found["index"], found["snapshot"]
     return [
         ("repo", found["repo"]),
         ("index", f"{index['path']} ({size_text(index['bytes'])})"),
         ("schema", index["schema"]),
-        ("archives", _archives_text(found)),
+        ("archives", archives_text(found)),
         ("runs", f"{found['runs']} ({found['plans']} with an executed plan)"),
         ("issues", str(found["issues"])),
         ("last ingest", time_text(found["last_ingest_ms"])),
         ("writer now", _holder_text(found["lock"])),
         *daemon_rows(found["daemon"]),
-        ("kernel", _kernel_text(found["kernel"])),
+        ("kernel", kernel_text(found["kernel"])),
         ("environment", _environment_text(found["environment"])),
         ("last snapshot", _snapshot_text(snapshot) if snapshot else "none: run `collectord export`"),
         ("on disk", _disk_text(found["disk"])),
@@ -79,7 +97,8 @@ def _health_text(health: dict[str, Any]) -> str:
     return f"{health['state']}: {named}; `collectord doctor` says what to do"
 
 
-def _archives_text(found: dict[str, Any]) -> str:
+def archives_text(found: dict[str, Any]) -> str:
+    """`66 indexed, 0 partial, …`."""
     counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
     vanished = found["vanished"]
     return f"{counts}; {vanished} removed before they were read" if vanished else counts
@@ -98,7 +117,7 @@ def _workcell_rows(stale: list[str]) -> list[tuple[str, str]]:
     return [("stale workcells", f"{len(stale)} in .workcells unchanged for a day: {shown}")]
 
 
-def _kernel_text(kernel: dict[str, Any]) -> str:
+def kernel_text(kernel: dict[str, Any]) -> str:
     """One line: each process, since when, which configuration it has, and whether it wants a restart."""
     parts = [_process_text(one) for one in kernel["running"]]
     if kernel["hidden"]:

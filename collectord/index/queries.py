@@ -72,6 +72,14 @@ def runs_by_outcome(reader: IndexReader) -> list[DbRow]:
     return _all(reader, query.group_by(*columns).order_by(*columns))
 
 
+def dispatched_since(reader: IndexReader, since_ms: int) -> list[int]:
+    """When each run that was dispatched since then was, in milliseconds."""
+    started = tables.runs.c.started_ms
+    with readable_errors(reader.path):
+        query = select(started).select_from(tables.runs_joined()).where(started >= since_ms)
+        return [int(row[0]) for row in reader.connection.execute(query)]
+
+
 def needing_attention(reader: IndexReader) -> list[DbRow]:
     """Archives that are there and not whole or not taken, with the reason, by name."""
     a = tables.archives

@@ -110,11 +110,16 @@ def _seconds(name: str, words: str, ms: int | None) -> tuple[str, str, Samples]:
     return f"{name}_seconds", words, [({}, None if ms is None else ms / 1000)]
 
 
+def lane_of(swarm_id: str | None, candidates: int | None) -> str:
+    """A, B or C of an executed plan, `other` for what is none of them, `none` without one."""
+    return _LANES.get((str(swarm_id), candidates or 0), "other" if swarm_id else "none")
+
+
 def _runs(outcomes: Iterable[Mapping[str, Any]]) -> Samples:
     counts: dict[tuple[str, str], int] = {}
     for row in outcomes:
         outcome = row["status"] if row["status"] in OUTCOMES else "other"
-        lane = _LANES.get((row["swarm_id"], row["max_candidates"]), "other" if row["swarm_id"] else "none")
+        lane = lane_of(row["swarm_id"], row["max_candidates"])
         counts[outcome, lane] = counts.get((outcome, lane), 0) + int(row["runs"])
     return [({"outcome": outcome, "lane": lane}, float(n)) for (outcome, lane), n in sorted(counts.items())]
 
