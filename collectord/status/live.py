@@ -30,7 +30,6 @@ class Frame:
     """One moment; `status` is None without an index that can be read, and `error` then says why.
 
     `arrivals` counts runs by the hour of their dispatch, the newest last.
-    """One moment: the status document (None without an index that can be read), checks, runs, arrivals.
     """
 
     at_ms: int
