@@ -68,6 +68,11 @@ class Observation:
         """The youngest modification of an entry directly in it; of the directory where it has none."""
         return max((e.mtime_ns for e in self.entries), default=self.dir_mtime_ns)
 
+    @property
+    def newest_ctime_ns(self) -> int:
+        """When the file system last changed the directory or an entry directly in it."""
+        return max((self.dir_ctime_ns, *(e.ctime_ns for e in self.entries)))
+
     def has(self, name: str) -> bool:
         """Whether an entry of that name is directly in the archive."""
         return any(e.name == name for e in self.entries)

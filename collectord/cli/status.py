@@ -35,6 +35,7 @@ def status(
         from collectord.cli.live import watch as watch_status
 
         watch_status(settings, _interval(interval))
+        return
     examined = examine(settings, walk=False)
     checks = examined.checks
     if check:

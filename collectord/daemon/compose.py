@@ -133,6 +133,7 @@ def _folders(settings: Settings, process_state: ProcessState, watcher: Watcher) 
             process_state.journal,
             process_state.tally.add,
             process_state.clocks.mono,
+            wall_s=lambda: process_state.clocks.wall_ms() / 1000,
             held=partial(_is_held, settings, process_state.jobs, place.kind),
         )
         for place in places

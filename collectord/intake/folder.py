@@ -92,13 +92,14 @@ class Folder:
         mono: Callable[[], float],
         *,
         held: Callable[[], bool] = lambda: False,
+        wall_s: Callable[[], float | None] = lambda: None,
         absence: AbsenceState | None = None,
     ) -> None:
         self.place = place
         self._rules, self._writer, self._applier, self._log = rules, writer, applier, log
         self._vanished, self._mono = vanished, mono
         self.intake = Intake(place, writer.known, PendingSet(rules.settle))
-        self._reader = Reader(place, rules, self.intake, log)
+        self._reader = Reader(place, rules, self.intake, log, wall_s)
         self.absences = Absences(rules.absence, log, held, absence or AbsenceState())
         self._identity: Hashable | None = None
         self._not_before = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from collectord import archive
@@ -47,8 +48,16 @@ class PendingChange:
 class Reader:
     """Looks and reads in one folder; owned by the loop's thread. `mono` is seconds, monotonic."""
 
-    def __init__(self, place: WatchedFolder, rules: Rules, intake: Intake, log: IntakeLog) -> None:
+    def __init__(
+        self,
+        place: WatchedFolder,
+        rules: Rules,
+        intake: Intake,
+        log: IntakeLog,
+        wall_s: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self._place, self._rules, self._intake, self._log = place, rules, intake, log
+        self._wall_s = wall_s
         self._files = CORE_FILES[place.kind]
 
     def verify(self, root: ArchiveRoot, name: str, doubted: Verified, mono: float) -> None:
@@ -148,7 +157,9 @@ class Reader:
         kind = self._place.kind
         if ignored := worktree_in_place(kind, seen) or foreign_folder(kind, seen):
             return PendingChange(name, None, seen, ignored)
-        pending, verdict = look(self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle)
+        pending, verdict = look(
+            self._intake.pending.get(name), seen, mono=mono, rules=self._rules.settle, wall_s=self._wall_s()
+        )
         self._intake.pending.put(pending, verdict.until)
         if verdict.kind is VerdictKind.WAITING:
             return None

@@ -22,6 +22,9 @@ class SettleRules:
     neither goes below `min_age_s`. After `stalled_after_s` of stillness an archive is taken as it is.
     Looks come at most `look_max_s` apart and, however many events arrive, at least `touch_gap_s`.
 
+    What nothing touched for `old_s` by the file system's own clock (ctime, which a copy cannot keep) is still
+    from the first look on: so thousands of old archives are taken at once.
+
     With `trusts_times` the clock is the wall's and an archive is still since its youngest entry: a pass by
     hand does not stay to see stillness. Copies keep old times, so the daemon does not trust them.
     """
@@ -36,6 +39,7 @@ class SettleRules:
     retry_max_s: float = 600.0
     touch_gap_s: float = 0.25
     trusts_times: bool = False
+    old_s: float = 600.0
 
 
 def rules_by_hand(min_age_s: float) -> SettleRules:
@@ -81,13 +85,21 @@ class Verdict:
 
 
 def look(
-    pending: Pending | None, seen: Observation, *, mono: float, rules: SettleRules
+    pending: Pending | None,
+    seen: Observation,
+    *,
+    mono: float,
+    rules: SettleRules,
+    wall_s: float | None = None,
 ) -> tuple[Pending, Verdict]:
     """Takes in one look at the archive: WAITING, SETTLED (read it) or STALLED (read it, take it as it is).
 
-    A signature that differs from the look before starts the stillness, and the failures, anew.
+    A signature that differs from the look before starts the stillness, and the failures, anew. `wall_s` is
+    the wall clock, by which alone an archive may be old enough for one look.
     """
     now = _noted(pending, seen, mono, rules)
+    if now.quiet_since == mono and wall_s is not None and wall_s - seen.newest_ctime_ns / 1e9 > rules.old_s:
+        now = replace(now, quiet_since=mono - rules.old_s)
     return now, Verdict(_stillness(now, rules), next_look(now, rules))
 
 

@@ -237,3 +237,22 @@ def test_what_the_last_look_left_behind_can_be_had_again() -> None:
     assert list(waiting.looked_at()) == [pending]
     assert "other" in waiting
     assert sorted(waiting) == ["other", "wc-1"]
+
+
+def test_what_nothing_touched_for_long_by_the_clock_of_its_file_system_is_taken_at_the_first_look() -> None:
+    old = seen("manifest.json", "proof.json", ".workcell", version=1_000 * SECOND_NS)
+    wall_s = 1_000 + RULES.old_s
+    assert look(None, old, mono=10.0, rules=RULES, wall_s=wall_s + 1)[1].kind is VerdictKind.SETTLED
+    assert look(None, old, mono=10.0, rules=RULES, wall_s=wall_s - 1)[1].kind is VerdictKind.WAITING
+    assert look(None, old, mono=10.0, rules=RULES)[1].kind is VerdictKind.WAITING
+
+
+def test_a_copy_that_keeps_old_times_is_not_old_and_neither_is_what_comes_from_the_future() -> None:
+    copied = seen("manifest.json", "proof.json", version=5_000 * SECOND_NS, mtime_s=1)
+    assert look(None, copied, mono=10.0, rules=RULES, wall_s=5_001)[1].kind is VerdictKind.WAITING
+    assert look(None, copied, mono=10.0, rules=RULES, wall_s=4_000)[1].kind is VerdictKind.WAITING
+
+
+def test_an_old_archive_without_its_manifest_waits_all_the_same() -> None:
+    bare = seen("logs", version=1_000 * SECOND_NS)
+    assert look(None, bare, mono=10.0, rules=RULES, wall_s=9_999)[1].kind is VerdictKind.WAITING
