@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from collectord.cli.export import dataset_folder
 from collectord.cli.output import emit_json, json_option, line
 
 if TYPE_CHECKING:
@@ -18,18 +18,22 @@ _SHOWN = 20
 
 
 @click.command(short_help="Compare two dataset directories.")
-@click.argument("a", type=click.Path(path_type=Path))
-@click.argument("b", type=click.Path(path_type=Path))
+@click.argument("a")
+@click.argument("b")
 @click.option("--exit-code", is_flag=True, help="Exit 1 where they differ.")
 @json_option
 @click.pass_context
-def diff(context: click.Context, a: Path, b: Path, exit_code: bool, as_json: bool) -> None:
-    """Compare two dataset directories: rows, labels and why they flipped, distributions, environments."""
+def diff(context: click.Context, a: str, b: str, exit_code: bool, as_json: bool) -> None:
+    """Compare two dataset directories: rows, labels and why they flipped, distributions, environments.
+
+    Each is a path, the name of a snapshot, or `latest`.
+    """
     from collectord.dataset.diff import diff_document, diff_snapshots
 
-    found = diff_snapshots(a, b)
+    before, after = dataset_folder(context.obj, a), dataset_folder(context.obj, b)
+    found = diff_snapshots(before, after)
     if as_json:
-        emit_json(diff_document(found, a, b))
+        emit_json(diff_document(found, before, after))
     else:
         _print(found)
     if exit_code and not found.is_same:

@@ -28,7 +28,8 @@ _SOURCES = {
 def explain(invocation: Invocation, workcell_id: str, as_json: bool) -> None:
     """Say what was read of one archive, what became of it, and why it is or is not in a dataset.
 
-    Takes the name of the archive's directory, a path to it, or a run id.
+    Takes the name of the archive's directory or its beginning, a path to it, a run id, or an issue id for the
+    newest run of that issue.
     """
     from collectord.status.explain import explain as explain_archive
 

@@ -10,7 +10,7 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, progress_bar
-from collectord.errors import UsageError, VerificationFailed
+from collectord.errors import CollectordError, UsageError, VerificationFailed
 
 if TYPE_CHECKING:
     from collectord.dataset.exporter import Exported
@@ -158,24 +158,26 @@ def _counts(counts: dict[str, int]) -> str:
 
 
 @click.command(short_help="Check a published dataset directory.")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory")
 @click.option("--fast", is_flag=True, help="Only sums and documents; the rows are not read.")
 @click.option("--rebuild", is_flag=True, help="Also make everything again from the index and compare.")
 @json_option
 @click.pass_obj
-def verify(invocation: Invocation, directory: Path, fast: bool, rebuild: bool, as_json: bool) -> None:
+def verify(invocation: Invocation, directory: str, fast: bool, rebuild: bool, as_json: bool) -> None:
     """Check a dataset directory: sums, documents, schema, counts, dataset_hash, Parquet against the rows.
 
-    --rebuild makes each row again from the index, which finds what hides behind recomputed sums.
+    DIRECTORY is a path, the name of a snapshot, or `latest`. --rebuild makes each row again from the index,
+    which finds what hides behind recomputed sums.
     """
     from collectord.dataset.verify import verify as verify_dataset
 
     if fast and rebuild:
         raise UsageError("--fast and --rebuild ask for opposite things; give one of them")
     settings = invocation.settings() if rebuild else None
-    verified = verify_dataset(settings, directory, fast=fast)
+    folder = dataset_folder(invocation, directory)
+    verified = verify_dataset(settings, folder, fast=fast)
     if as_json:
-        emit_json(_verified_json(directory, verified))
+        emit_json(_verified_json(folder, verified))
     else:
         for finding in verified.findings:
             line(finding)
@@ -186,6 +188,18 @@ def verify(invocation: Invocation, directory: Path, fast: bool, rebuild: bool, a
     if not as_json:
         rows, digest = verified.rows, verified.dataset_hash
         line(f"{directory}: {rows} rows, dataset_hash {digest}: verified ({', '.join(verified.checked)})")
+
+
+def dataset_folder(invocation: Invocation, given: str) -> Path:
+    """A dataset directory by its path, or by the name of a snapshot of the repo; `latest` is the newest."""
+    path = Path(given)
+    if path.is_dir():
+        return path
+    if "/" in given:
+        raise CollectordError(f"{given}: does not exist")
+    from collectord.dataset.publish import find_snapshot
+
+    return find_snapshot(invocation.settings().benches_dir, given)
 
 
 def _verified_json(directory: Path, verified: Verified) -> dict[str, Any]:

@@ -63,6 +63,17 @@ holds the lock, 78 bad configuration.
 
 Completion in bash: eval "$(_COLLECTORD_COMPLETE=bash_source collectord)"; zsh and fish likewise."""
 _TRACEBACK = "--traceback"
+# In the order in which a person meets them.
+GROUPS = {
+    "Collect": ("run", "ingest", "service"),
+    "Look": ("status", "runs", "explain", "quarantine", "doctor", "metrics", "audit"),
+    "Dataset": ("export", "verify", "diff", "snapshot"),
+    "Environment": ("environment", "epoch", "drift"),
+    "Maintain": ("config", "db", "rebuild", "prune", "restore", "stats"),
+}
+ALIASES = {"env": "environment"}
+# They stand before a command, and people type them after it.
+_EVERYWHERE = ("--repo", "--config")
 
 
 class _LazyGroup(click.Group):
@@ -72,6 +83,7 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
@@ -90,8 +102,9 @@ class _LazyGroup(click.Group):
             raise click.UsageError(f"{error.message} Did you mean '{close[0]}'?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][2]) for name in names])
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -131,7 +144,25 @@ def main() -> NoReturn:
     sys.exit(_run(sys.argv[1:]))
 
 
-def _run(arguments: list[str]) -> int:
+def to_the_front(arguments: list[str]) -> list[str]:
+    """`status --repo X` as `--repo X status`; what stands behind `--` stays where it is. Pure."""
+    moved, rest = [], list(arguments)
+    end = rest.index("--") if "--" in rest else len(rest)
+    place = 0
+    while place < end:
+        name, is_joined, _ = rest[place].partition("=")
+        if name in _EVERYWHERE:
+            count = 1 if is_joined else 2
+            moved += rest[place : place + count]
+            del rest[place : place + count]
+            end -= count
+        else:
+            place += 1
+    return [*moved, *rest]
+
+
+def _run(given: list[str]) -> int:
+    arguments = to_the_front(given)
     prepare_streams()
     try:
         code = collectord.main(arguments, prog_name="collectord", standalone_mode=False)

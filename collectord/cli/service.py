@@ -11,6 +11,7 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, line
+from collectord.errors import UsageError
 
 if TYPE_CHECKING:
     from collectord.service import ServiceFile
@@ -44,6 +45,8 @@ def _file(invocation: Invocation, system: bool | None, run_as: str | None, root:
     from collectord.service import service_file
 
     wanted = os.geteuid() == 0 if system is None else system
+    if run_as is not None and not wanted:
+        raise UsageError("--run-as goes with --system: a service of yours runs as you")
     root = root.absolute() if root else None
     settings = invocation.settings(as_owner=False)  # root writes for the machine, and gives folders away
     return service_file(settings, system=wanted, run_as=run_as, environ=os.environ, root=root)

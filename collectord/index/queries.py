@@ -113,6 +113,15 @@ def directories_of_run(reader: IndexReader, run_id: str) -> list[tuple[str, str]
     return [(row["kind"], row["name"]) for row in _all(reader, query)]
 
 
+def newest_of_issue(reader: IndexReader, issue_id: str) -> str | None:
+    """The name of the archive of the newest run of an issue."""
+    a, run = tables.archives, tables.runs
+    query = select(a.c.name).select_from(tables.runs_joined())
+    query = query.where(run.c.issue_id == db_text(issue_id), a.c.kind == ARCHIVE)
+    found = _all(reader, query.order_by(run.c.started_ms.desc(), a.c.name).limit(1))
+    return str(found[0]["name"]) if found else None
+
+
 def directory(reader: IndexReader, kind: str, name: str) -> DbRow | None:
     """Everything the index holds of one directory, with its `revisions`; None if it was never seen."""
     a, r = tables.archives, tables.revisions

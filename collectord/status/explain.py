@@ -100,12 +100,16 @@ def explain_directory(
 
 
 def _find(reader: IndexReader, wanted: str) -> dict[str, Any] | None:
+    """By name, by run id, by the id of an issue (its newest run), or by a beginning that only one has."""
     name = readable_name(wanted)
     for kind, candidate in [(ARCHIVE, name), *queries.directories_of_run(reader, wanted), (WORLD, name)]:
         found = queries.directory(reader, kind, candidate)
         if found is not None:
             return found
-    return None
+    if newest := queries.newest_of_issue(reader, wanted):
+        return queries.directory(reader, ARCHIVE, newest)
+    begun = [known.name for known in reader.known() if known.kind == ARCHIVE and known.name.startswith(name)]
+    return queries.directory(reader, ARCHIVE, begun[0]) if len(begun) == 1 else None
 
 
 def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> CollectordError:
@@ -121,6 +125,9 @@ def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> Collectord
             f"{wanted}: is on disk and not in the index yet; run `collectord ingest {wanted}`"
         )
     known = [directory.name for directory in reader.known()]
+    if begun := [name for name in known if name.startswith(wanted)]:
+        shown = ", ".join(sorted(begun)[:5]) + (", …" if len(begun) > 5 else "")
+        return CollectordError(f"{wanted}: {len(begun)} archives begin with that: {shown}")
     close = get_close_matches(wanted, known, 3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return CollectordError(f"{wanted}: neither in the index nor in {archives_dir}{hint}")

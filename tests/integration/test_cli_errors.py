@@ -184,7 +184,7 @@ def test_a_new_index_learns_of_a_dataset_that_was_published_before(ingested: Cli
     path = json.loads(ingested.ok("export", "--json"))["path"]
     shutil.rmtree(ingested.index.parent)
     ingested.ok("ingest")
-    assert json.loads(ingested.ok("status", "--json"))["snapshot"] is None
+    assert json.loads(ingested.ok("status", "--json"))["snapshot"]["path"] == path
     assert json.loads(ingested.ok("export", "--json"))["is_new"] is False
     snapshot = json.loads(ingested.ok("status", "--json"))["snapshot"]
     assert (snapshot["path"], snapshot["exists"]) == (path, True)
