@@ -125,14 +125,14 @@ def test_a_write_that_fails_ends_or_pauses_the_daemon_and_no_line_of_its_log_is_
         with Running(cli.repo, failing_nursery, tmp_path / f"log{number}", env) as daemon:
             if error == errno.EIO:
                 assert daemon.process.wait(30) == 1, daemon.said()
-                assert "disk" in daemon.lines()[-1].get("text", "")
+                assert "disk" in daemon.lines()[-1].get("reason", "")
             else:
                 wait_until(lambda d=daemon: indexed_or_ended(cli, d), daemon.said)  # type: ignore[misc]
                 if daemon.process.wait(0) is None:
                     assert daemon.stop()[0] == 0
                 else:  # a start that finds no room ends with a sentence, and is repeated
                     assert not daemon.events("daemon.started")
-                    assert "the disk is full" in daemon.lines()[-1]["text"]
+                    assert "the disk is full" in daemon.lines()[-1]["reason"]
             said = {line["archive"] for line in daemon.events("archive.indexed")}
         assert said <= standing(cli.index).keys()
         assert troubles(cli.index) == []

@@ -74,7 +74,7 @@ def test_of_twenty_daemons_that_start_together_one_runs_and_nineteen_exit_75(
         assert sorted(codes, key=str) == [75] * 19 + [None]
         [alive] = [daemon for daemon in daemons if daemon.process.wait(0) is None]
         alive.wait_for("daemon.started")
-        named = [daemon.lines()[-1]["text"] for daemon in daemons if daemon is not alive]
+        named = [daemon.lines()[-1]["reason"] for daemon in daemons if daemon is not alive]
         assert [text for text in named if f"process {alive.process.pid}" not in text] == []
         assert alive.stop()[0] == 0
     finally:
