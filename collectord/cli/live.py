@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from collectord.cli.output import line, time_text
-from collectord.cli.status import archives_text, daemon_rows, kernel_text
+from collectord.cli.status_texts import archives_text, daemon_rows, kernel_text
 from collectord.status.live import Frame, Watching, sparkline
 from collectord.status.metrics import lane_of
 from collectord.system.names import printable

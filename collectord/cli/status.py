@@ -9,10 +9,8 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, size_text, time_text, usage_text
+from collectord.cli.status_texts import _MAX_ATTENTION, archives_text, daemon_rows, kernel_text
 from collectord.errors import UsageError
-from collectord.status.status import hidden_words
-
-_MAX_ATTENTION = 5
 
 
 @click.command(short_help="Show what the index holds and how it is.")
@@ -98,13 +96,6 @@ def _health_text(health: dict[str, Any]) -> str:
     return f"{health['state']}: {named}; `collectord doctor` says what to do"
 
 
-def archives_text(found: dict[str, Any]) -> str:
-    """`66 indexed, 0 partial, …`."""
-    counts = ", ".join(f"{count} {state}" for state, count in found["archives"].items())
-    vanished = found["vanished"]
-    return f"{counts}; {vanished} removed before they were read" if vanished else counts
-
-
 def _disk_text(disk: dict[str, Any] | None) -> str:
     if disk is None:
         return "not measured yet: the daemon does it every night, `collectord status --disk` now"
@@ -116,33 +107,6 @@ def _workcell_rows(stale: list[str]) -> list[tuple[str, str]]:
         return []
     shown = ", ".join(stale[:_MAX_ATTENTION]) + (", …" if len(stale) > _MAX_ATTENTION else "")
     return [("stale workcells", f"{len(stale)} in .workcells unchanged for a day: {shown}")]
-
-
-def kernel_text(kernel: dict[str, Any]) -> str:
-    """One line: each process, since when, which configuration it has, and whether it wants a restart."""
-    parts = [_process_text(one) for one in kernel["running"]]
-    if kernel["hidden"]:
-        hidden = hidden_words(kernel["hidden"])
-        parts.append(f"{hidden} may be one of this repo (`collectord doctor` says how to see it)")
-    if parts:
-        return "; ".join(parts)
-    if kernel["in_flight"]:
-        count = f"{kernel['in_flight']} in .workcells"
-        return f"no process can be seen ({count}; `collectord doctor` says why that may be)"
-    return "none runs"
-
-
-def _process_text(one: dict[str, Any]) -> str:
-    text = f"process {one['pid']} since {time_text(one['started_ms'])}"
-    if one["command"] != "cyntra run":
-        text += f" ({one['command']})"
-    if one["environment"] is None:
-        return f"{text}; nothing says what it had read at its start"
-    epoch = f"epoch {one['epoch']}" if one["epoch"] is not None else "an epoch to come"
-    if one["wants_restart"]:
-        edited = time_text(one["changed_ms"])
-        return f"{text}, with the configuration of {epoch}; restart it: edited {edited}, not in effect"
-    return f"{text}, with the configuration of {epoch}, up to date"
 
 
 def _environment_text(environment: dict[str, Any]) -> str:
@@ -187,58 +151,3 @@ def stats(invocation: Invocation, include_world: bool | None, as_json: bool) -> 
     for group in ("by_job_type", "by_domain"):
         rows += [(f"{group[3:].replace('_', ' ')} {key}", str(n)) for key, n in found[group].items()]
     pairs([*rows, ("default universe", found["default_universe_id"] or "none")])
-
-
-Rows = list[tuple[str, str]]
-
-
-def daemon_rows(daemon: dict[str, Any]) -> Rows:
-    """One row that says whether it lives, and what it last said of itself while it does."""
-    rows = [("daemon", _life_text(daemon))]
-    if daemon["life"] not in ("alive", "silent"):
-        return rows
-    waits = f"{daemon['settling']} settling, {daemon['stalled']} stalled"
-    checking = f", {daemon['checking']} known ones to be checked" if daemon["checking"] else ""
-    rows.append(("pending", f"{daemon['pending']} ({waits}){checking}"))
-    rows += [("waiting", _waiting_text(one)) for one in (daemon.get("waiting") or [])[:_MAX_ATTENTION]]
-    rows.append(("lag", f"{daemon['lag_ms'] / 1000:.1f} s"))
-    rows.append(("last rescan", time_text(daemon["last_rescan_ms"])))
-    if daemon["paused"]:
-        rows.append(("paused", daemon["paused"]))
-    rows += [("degraded", reason) for reason in daemon["degraded"]]
-    return rows
-
-
-def _waiting_text(one: dict[str, Any]) -> str:
-    how = "stands still" if one["stalled"] else "settles"
-    return f"{one['name']} {how} since {time_text(one['since_ms'])}: waits for {one['waits_for']}"
-
-
-def _life_text(daemon: dict[str, Any]) -> str:
-    match daemon["life"]:
-        case "never":
-            return "never ran: `collectord run` indexes archives as they land"
-        case "starting":
-            return "starting"
-        case "alive":
-            paused = "; PAUSED" if daemon["paused"] else ""
-            return f"alive, {_age_text(daemon['age_ms'])} ago, {daemon['pending']} pending{paused}"
-        case "silent":
-            return (
-                f"silent: process {daemon['pid']} holds the lock, and its last sign of life is "
-                f"{_age_text(daemon['age_ms'])} old: look at its log"
-            )
-        case "stopped":
-            return f"stopped at {time_text(daemon['stopped_ms'])}"
-    return (
-        f"dead since {time_text(daemon['beat_ms'])}: process {daemon['pid']} went without a word; "
-        "look at its log and start it again"
-    )
-
-
-def _age_text(ms: int) -> str:
-    seconds = max(0, ms) // 1000
-    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
