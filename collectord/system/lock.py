@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import random
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -112,12 +113,13 @@ def _lock(fd: int, path: Path) -> bool:
     """Takes the exclusive lock; False if another has it."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not _try(fd, fcntl.LOCK_EX, path):
-        # If a shared lock can be had, only a `holder` question is in the way, and soon over. The shared
-        # lock does no harm to another starter: its next attempt to go from shared to exclusive drops its
-        # own, so of several the last one to try succeeds.
+        # If a shared lock can be had, only a `holder` question or another starter is in the way, and soon
+        # over. It is given back before the pause: starters that slept on theirs, in step, kept each
+        # other out for as long as they tried. The pause differs for the same reason.
         if not _try(fd, fcntl.LOCK_SH, path) or time.monotonic() > deadline:
             return False
-        time.sleep(_PAUSE_SECONDS)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        time.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))
     return True
 
 
