@@ -38,6 +38,13 @@ UNKNOWN = [
     ("an include by a full path", {CONFIG: "include: /etc/passwd"}, "outside the repo"),
     ("a broken include", {CONFIG: "include: a.yaml", ".cyntra/a.yaml": "["}, ".cyntra/a.yaml"),
     (
+        "a chain of more includes than are read",
+        {CONFIG: "include: a0.yaml"}
+        | {f".cyntra/a{n}.yaml": f"include: a{n + 1}.yaml" for n in range(2000)}
+        | {".cyntra/a2000.yaml": "gates: {}"},
+        "more than 64 files are included",
+    ),
+    (
         "a timeout that is a word",
         {CONFIG: "toolchains: {a: {timeout_minutes: soon}}"},
         "/toolchains/a/timeout_minutes",

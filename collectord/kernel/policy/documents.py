@@ -16,46 +16,50 @@ from collectord.kernel.policy.surface import PolicyUnreadable
 
 MAX_FILES = 64
 
-Document = Callable[[str], JsonObject | None]
+ReadMapping = Callable[[str], JsonObject | None]
 
 
-def with_includes(path: str, document: Document) -> JsonObject:
+def with_includes(path: str, read_mapping: ReadMapping) -> JsonObject:
     """The file at `path` (POSIX, below the repo) over the files that it includes, bases first.
 
-    `document` gives the mapping of one file, None where there is none: the first file may be missing (a
+    `read_mapping` gives what one file says, None where there is no such file: the first may be missing (a
     kernel then runs on its defaults), an included one may not. Raises PolicyUnreadable for that, for a
-    cycle, and for a path that leads out of the repo, which cannot be watched.
+    cycle, for more than MAX_FILES files, and for a path that leads out of the repo, which cannot be watched.
     """
-    data = document(path)
-    return {} if data is None else _Loading(document).merged(path, data, ())
+    first = read_mapping(path)
+    return {} if first is None else _Includes(read_mapping).merged(path, first, ())
 
 
-class _Loading:
-    """One loading; a file that is included twice, but not by itself, is merged once."""
+class _Includes:
+    """The files that one configuration includes; one that is included twice is read and merged once."""
 
-    def __init__(self, document: Document) -> None:
-        self.document = document
-        self.done: dict[str, JsonObject] = {}
+    def __init__(self, read_mapping: ReadMapping) -> None:
+        self._read_mapping = read_mapping
+        self._merged: dict[str, JsonObject] = {}
+        self._files_read = 0
 
-    def merged(self, path: str, data: JsonObject, above: tuple[str, ...]) -> JsonObject:
-        if path in above:
-            raise PolicyUnreadable(path, f"includes itself by way of {' → '.join((*above, path))}")
-        if path not in self.done:
+    def merged(self, path: str, own: JsonObject, including: tuple[str, ...]) -> JsonObject:
+        """`own`, the mapping of the file at `path`, over what it includes; `including` led to it."""
+        if path not in self._merged:
             result: JsonObject = {}
-            for include in _includes(data):
-                base = _resolved(path, include)
-                result = deep_merge(result, self.merged(base, self._base(path, base), (*above, path)))
-            child = {key: value for key, value in data.items() if key != "include"}
-            self.done[path] = deep_merge(result, child)
-        return self.done[path]
+            for include in _includes(own):
+                result = deep_merge(result, self._base(_resolved(path, include), (*including, path)))
+            child = {key: value for key, value in own.items() if key != "include"}
+            self._merged[path] = deep_merge(result, child)
+        return self._merged[path]
 
-    def _base(self, path: str, base: str) -> JsonObject:
-        if len(self.done) >= MAX_FILES:
-            raise PolicyUnreadable(path, f"more than {MAX_FILES} files are included")
-        data = self.document(base)
-        if data is None:
-            raise PolicyUnreadable(path, f"includes {base}, which does not exist")
-        return data
+    def _base(self, path: str, including: tuple[str, ...]) -> JsonObject:
+        if path in including:
+            raise PolicyUnreadable(path, f"includes itself by way of {' → '.join((*including, path))}")
+        if path in self._merged:
+            return self._merged[path]
+        if self._files_read >= MAX_FILES:
+            raise PolicyUnreadable(including[-1], f"more than {MAX_FILES} files are included")
+        self._files_read += 1
+        own = self._read_mapping(path)
+        if own is None:
+            raise PolicyUnreadable(including[-1], f"includes {path}, which does not exist")
+        return self.merged(path, own, including)
 
 
 def deep_merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> JsonObject:
