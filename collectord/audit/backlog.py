@@ -14,9 +14,10 @@ from collectord.audit.layout import capped, count, listing, percent, span
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """The answer; `lanes` are shares of ready issues, None where the policy cannot be read.
+    """The answer; `lanes` are shares of ready issues, None where no issue is ready or no policy can be read.
 
-    `slow_patterns` are those of the policy's rules that were given up; they count as matching nothing.
+    `undispatchable` are ready issues that no enabled toolchain takes. `slow_patterns` of routing rules took
+    too long and count as matching nothing.
     """
 
     issues: int
@@ -25,7 +26,7 @@ class Backlog:
     held_back: dict[str, int]
     lanes: dict[str, float] | None
     labels: dict[str, int]
-    nothing: tuple[str, ...]
+    undispatchable: tuple[str, ...]
     concurrent: int | None
     pressure: str
     slow_patterns: tuple[str, ...]
@@ -33,9 +34,9 @@ class Backlog:
 
 
 def backlog(facts: AuditFacts, play: Player | None, given_up: Collection[str] = ()) -> Backlog:
-    """What is ready now and what would come of it; `given_up` may grow while issues are played."""
+    """What is ready now, and the labels that the policy would give it; `given_up` can grow meanwhile."""
     ready = [issue for issue in facts.backlog if is_ready(issue)]
-    labels, nothing = _labels(ready, play) if play else (Counter(), ())
+    labels, undispatchable = _labels(ready, play) if play else (Counter(), ())
     shares = _shares(ready, play) if play and ready else None
     risks = Counter(issue.risk or DEFAULT_RISK for issue in ready)
     slow = tuple(capped(pattern, 80) for pattern in given_up)
@@ -46,11 +47,11 @@ def backlog(facts: AuditFacts, play: Player | None, given_up: Collection[str] = 
         held_back=_held_back(facts.backlog),
         lanes=shares,
         labels=dict(labels.most_common()),
-        nothing=nothing,
+        undispatchable=undispatchable,
         concurrent=facts.concurrent,
         pressure=_pressure(len(ready), facts.concurrent),
         slow_patterns=slow,
-        findings=(*map(_slow, slow), *_findings(facts, ready, shares, nothing)),
+        findings=(*map(_slow, slow), *_findings(facts, ready, shares, undispatchable)),
     )
 
 
@@ -62,14 +63,14 @@ def _slow(pattern: str) -> Finding:
 
 def _labels(ready: Sequence[BacklogIssue], play: Player) -> tuple[Counter[str], tuple[str, ...]]:
     labels: Counter[str] = Counter()
-    nothing = []
+    undispatchable = []
     for issue in ready:
         played = play(facts_of(issue))
         if played.actions:
             labels[" or ".join(action.words for action in played.actions)] += 1
         else:
-            nothing.append(issue.issue_id)
-    return labels, tuple(nothing)
+            undispatchable.append(issue.issue_id)
+    return labels, tuple(undispatchable)
 
 
 def _shares(ready: Sequence[BacklogIssue], play: Player) -> dict[str, float]:
@@ -110,7 +111,7 @@ def _findings(
     facts: AuditFacts,
     ready: Sequence[BacklogIssue],
     shares: Mapping[str, float] | None,
-    nothing: Sequence[str],
+    undispatchable: Sequence[str],
 ) -> Iterator[Finding]:
     low, high = READY_RANGE
     if facts.backlog and len(ready) < low:
@@ -123,13 +124,13 @@ def _findings(
     if facts.concurrent is not None and not least <= facts.concurrent <= most:
         do = f"set scheduling.max_concurrent_workcells to {least}–{most}"
         yield Finding(Kind.PRESSURE, "backlog", do, _pressure(len(ready), facts.concurrent))
-    if nothing:
-        do = f"see to the toolchains of {listing(nothing)}: no toolchain that is on takes them"
+    if undispatchable:
+        do = f"see to the toolchains of {listing(undispatchable)}: no toolchain that is on takes them"
         yield Finding(
             Kind.BLOCKED,
             "backlog",
             do,
-            count(len(nothing), "ready issue") + " would not be dispatched",
+            count(len(undispatchable), "ready issue") + " would not be dispatched",
         )
     yield from _mix(shares, len(ready))
 

@@ -9,7 +9,7 @@ import click
 from collectord.cli.environment import print_changes
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
-from collectord.cli.runs import age_start_ms
+from collectord.cli.runs import since_start_ms
 from collectord.epochs.json_views import summary_of
 from collectord.errors import UsageError
 
@@ -29,7 +29,7 @@ def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None
     """List alerts, the newest first."""
     from collectord.epochs.requests import list_alerts
 
-    found = list_alerts(invocation.settings(), age_start_ms(since))
+    found = list_alerts(invocation.settings(), since_start_ms(since))
     if as_json:
         emit_json(found)
         return

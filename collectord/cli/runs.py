@@ -10,8 +10,8 @@ from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
 
 
-def age_start_ms(text: str | None) -> int | None:
-    """The time so long ago as --since says, in milliseconds; None where it was not given."""
+def since_start_ms(text: str | None) -> int | None:
+    """Where `--since TEXT` begins, in milliseconds since the epoch; None without --since."""
     if text is None:
         return None
     from collectord.index.opening import now_ms
@@ -56,7 +56,7 @@ def runs(
         "issue_id": issue,
         "hash_state": hash_state,
     }
-    since_ms = age_start_ms(since)
+    since_ms = since_start_ms(since)
     with reader_for(invocation.settings()) as reader:
         found = list_runs(reader, since_ms=since_ms, wanted=wanted, limit=limit + 1)
     shown, more = found[:limit], len(found) > limit

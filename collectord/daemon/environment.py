@@ -18,7 +18,7 @@ from collectord.epochs.rules import overrides_from
 from collectord.epochs.survey import Memory
 from collectord.epochs.timeline import DAEMON, START
 from collectord.index.alerts import Notice
-from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, note_kernels
+from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, store_kernel_look
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.kernel.policy import PolicyUnreadable
@@ -116,7 +116,7 @@ class EnvironmentTask:
         if running == self._kernels_seen and mono < self._kernels_noted_at + NOTE_EVERY_S:
             return False
         with self._writer.transaction() as connection:
-            changed = note_kernels(connection, seen.kernels, seen.at_ms, before_ms)
+            changed = store_kernel_look(connection, seen.kernels, seen.at_ms, before_ms)
             self._follow_launches(kernel_sessions(connection))
         self._kernels_seen, self._kernels_noted_at = running, mono
         return changed

@@ -16,7 +16,7 @@ from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily, wait_s
 from collectord.errors import LockHeld
-from collectord.index.alerts import open_alerts
+from collectord.index.alerts import unacknowledged_counts
 from collectord.index.queries import totals
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
@@ -138,7 +138,7 @@ class DailySummary:
         self._logged_ms = now_ms
         with IndexReader(self._settings.index_path) as reader:
             found = totals(reader)
-            alerts = open_alerts(reader.connection)
+            alerts = unacknowledged_counts(reader.connection)
         counts = {state: count for state, count in found.archives.items() if count}
         self._context.journal.log.info("daemon.summary", archives=counts, runs=found.runs, open_alerts=alerts)
 

@@ -24,7 +24,7 @@ from collectord.dataset.publish import (
     taken,
     workspace,
 )
-from collectord.dataset.reuse import Last, Memory, copy_files, identity
+from collectord.dataset.reuse import LastExport, PublishedExport, copy_files, inputs_digest
 from collectord.dataset.row_plan import ExportOptions, PlannedDataset, RunKeys
 from collectord.dataset.rowcache import RowCache, is_usable
 from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
@@ -93,9 +93,9 @@ def export_dataset(
     `other_epoch` are the runs that `options.epoch` and `options.environment` leave out.
     """
     files = read_repo(repo, options)
-    key = identity(reader, files, options, provenance, other_epoch) if target.cache else None
-    memory = Memory(target.cache, options, key) if target.cache and key else None
-    if memory and (again := _repeat(memory, target, clock_ms, dry_run=dry_run)):
+    key = inputs_digest(reader, files, options, provenance, other_epoch) if target.cache else None
+    last_export = LastExport(target.cache, options, key) if target.cache and key else None
+    if last_export and (again := _repeat(last_export, target, clock_ms, dry_run=dry_run)):
         return again
     planned = plan_dataset(reader, repo, options, other_epoch=other_epoch, files=files)
     export = _Export(planned, options, target, progress, provenance)
@@ -104,7 +104,7 @@ def export_dataset(
     if target.place.folder.is_dir():
         remove_leftovers(target.place.folder)
     if there := export.find_published():
-        return _remembered(memory, there, {})
+        return _saved(last_export, there, {})
     if target.out is not None and target.out.exists():
         raise taken(target.out)
     with workspace(target.place) as folder:
@@ -112,19 +112,21 @@ def export_dataset(
             written = export.write(file)
         sums = write_documents(folder, export.contents(written), reader)
         path = publish(folder, target.place, clock_ms())
-    return _remembered(memory, export.result(path, written, is_new=True), sums)
+    return _saved(last_export, export.result(path, written, is_new=True), sums)
 
 
-def _remembered(memory: Memory | None, exported: Exported, sums: dict[str, str]) -> Exported:
-    if memory and exported.path:
+def _saved(last_export: LastExport | None, exported: Exported, sums: dict[str, str]) -> Exported:
+    if last_export and exported.path:
         path = str(exported.path.absolute())
-        memory.remember(Last(path, sums, dict(exported.meta), exported.document))
+        last_export.save(PublishedExport(path, sums, dict(exported.meta), exported.document))
     return exported
 
 
-def _repeat(memory: Memory, target: Target, clock_ms: Callable[[], int], *, dry_run: bool) -> Exported | None:
-    """The last export again, where nothing that it depends on has changed: found, or copied."""
-    last = memory.recall()
+def _repeat(
+    last_export: LastExport, target: Target, clock_ms: Callable[[], int], *, dry_run: bool
+) -> Exported | None:
+    """The last export again where its inputs have not changed: still published, or copied."""
+    last = last_export.load()
     if last is None:
         return None
     if dry_run:
@@ -137,10 +139,10 @@ def _repeat(memory: Memory, target: Target, clock_ms: Callable[[], int], *, dry_
         if not copy_files(last, folder):
             return None
         path = publish(folder, target.place, clock_ms())
-    return _remembered(memory, _again(last, target, path, is_new=True), last.sums)
+    return _saved(last_export, _again(last, target, path, is_new=True), last.sums)
 
 
-def _again(last: Last, target: Target, path: Path | None, *, is_new: bool) -> Exported:
+def _again(last: PublishedExport, target: Target, path: Path | None, *, is_new: bool) -> Exported:
     moved = point_link(target.benches, path) if path and target.out is None else None
     return Exported(path, is_new, last.meta, last.document, moved, 0, last.meta["example_count"])
 

@@ -39,7 +39,7 @@ class Written:
 def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
     """Each row, from the cache or the index where it is there; without a cache each is computed."""
     for row in rows:
-        yield (cache.get(row.key) or _new(row, cache)) if cache else row.make()
+        yield (cache.reuse(row.key) or _new(row, cache)) if cache else row.make()
 
 
 def _new(row: LazyRow, cache: RowCache) -> RowPieces:

@@ -1,8 +1,8 @@
 """The last export of each kind: where nothing that it depends on has changed, it is copied or named again.
 
-Like the kept rows this only saves time. What an export depends on goes into one digest, the code and the
-versions of what wrote it included; every file that is copied is checked on the way; and where anything is
-missing, torn or altered, the export is made as if there were no memory.
+Like the row cache this only saves time. One digest covers all that an export depends on, our code and library
+versions included; every file is checked while it is copied; and where anything is missing, torn or altered,
+the export is made anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Last:
+class PublishedExport:
     """An export that was published at `path`; `sums` are empty where others wrote its files."""
 
     path: str
@@ -39,7 +39,7 @@ class Last:
     document: dict[str, Any]
 
 
-def identity(
+def inputs_digest(
     reader: IndexReader,
     files: RepoFiles,
     options: ExportOptions,
@@ -69,28 +69,28 @@ def _code_stamp() -> str:
     return repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
-class Memory:
-    """The last export of one kind, kept in a file beside the index."""
+class LastExport:
+    """The last export with the same options, in a file beside the index; `key` is its `inputs_digest`."""
 
     def __init__(self, folder: Path, options: ExportOptions, key: str) -> None:
         kind = sha256(canonical(options.as_json()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
         self._path, self._key = folder / f"last-{options.profile}-{kind}.json", key
 
-    def recall(self) -> Last | None:
-        """The last export, if it depended on exactly the same."""
+    def load(self) -> PublishedExport | None:
+        """The last export, if its inputs were exactly the same."""
         try:
             document = json.loads(self._path.read_bytes())
             if document["key"] != self._key or document["check"] != _check(document["last"]):
                 return None
-            return Last(**document["last"])
+            return PublishedExport(**document["last"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
-    def remember(self, last: Last) -> None:
-        """Keep an export that was just published or found."""
+    def save(self, last: PublishedExport) -> None:
+        """Store an export that was just published or found; a failure is ignored."""
         values = asdict(last)
         document = {"key": self._key, "last": values, "check": _check(values)}
-        # The dataset is published: a memory that cannot be written costs the next export its time only.
+        # The dataset is published: a file that cannot be written costs the next export its time only.
         with suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             atomic_write(self._path, ascii_json(document).encode("ascii"))
@@ -100,7 +100,7 @@ def _check(values: dict[str, Any]) -> str:
     return sha256(ascii_json(values).encode("ascii")).hexdigest()
 
 
-def copy_files(last: Last, folder: Path) -> bool:
+def copy_files(last: PublishedExport, folder: Path) -> bool:
     """Copy the files of the last export; False, with the folder half filled, where one is not as it was."""
     if DATASET_FILE not in last.sums:
         return False

@@ -1,8 +1,8 @@
 """Rows that were computed before: a file beside the index that only saves time.
 
-One file for each set of options, rewritten whole and atomically by an export that computed something
-new, so that two exports at once cannot mix. A file that is torn, altered or of another format is as good
-as none: each row is filed under a digest of all that its bytes depend on, and carries a checksum.
+There is one file for each set of export options. An export that computed a new row replaces it atomically, so
+that two exports at once cannot mix. A row is stored under a digest of all that its bytes depend on, with a
+checksum: damaged rows, all behind a torn end and every file of another format are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEADER = struct.Struct(">32sI")
 
 
 def unpack_row(data: bytes) -> RowPieces | None:
-    """A row from its packed form; None where it is damaged."""
+    """A row from its compressed bytes; None where they are damaged."""
     try:
         return row_from_bytes(zlib.decompress(data))
     except (zlib.error, ValueError):
@@ -33,7 +33,7 @@ def unpack_row(data: bytes) -> RowPieces | None:
 
 
 def is_usable(folder: Path) -> bool:
-    """Whether a cache can be kept there; one that cannot be used counts as absent."""
+    """Whether files can be read and written in the folder, which is made where it is missing."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -48,7 +48,7 @@ class RowCache:
         self._path = path
         self._old: dict[bytes, tuple[int, int]] = {}
         self._map: mmap.mmap | None = None
-        self._partial = path
+        self._partial: Path | None = None
         self._new: BinaryIO | None = None
         self.reused = 0
         self.computed = 0
@@ -70,6 +70,8 @@ class RowCache:
             self._new.close()
         if self._map is not None:
             self._map.close()
+        if self._partial is None:
+            return
         if kind is None and (self.computed or self.reused != len(self._old)):
             self._partial.replace(self._path)
         self._partial.unlink(missing_ok=True)
@@ -90,8 +92,8 @@ class RowCache:
                 self._old[key] = (position, length)
             position += length
 
-    def get(self, key: bytes) -> RowPieces | None:
-        """The row of a key, if the last export had it; it is kept for the next one."""
+    def reuse(self, key: bytes) -> RowPieces | None:
+        """The row of a key, if the last export had it; it goes into the new file too."""
         found = self._old.get(key)
         if found is None or self._map is None:
             return None
@@ -104,7 +106,7 @@ class RowCache:
         return row
 
     def put(self, key: bytes, row: RowPieces, packed: bytes | None = None) -> None:
-        """Keep a row that the last export had not; `packed` where it is at hand."""
+        """Store a row that was computed now; `packed` are its compressed bytes if the caller has them."""
         self.computed += 1
         self._append(key, packed or pack(row.as_bytes()))
 

@@ -16,7 +16,14 @@ from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, Survey, survey
 from collectord.index.alerts import Cause, Notice, note_moment, note_standing
 from collectord.index.engine import IndexConnection
-from collectord.index.environments import Seal, drop_seals, seals, store_kernel_states, store_seal, take_over
+from collectord.index.environments import (
+    Seal,
+    drop_seals,
+    merge_seals,
+    seals,
+    store_kernel_states,
+    store_seal,
+)
 from collectord.index.runs import fill_older
 from collectord.index.writer import info, put_info
 from collectord.kernel.jsonio import ascii_json
@@ -136,7 +143,7 @@ def _close_and_seal(
         notices += note_moment(connection, Cause(CLOSING, epoch.key, _epoch_fields(epoch)), now_ms)
     for epoch, why in steps.seal:
         store_seal(connection, Seal(epoch.key, epoch.number, known[epoch.key].closing_ms, now_ms, why))
-        take_over(connection, epoch.key, steps.former.get(epoch.key, ()))
+        merge_seals(connection, epoch.key, steps.former.get(epoch.key, ()))
         fields = {**_epoch_fields(epoch), "sealed_because": why}
         notices += note_moment(connection, Cause(SEALED, epoch.key, fields), now_ms)
     return notices

@@ -12,10 +12,10 @@ from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     environments,
     last_look_ms,
-    note_last_look,
     observations,
-    rename_environment,
+    replace_fingerprint,
     store_environment,
+    store_last_look,
     store_observation,
 )
 from collectord.kernel.policy import PolicyUnreadable, Surface
@@ -104,7 +104,7 @@ def note_look(connection: IndexConnection, look: Look, source: str, seen_ms: int
         and before != seen.fingerprint
         and _was_read_anew(connection, before, look, previous_ms)
     ):
-        rename_environment(connection, before, seen, look.at_ms)
+        replace_fingerprint(connection, before, seen, look.at_ms)
         before = seen.fingerprint
     if before != seen.fingerprint or _was_touched_unseen(look, previous_ms, source):
         since = since_ms(look.modified_ms, previous_ms, look.at_ms)
@@ -113,7 +113,7 @@ def note_look(connection: IndexConnection, look: Look, source: str, seen_ms: int
             seen.fingerprint, source, since, look.at_ms, previous_ms, launch=look.launch
         )
         store_observation(connection, stands)
-    note_last_look(connection, look.at_ms, look.launch)
+    store_last_look(connection, look.at_ms, look.launch)
     return before != seen.fingerprint
 
 

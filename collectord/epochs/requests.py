@@ -28,13 +28,13 @@ from collectord.index.alerts import acknowledge
 from collectord.index.alerts import alerts as stored_alerts
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
+    drop_observations,
     epoch_snapshots,
-    forget_observations,
     kernel_sessions,
-    note_kernels,
     seals,
     store_cut,
     store_environment,
+    store_kernel_look,
     store_observation,
 )
 from collectord.index.opening import now_ms, reader_for, writer_for
@@ -92,7 +92,7 @@ def carry_out(connection: IndexConnection, request: JsonObject) -> int:
 
 
 def _store_history(connection: IndexConnection, found: list[Any], at_ms: int) -> int:
-    forget_observations(connection, GIT)
+    drop_observations(connection, GIT)
     for environment, observation in found:
         unrecognised = tuple(environment["unrecognised"])
         store_environment(connection, Environment(**{**environment, "unrecognised": unrecognised}), at_ms)
@@ -137,7 +137,7 @@ def look_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """One look at the repo by hand: what it sees is noted, or that it could not be read."""
     running = KernelFinder(settings.repo).look(now_ms())
     with writer.transaction() as connection:
-        note_kernels(connection, running.kernels, running.at_ms)
+        store_kernel_look(connection, running.kernels, running.at_ms)
         sessions = kernel_sessions(connection)
     plain = take_look(PolicyReader(WorkingTree(settings.repo)), now_ms())
     launches = launches_of_interest(sessions, plain.has_universe)

@@ -65,7 +65,8 @@ def rule_of(edit: Edit, before: Surface, after: Surface) -> Rule:
             return Rule(f"gates.{key}", (OUTCOME,), "gates judge runs differently")
         case "planner":
             return _planner(key, before, after)
-    return Rule(f"{component}.{key}", (), "more or fewer runs at a time; no label moves")
+        case _:  # scheduling
+            return Rule(f"{component}.{key}", (), "more or fewer runs at a time; no label moves")
 
 
 def _genome(before: Any, after: Any) -> Rule:
@@ -92,7 +93,7 @@ def _control(key: str, before: Surface, after: Surface) -> Rule:
         return Rule("control.mode", (OUTCOME,), "{2} issues are sampled at another temperature")
     if key.startswith("temperature") and active:
         return Rule(f"control.{key}", (OUTCOME,), "runs are sampled at another temperature")
-    return Rule(f"control.{key}", (), "the control mode stays as it is; " + _NO_LABEL)
+    return Rule(f"control.{key}", (), "the control modes stay as they are; " + _NO_LABEL)
 
 
 def _toolchain(edit: Edit) -> Rule:

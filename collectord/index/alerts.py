@@ -18,7 +18,7 @@ MAX_KEY = 500
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that is so: `event` and `key` name it, `fields` tell of it; `is_over` if it was so."""
+    """A reason for an alert, identified by `event` and `key`; `is_over` if it has passed already."""
 
     event: str
     key: str
@@ -36,7 +36,7 @@ class Notice:
 
 
 def note_moment(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
-    """Keep something that happened at one moment; nothing where it is known."""
+    """Store an alert about one moment, which is resolved at once; no notice where it is stored already."""
     table = tables.alerts
     known = (table.c.event == cause.event) & (table.c.key == cause.key[:MAX_KEY])
     if connection.execute(select(table.c.id).where(known)).first() is not None:
@@ -48,7 +48,7 @@ def note_moment(connection: Connection, cause: Cause, now_ms: int) -> list[Notic
 def note_standing(
     connection: Connection, events: Collection[str], causes: Iterable[Cause], now_ms: int
 ) -> list[Notice]:
-    """Bring the alerts of some events to what is so now; returns what began and what is over.
+    """Make the alerts of some events those of the `causes` that there are now; returns what began and ended.
 
     The same cause stays one alert while it stands. One that is over already is noted once.
     """
@@ -74,7 +74,7 @@ def _begin(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
 
 
 def _go_on(connection: Connection, cause: Cause, row: Any, now_ms: int) -> list[Notice]:
-    """An open alert stands: what is told of it can have changed; or it is over."""
+    """An open alert whose cause is still there, perhaps with other fields, or has passed."""
     fields = ascii_json(cause.fields)
     if fields != row.fields:
         values = {"last_ms": now_ms, "fields": fields}
@@ -110,16 +110,16 @@ def alerts(connection: Connection, *, since_ms: int | None = None) -> list[Alert
     return [_alert(row) for row in connection.execute(query)]
 
 
-def open_alerts(connection: Connection) -> dict[str, int]:
-    """Event → how many alerts of it stand and were not marked as seen."""
+def unacknowledged_counts(connection: Connection) -> dict[str, int]:
+    """Event → how many alerts of it are open and not acknowledged."""
     table = tables.alerts
-    stands = table.c.resolved_ms.is_(None) & table.c.acked_ms.is_(None)
-    query = select(table.c.event, func.count()).where(stands).group_by(table.c.event).order_by(table.c.event)
+    is_open = table.c.resolved_ms.is_(None) & table.c.acked_ms.is_(None)
+    query = select(table.c.event, func.count()).where(is_open).group_by(table.c.event).order_by(table.c.event)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def acknowledge(connection: Connection, ids: Collection[int] | None, now_ms: int) -> int:
-    """Mark alerts as seen by a person (None: all); returns how many were not yet."""
+    """Acknowledge alerts (None: all); returns how many were not acknowledged before."""
     table = tables.alerts
     statement = update(table).where(table.c.acked_ms.is_(None)).values(acked_ms=now_ms)
     if ids is not None:

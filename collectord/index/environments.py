@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from collectord.index import tables
 from collectord.index.rows import db_text
 from collectord.index.writer import info, put_info
-from collectord.kernel.jsonio import ascii_json
+from collectord.kernel.jsonio import JsonObject, ascii_json
 from collectord.model import GIT, Environment, EnvironmentObservation, KernelSession, Launch
 
 LAST_LOOK = "environment_last_look_ms"
@@ -21,7 +21,7 @@ POLICY = "policy"
 
 
 def store_environment(connection: Connection, environment: Environment, now_ms: int) -> None:
-    """Keep an environment under its fingerprint; one that is there already stays as it was first seen."""
+    """Store an environment under its fingerprint; one that is stored already is not changed."""
     values = {
         "fingerprint": environment.fingerprint,
         "normaliser": environment.normaliser,
@@ -50,7 +50,7 @@ def _environment(row: Any) -> Environment:
 
 
 def store_observation(connection: Connection, observation: EnvironmentObservation) -> None:
-    """Note that an environment was seen; it must be kept already."""
+    """Store that an environment was seen; the environment itself must be stored before."""
     values = {
         "fingerprint": observation.fingerprint,
         "source": observation.source,
@@ -64,7 +64,7 @@ def store_observation(connection: Connection, observation: EnvironmentObservatio
 
 
 def observations(connection: Connection) -> list[EnvironmentObservation]:
-    """Every observation in the order in which they were noted."""
+    """Every observation in the order in which it was stored."""
     table = tables.environment_observations
     return [
         EnvironmentObservation(
@@ -86,8 +86,8 @@ def last_look_ms(connection: Connection, launch: str | None = None) -> int | Non
     return None if value is None else int(value)
 
 
-def note_last_look(connection: Connection, at_ms: int, launch: str | None = None) -> None:
-    """Remember a look."""
+def store_last_look(connection: Connection, at_ms: int, launch: str | None = None) -> None:
+    """Store when the repo itself was looked at, for a kernel with that command."""
     put_info(connection, _last_look_key(launch), str(at_ms))
 
 
@@ -95,8 +95,8 @@ def _last_look_key(launch: str | None) -> str:
     return LAST_LOOK if launch is None else f"{LAST_LOOK} {db_text(launch)}"
 
 
-def rename_environment(connection: Connection, before: str, environment: Environment, now_ms: int) -> None:
-    """What was seen under one fingerprint is another one to a newer normaliser; nothing else changed."""
+def replace_fingerprint(connection: Connection, before: str, environment: Environment, now_ms: int) -> None:
+    """Move observations and seals to `environment`, which a newer normaliser makes of the same files."""
     store_environment(connection, environment, now_ms)
     table = tables.environment_observations
     renamed = update(table).where(table.c.fingerprint == before).values(fingerprint=environment.fingerprint)
@@ -115,14 +115,14 @@ def _rename_seal(connection: Connection, before: str, after: str) -> None:
     connection.execute(seals.delete().where(seals.c.key == before))
 
 
-def forget_observations(connection: Connection, source: str) -> None:
-    """Drop every observation of one source, to note them anew."""
+def drop_observations(connection: Connection, source: str) -> None:
+    """Delete every observation of one source, before they are stored again."""
     table = tables.environment_observations
     connection.execute(table.delete().where(table.c.source == source))
 
 
 def known_fingerprint(connection: Connection, launch: str | None = None) -> str | None:
-    """What the last look at the repo itself saw, for a kernel with that command."""
+    """The fingerprint that the last look at the repo itself saw, for a kernel with that command."""
     table = tables.environment_observations
     same = table.c.launch.is_(None) if launch is None else table.c.launch == db_text(launch)
     looks = select(table.c.fingerprint).where(table.c.source != GIT, same)
@@ -130,7 +130,7 @@ def known_fingerprint(connection: Connection, launch: str | None = None) -> str 
 
 
 def store_cut(connection: Connection, at_ms: int, why: str) -> None:
-    """Note a cut by hand."""
+    """Store a cut by hand."""
     connection.execute(tables.epoch_cuts.insert(), {"at_ms": at_ms, "why": db_text(why)})
 
 
@@ -145,7 +145,6 @@ def cuts(connection: Connection) -> list[tuple[int, str]]:
 # after the other, and a wall clock is set now and then.
 SAME_START_MS = 2000
 KERNELS = "kernels"
-JsonObject = dict[str, Any]
 
 
 def kernel_sessions(connection: Connection) -> list[KernelSession]:
@@ -161,13 +160,13 @@ def _session(row: Any) -> KernelSession:
     return KernelSession(row.pid, row.started_ms, launch, row.max_concurrent, *seen)
 
 
-def note_kernels(
+def store_kernel_look(
     connection: Connection, seen: Sequence[KernelSession], at_ms: int, before_ms: int | None = None
 ) -> bool:
-    """Note which kernels a look saw; whether one began or ended since the look that was noted before.
+    """Store which kernels a look at `at_ms` saw; returns whether one began or ended since the look before.
 
-    `before_ms` is when the same eyes looked before, and still saw all that had not ended by then. A kernel
-    that was taken for gone and is seen again was never gone.
+    `before_ms` is when the same process looked last; a kernel that is gone now was still there then. One
+    that counted as gone and is seen again was never gone.
     """
     table = tables.kernel_sessions
     changed, running = False, []
@@ -210,19 +209,19 @@ def _insert(connection: Connection, session: KernelSession) -> int:
 
 
 def store_kernel_states(connection: Connection, states: Sequence[JsonObject]) -> None:
-    """Keep what was found of the kernels that run, for who has no time to find it again."""
+    """Store the state of each running kernel, for readers that cannot wait until it is found again."""
     put_info(connection, KERNELS, ascii_json(list(states)))
 
 
 def kernel_states(connection: Connection) -> list[JsonObject]:
-    """What was kept last of the kernels that run."""
+    """The state of each running kernel as it was stored last."""
     found: list[JsonObject] = json.loads(info(connection, KERNELS) or "[]")
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """How far the end of an epoch is: closing since, sealed at (None: not yet) and why then."""
+    """The end of an epoch: closing since `closing_ms`, sealed at `sealed_ms` (None: not yet) and why."""
 
     key: str
     number: int
@@ -250,20 +249,20 @@ class EpochSnapshot:
 
 
 def store_seal(connection: Connection, seal: Seal) -> None:
-    """Write how far the end of an epoch is."""
+    """Store the seal of an epoch, over the one before."""
     values = {name: getattr(seal, name) for name in Seal.__dataclass_fields__}
     statement = upsert(tables.sealed_epochs).values(values)
     connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
 
 
 def drop_seals(connection: Connection, keys: Iterable[str]) -> None:
-    """Forget that epochs are closing: what had ended them was undone."""
+    """Delete the seals of epochs that have not ended after all."""
     for key in keys:
         connection.execute(tables.sealed_epochs.delete().where(tables.sealed_epochs.c.key == key))
 
 
-def take_over(connection: Connection, key: str, former: Iterable[str]) -> None:
-    """The snapshots of seals that an epoch had under other keys are its own from now on."""
+def merge_seals(connection: Connection, key: str, former: Iterable[str]) -> None:
+    """Give an epoch the snapshots that it had under `former` keys, and delete the seals of those."""
     table = tables.epoch_snapshots
     for other in former:
         connection.execute(update(table).where(table.c.key == other).values(key=key))
@@ -276,9 +275,9 @@ def seals(connection: Connection) -> dict[str, Seal]:
 
 
 def store_epoch_snapshot(connection: Connection, snapshot: EpochSnapshot) -> None:
-    """Note a snapshot of an epoch; the ones before it are superseded from then on.
+    """Store a snapshot of an epoch; the ones before it are superseded from then on.
 
-    What arrives need not change a row: the same directory again only holds more than it did.
+    The same directory again only gets another `content`: runs that arrived changed no row of it.
     """
     table = tables.epoch_snapshots
     older = (table.c.key == snapshot.key) & table.c.superseded_ms.is_(None)

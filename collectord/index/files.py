@@ -73,7 +73,7 @@ def require_whole_log(index: Path) -> None:
     state = examine_log(log_path(index))
     if state.damaged:
         raise IndexDamaged(
-            f"{log_path(index)}: {state.lost} transactions stand behind a damaged part of the log and "
+            f"{log_path(index)}: {state.lost} transactions come after a damaged part of the log and "
             "would be forgotten: run `collectord db recover`, which keeps the file"
         )
 

@@ -16,8 +16,8 @@ MINUTES_BINS = (15, 30, 45, 60, 120)
 CANDIDATES_BINS = (1, 2, 3)
 ITERATIONS_BINS = (1, 2, 3, 5)
 RECORDED_N_SIMILAR = 8
-# What a rebuilt input takes over from a recorded one.
-_KEPT = ("universe_id", "universe_defaults", "issue", "action_space", "system_state")
+# What a rebuilt input copies from a recorded one.
+_COPIED = ("universe_id", "universe_defaults", "issue", "action_space", "system_state")
 _PRIORITIES = frozenset({"P0", "P1", "P2", "P3"})
 _RISKS = frozenset({"low", "medium", "high", "critical"})
 _SIZES = frozenset({"XS", "S", "M", "L", "XL"})
@@ -95,20 +95,20 @@ def rebuilt_parts(
     recorded: JsonObject, universe: Universe, issue: JsonObject, started_text: str, job_type: str
 ) -> JsonObject:
     """A planner input without its history: recorded parts where they have the right type, else built."""
-    recorded = drop_non_finite({key: recorded[key] for key in _KEPT if key in recorded})
+    recorded = drop_non_finite({key: recorded[key] for key in _COPIED if key in recorded})
     return {
         "schema_version": INPUT_SCHEMA,
         "created_at": started_text,
-        "universe_id": _recorded(recorded, "universe_id", str, universe.universe_id),
+        "universe_id": _recorded_or_built(recorded, "universe_id", str, universe.universe_id),
         "job_type": job_type,
-        "universe_defaults": _recorded(recorded, "universe_defaults", dict, universe.defaults()),
-        "issue": _recorded(recorded, "issue", dict, issue),
-        "action_space": _recorded(recorded, "action_space", dict, action_space(universe.swarm_ids)),
-        "system_state": _recorded(recorded, "system_state", dict, None),
+        "universe_defaults": _recorded_or_built(recorded, "universe_defaults", dict, universe.defaults()),
+        "issue": _recorded_or_built(recorded, "issue", dict, issue),
+        "action_space": _recorded_or_built(recorded, "action_space", dict, action_space(universe.swarm_ids)),
+        "system_state": _recorded_or_built(recorded, "system_state", dict, None),
     }
 
 
-def _recorded(recorded: Mapping[str, Any], key: str, kind: type, built: object) -> object:
+def _recorded_or_built(recorded: Mapping[str, Any], key: str, kind: type, built: object) -> object:
     value = recorded.get(key)
     return value if isinstance(value, kind) else built
 

@@ -71,10 +71,10 @@ def _pages(connection: Connection) -> Iterator[str]:
 
 
 def _archives(connection: Connection) -> Iterator[str]:
-    """Columns that no index of SQLite and no artifact stands behind, held against each other."""
+    """Columns that neither an index of SQLite nor an artifact can prove, compared with each other."""
     a, r = tables.archives, tables.revisions
     current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
-    first_ingest = _whole(info(connection, "first_ingest_ms"))
+    first_ingest = _integer(info(connection, "first_ingest_ms"))
     first = {
         row.archive_id: row
         for row in connection.execute(
@@ -91,37 +91,37 @@ def _archives(connection: Connection) -> Iterator[str]:
 
 
 def _arrived(complete_ms: int | None, first: Any | None, first_ingest_ms: int | None) -> bool:
-    """Whether an archive was first complete when the writer's rule says; true where nothing tells."""
+    """Whether `complete_ms` is what the writer's rule gives; true where what the rule needs is not stored."""
     if first is None or first_ingest_ms is None:
         return True
     pinned_ms = first.dir_mtime_ns // 1_000_000
     return bool(complete_ms == (pinned_ms if pinned_ms <= first_ingest_ms else first.seen_ms))
 
 
-def _whole(text: str | None) -> int | None:
+def _integer(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
 def _issues(connection: Connection) -> Iterator[str]:
     table = tables.issue_revisions
     for row in connection.execute(select(table.c.id, table.c.issue_id, table.c.digest, table.c.record)):
-        if not is_issue_whole(row.digest, row.record):
+        if not is_issue_intact(row.digest, row.record):
             yield f"issue_revisions: row {row.id} of {row.issue_id}: its record has another digest"
 
 
-def is_issue_whole(digest: object, record: object) -> bool:
+def is_issue_intact(digest: object, record: object) -> bool:
     """Whether a Beads record is the one that was stored; a damaged page can give any type."""
     return isinstance(record, str) and record.isascii() and text_digest(record) == digest
 
 
 def _ends(connection: Connection) -> Iterator[str]:
     for row in connection.execute(select(tables.workcell_ends)):
-        if not is_end_whole(row._mapping.__getitem__):
+        if not is_end_intact(row._mapping.__getitem__):
             yield f"workcell_ends: an event of {row.workcell_id} has another digest"
 
 
-def is_end_whole(value: Callable[[str], Any]) -> bool:
-    """Whether an event is the one that was stored; true where a column could not hold what was digested."""
+def is_end_intact(value: Callable[[str], Any]) -> bool:
+    """Whether an event is the one that was stored; true where a column cannot hold all that was digested."""
     workcell, duration, at_ms = value("workcell_id"), value("duration_ms"), value("at_ms")
     end = WorkcellEnd(workcell, value("type"), at_ms, bool(value("timed_out")), duration)
     if text_digest(ascii_json(asdict(end))) == value("digest"):
@@ -131,17 +131,17 @@ def is_end_whole(value: Callable[[str], Any]) -> bool:
 
 def _environments(connection: Connection) -> Iterator[str]:
     for row in connection.execute(select(tables.environments)):
-        if not is_environment_whole(row._mapping.__getitem__):
-            yield f"environments: {row.fingerprint}: what it consists of has other digests"
+        if not is_environment_intact(row._mapping.__getitem__):
+            yield f"environments: {row.fingerprint}: its components have other digests"
 
 
-def is_environment_whole(value: Callable[[str], Any]) -> bool:
-    """Whether a stored environment still is what its digests and its fingerprint were taken of."""
+def is_environment_intact(value: Callable[[str], Any]) -> bool:
+    """Whether the digests and the fingerprint of a stored environment are those of its components."""
     try:
         components, digests = json.loads(value("components")), json.loads(value("digests"))
-        again = {name: text_digest(ascii_json(part)) for name, part in components.items()}
-        of_those = text_digest(ascii_json({name: digests[name] for name in MATERIAL}))
-        return again == digests and of_those == value("fingerprint") and _is_list(value("unrecognised"))
+        derived = {name: text_digest(ascii_json(part)) for name, part in components.items()}
+        fingerprint = text_digest(ascii_json({name: digests[name] for name in MATERIAL}))
+        return derived == digests and fingerprint == value("fingerprint") and _is_list(value("unrecognised"))
     except (ValueError, TypeError, KeyError, AttributeError):
         return False
 
@@ -176,7 +176,7 @@ BytesOf = Callable[[str], bytes]
 def derive(
     kind: str, name: str, dir_mtime_ns: int, files: Sequence[FileRecord], bytes_of: BytesOf
 ) -> Reading:
-    """The reading that these files gave when they were read from disk; it has no signature.
+    """Interprets stored files as if they had just been read from disk; the result has no signature.
 
     `bytes_of` gives the bytes of an artifact by its sha256 and raises KeyError or IndexDamaged without.
     """
@@ -220,7 +220,7 @@ def _difference(stored: StoredRevision, reader: IndexReader) -> str | None:
 
 
 def _stores_another_row(run: Run, reader: IndexReader) -> bool:
-    """Whether the row that is kept for the run is not what its artifacts give; none kept is fine."""
+    """Whether a row is stored for the run and is not what its artifacts give."""
     if run.row is None:
         return False
     stored = reader.kept_rows([run.row.key]).get(run.row.key)
@@ -231,7 +231,7 @@ def _stores_another_row(run: Run, reader: IndexReader) -> bool:
 
 
 def differing_parts(stored: StoredRevision, again: Reading) -> list[str]:
-    """Names of what was stored and is derived otherwise now."""
+    """Names of stored parts that are not what is derived now."""
     run = None if again.run is None else rows.run_row(stored.id, again.run)
     label = (
         None if again.run is None or again.run.label is None else rows.label_row(stored.id, again.run.label)
@@ -266,7 +266,7 @@ def check(settings: Settings, *, progress: Progress = lambda _done, _total: None
     from collectord.index.schema import version_of
 
     log = examine_log(log_path(settings.index_path))
-    torn = [f"log: {log.lost} transactions stand behind a damaged part of it"] if log.damaged else []
+    torn = [f"log: {log.lost} transactions come after a damaged part of it"] if log.damaged else []
     try:
         with reader_for(settings) as reader, readable_errors(settings.index_path):
             findings, artifacts = check_index(reader)

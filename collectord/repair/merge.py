@@ -14,7 +14,7 @@ from collectord.errors import IndexDamaged
 from collectord.index import rows, tables
 from collectord.index.rows import CODEC, pack, unpack
 from collectord.model import ARCHIVE, WORLD, FileRecord, OutcomeKind, Progress, Reading, Run
-from collectord.repair.check import STATES, is_end_whole, is_environment_whole, is_issue_whole
+from collectord.repair.check import STATES, is_end_intact, is_environment_intact, is_issue_intact
 from collectord.repair.salvage import Salvage
 
 DbRow = dict[str, Any]
@@ -294,9 +294,9 @@ _BY_HAND = frozenset(
 # The event log is read again from its start, a dead daemon's beat tells nothing, rows are computed again.
 _LEFT = frozenset({"sources", "daemon", "kept_rows", "alembic_version"})
 _PROOF: dict[str, Callable[[DbRow], bool]] = {
-    "issue_revisions": lambda row: is_issue_whole(row["digest"], row["record"]),
-    "environments": lambda row: is_environment_whole(row.__getitem__),
-    "workcell_ends": lambda row: is_end_whole(row.__getitem__),
+    "issue_revisions": lambda row: is_issue_intact(row["digest"], row["record"]),
+    "environments": lambda row: is_environment_intact(row.__getitem__),
+    "workcell_ends": lambda row: is_end_intact(row.__getitem__),
 }
 
 

@@ -190,7 +190,7 @@ def _sqlite(facts: HealthFacts) -> Iterator[Check]:
 
 def _index(facts: HealthFacts) -> Iterator[Check]:
     if facts.log_lost > 1:
-        said = f"{facts.log_lost} transactions stand behind a damaged part of the log"
+        said = f"{facts.log_lost} transactions come after a damaged part of the log"
         yield Check("index", State.ACT, said, "stop the daemon and run `collectord db recover`")
     elif facts.index_error is not None:
         yield Check("index", State.ACT, facts.index_error, "where it is damaged, `collectord db recover`")

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 from collectord.dataset.publish import published
 from collectord.epochs.evaluate import CURRENT
 from collectord.index import queries
-from collectord.index.alerts import open_alerts
+from collectord.index.alerts import unacknowledged_counts
 from collectord.index.environments import kernel_states, known_fingerprint, last_look_ms
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
@@ -167,7 +167,7 @@ def status_of(
         "environment": {
             "fingerprint": known_fingerprint(reader.connection),
             "looked_ms": last_look_ms(reader.connection),
-            "alerts": open_alerts(reader.connection),
+            "alerts": unacknowledged_counts(reader.connection),
             "epoch": json.loads(reader.info(CURRENT) or "{}") or None,
         },
         "snapshot": _newest_snapshot(reader, benches),

@@ -17,7 +17,7 @@ from collectord.index.environments import (
     environments,
     epoch_snapshots,
     observations,
-    rename_environment,
+    replace_fingerprint,
     seals,
     store_environment,
     store_epoch_snapshot,
@@ -99,7 +99,7 @@ def test_a_newer_reading_of_the_same_files_keeps_the_timeline_and_the_seals(
     )
     store_seal(connection, Seal("old@9", 1, 1, 2, "why"))
     store_epoch_snapshot(connection, EpochSnapshot("old@9", "p", "h", "c", 3, None))
-    rename_environment(connection, "old", new, 5)
+    replace_fingerprint(connection, "old", new, 5)
     assert [o.fingerprint for o in observations(connection)] == ["new"]
     assert list(seals(connection)) == list(epoch_snapshots(connection)) == ["new@9"]
     assert set(environments(connection)) == {"old", "new"}

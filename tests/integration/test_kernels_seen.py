@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.index.environments import kernel_sessions, note_kernels
+from collectord.index.environments import kernel_sessions, store_kernel_look
 from collectord.index.writer import IndexWriter
 from collectord.model import KernelSession, Launch
 from collectord.repo.kernel_processes import KernelFinder
@@ -102,17 +102,17 @@ def test_sessions_begin_go_on_end_and_come_back(tmp_path: Path) -> None:
     writer = IndexWriter(tmp_path / "index.sqlite3")
     try:
         with writer.transaction() as connection:
-            assert note_kernels(connection, [one], 1100)
-            assert not note_kernels(connection, [replace(one, started_ms=1004)], 2000)
+            assert store_kernel_look(connection, [one], 1100)
+            assert not store_kernel_look(connection, [replace(one, started_ms=1004)], 2000)
             assert kernel_sessions(connection) == [replace(one, last_seen_ms=2000)]
-            assert note_kernels(connection, [two], 3100, before_ms=2900)
+            assert store_kernel_look(connection, [two], 3100, before_ms=2900)
             gone = replace(one, last_seen_ms=2900, gone_ms=3100)
             assert kernel_sessions(connection) == [gone, two]
-            assert note_kernels(connection, [one, two], 3200)
+            assert store_kernel_look(connection, [one, two], 3200)
             assert kernel_sessions(connection)[0] == replace(one, last_seen_ms=3200)
-            assert not note_kernels(connection, [one, two], 3300)
+            assert not store_kernel_look(connection, [one, two], 3300)
             # The number of a process that ended long ago was given to another one.
-            assert note_kernels(connection, [replace(one, started_ms=90_000)], 90_100)
+            assert store_kernel_look(connection, [replace(one, started_ms=90_000)], 90_100)
             assert len(kernel_sessions(connection)) == 3
     finally:
         writer.close()

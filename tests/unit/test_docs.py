@@ -82,28 +82,32 @@ def test_every_key_is_in_the_example() -> None:
         assert re.search(rf"^\s+{key.partition('.')[2]}:", text, re.M), key
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_between_pages_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (ROOT / page).parent.joinpath(target).exists(), target
-
-
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/glossary.md"])
-def test_every_file_that_a_page_names_is_there(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    named = set(re.findall(r"`((?:[\w<>.-]+/)*[\w<>.-]+\.py|(?:[\w-]+/)+)`", text))
-    rooms = (ROOT, ROOT / "collectord", ROOT / "collectord/daemon")
-    assert len(named) > 20
-    for name in sorted(n for n in named if "<" not in n):
-        assert any((room / name).exists() for room in rooms), f"{page}: {name}"
+@pytest.mark.parametrize(("page", "least"), [("docs/architecture.md", 90), ("docs/glossary.md", 30)])
+def test_every_file_that_a_page_names_is_there(page: str, least: int) -> None:
+    """A paragraph that begins with a folder in bold names the files of that folder without it."""
+    named = []
+    for paragraph in (ROOT / page).read_text(encoding="utf-8").split("\n\n"):
+        room = re.match(r"\*\*`(\w+/)`\*\*", paragraph)
+        folders = [ROOT, ROOT / "collectord", ROOT / "collectord" / (room[1] if room else "")]
+        for name in re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.py|(?:[\w-]+/)+)`", paragraph):
+            named.append(name)
+            assert any((folder / name).exists() for folder in folders), f"{page}: {name}"
+    assert len(named) >= least
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_of_a_page_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert target.startswith("http") or ((ROOT / page).parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", text):
+        if target.startswith("http"):
+            continue
+        file = (ROOT / page).parent / target if target else ROOT / page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.M)
+            assert anchor in {
+                re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings
+            }
 
 
 def test_every_room_has_a_paragraph() -> None:
