@@ -67,14 +67,19 @@ def _print(row: dict[str, Any]) -> None:
 @click.option("--all", "everything", is_flag=True, help="All that are in quarantine.")
 @click.pass_obj
 def quarantine_requeue(invocation: Invocation, workcell_id: tuple[str, ...], everything: bool) -> None:
-    """Have some of them, or all, read again by the next ingest although nothing in them changed."""
+    """Have some of them, or all, read again although nothing in them changed.
+
+    A running daemon does so at once, without one the next `collectord ingest`.
+    """
     from collectord.status.explain import requeue
 
     if bool(workcell_id) == everything:
         raise UsageError("name the archives to read again, or give --all")
-    names = requeue(invocation.settings(), None if everything else workcell_id)
+    names, is_done = requeue(invocation.settings(), None if everything else workcell_id)
     for name in names:
         line(f"{name}: will be read again")
-    line(
-        f"{len(names)} requeued; `collectord ingest` reads them now" if names else "nothing is in quarantine"
-    )
+    if names:
+        who = "`collectord ingest` reads them now" if is_done else "the running daemon reads them now"
+        line(f"{len(names)} requeued; {who}")
+    else:
+        line("nothing is in quarantine")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,7 @@ from collectord.daemon.schedule import Schedule, ScheduledTask
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
 from collectord.errors import CollectordError
-from collectord.index.writer import IndexWriter
+from collectord.index.writer import IndexWriter, KnownKey
 from collectord.intake.commit import Committer
 from collectord.intake.folder import Folder
 from collectord.intake.queue import NoEvents, WatchedFolder, rules_of
@@ -67,7 +67,7 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
         applier=process_state.applier,
         tally=process_state.tally,
         disk=DiskGuard(settings.state_dir, settings.disk_rules, _quick(settings, FIRST_WAIT_S, 4)),
-        chores=Schedule(chores_of(settings, process_state), process_state.journal.chore_failed),
+        chores=Schedule(chores_of(settings, process_state, folders), process_state.journal.chore_failed),
         jobs=process_state.jobs,
         heart=process_state.heart,
         heartbeat_s=settings.config.daemon.heartbeat_interval,
@@ -76,7 +76,9 @@ def wire(settings: Settings, process_state: ProcessState) -> Components:
     )
 
 
-def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[ScheduledTask]:
+def chores_of(
+    settings: Settings, process_state: ProcessState, folders: Sequence[Folder]
+) -> Sequence[ScheduledTask]:
     """Every chore of the daemon, in the order in which they run when several are due."""
     context = TaskContext(
         process_state.writer,
@@ -93,10 +95,16 @@ def chores_of(settings: Settings, process_state: ProcessState) -> Sequence[Sched
             process_state.applier,
             process_state.journal,
             process_state.clocks.wall_ms,
+            partial(_look_again, folders, process_state.clocks.mono),
         ),
         *weekly_report(settings, context),
         *storage_chores(settings, context),
     )
+
+
+def _look_again(folders: Sequence[Folder], mono: Callable[[], float], keys: Collection[KnownKey]) -> None:
+    for folder in folders:
+        folder.intake.note([name for kind, name in keys if kind == folder.place.kind], mono())
 
 
 def _watcher(settings: Settings, wakeup: Wakeup) -> Watcher:

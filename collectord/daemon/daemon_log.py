@@ -145,6 +145,11 @@ class DaemonLog:
         hint = f"did its kernel die? `collectord explain {name}` says more; it is taken as it is in the end"
         self.log.warning("archive.stalled", archive=name, waits_for=waits_for, hint=hint)
 
+    def requeued(self, archives: int, why: str) -> None:
+        """What is in quarantine is read again."""
+        hint = "what is still refused comes back to quarantine"
+        self.log.info("quarantine.requeued", archives=archives, why=why, hint=hint)
+
     def short_of(self, error: OSError) -> None:
         """This process lacks something."""
         self.repeated("loop.short_of", str(error.errno), said=str(error))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from collectord.config import Settings
@@ -19,8 +19,10 @@ from collectord.epochs.survey import Memory
 from collectord.epochs.timeline import DAEMON, START
 from collectord.index.alerts import Notice
 from collectord.index.environments import has_closing, kernel_sessions, known_fingerprint, store_kernel_look
-from collectord.index.writer import IndexWriter
+from collectord.index.queries import requeue
+from collectord.index.writer import IndexWriter, KnownKey
 from collectord.intake.commit import Committer
+from collectord.kernel.jsonio import JsonObject
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.model import KernelSession, Launch
 from collectord.repo.kernel_processes import KernelFinder
@@ -65,7 +67,9 @@ class EnvironmentTask:
         applier: Committer,
         journal: DaemonLog,
         wall_ms: Callable[[], int],
+        look_again: Callable[[Collection[KnownKey]], None],
     ) -> None:
+        self._look_again = look_again
         section = settings.config.environment
         self._settings, self._writer, self._applier = settings, writer, applier
         self._journal, self._wall_ms = journal, wall_ms
@@ -131,13 +135,21 @@ class EnvironmentTask:
         done = False
         for path, request in requests.left(self._settings.state_dir):
             try:
-                with self._writer.transaction() as connection:
-                    requests.carry_out(connection, request or {})
+                self._carry_out(request or {})
             except (KeyError, TypeError, ValueError) as error:
                 self._journal.log.warning("request.refused", path=str(path), said=repr(error))
             path.unlink(missing_ok=True)
             done = True
         return done
+
+    def _carry_out(self, request: JsonObject) -> None:
+        if request["kind"] == requests.REQUEUE:
+            requeued = requeue(self._writer, request["names"])
+            self._look_again(requeued)
+            self._journal.requeued(len(requeued), "somebody asked for it")
+            return
+        with self._writer.transaction() as connection:
+            requests.carry_out(connection, request)
 
     def _look(self, files: _Files, mono: float) -> bool:
         """One look; whether another environment stands now. An edit counts when it has settled."""

@@ -23,7 +23,6 @@ from collectord.index.queries import requeue
 from collectord.index.writer import IndexWriter
 from collectord.intake.commit import Committer
 from collectord.intake.ingest import DAEMON
-from collectord.model import OutcomeKind
 from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock, holder
 from collectord.system.log import to_stderr
@@ -174,12 +173,8 @@ class _Running:
 
     def _try_again(self) -> None:
         """What is in quarantine may be there for a limit that is another one now."""
-        writer = self._process_state.writer
-        held = [key for key, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
-        requeue(writer, held)
-        if held:
-            hint = "the limits changed; what is still refused comes back to quarantine"
-            self._process_state.journal.log.info("quarantine.requeued", archives=len(held), hint=hint)
+        if requeued := requeue(self._process_state.writer):
+            self._process_state.journal.requeued(len(requeued), "the limits changed")
 
     def _replace(self, loop: Loop, settings: Settings) -> Loop:
         self._settings = settings

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 FOLDER = "requests"
 MAX_BYTES = 256 * 2**20
+REQUEUE = "requeue"
 
 
 def cut_request(why: str, at_ms: int) -> JsonObject:
@@ -71,6 +72,11 @@ def ack_request(ids: Iterable[int] | None, at_ms: int) -> JsonObject:
     return {"kind": "ack", "ids": None if ids is None else sorted(ids), "at_ms": at_ms}
 
 
+def requeue_request(names: Iterable[str], at_ms: int) -> JsonObject:
+    """Ask for directories in quarantine to be read again."""
+    return {"kind": REQUEUE, "names": sorted(names), "at_ms": at_ms}
+
+
 def history_request(found: Iterable[tuple[Environment, EnvironmentObservation]], at_ms: int) -> JsonObject:
     """Ask for the repo's history to be kept in place of what was read of it before."""
     listed = [[asdict(environment), asdict(observation)] for environment, observation in found]
@@ -78,7 +84,10 @@ def history_request(found: Iterable[tuple[Environment, EnvironmentObservation]],
 
 
 def carry_out(connection: IndexConnection, request: JsonObject) -> int:
-    """Do what a request asks; returns how many things changed. Raises KeyError for one that is none."""
+    """Do what a request asks of environments and alerts; returns how many things changed.
+
+    Raises KeyError for any other request.
+    """
     at_ms = request["at_ms"]
     match request["kind"]:
         case "cut":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -198,11 +198,17 @@ def set_arrivals(writer: IndexWriter, arrivals: Mapping[KnownKey, tuple[int, int
                 connection.execute(of_it.where(a.c.complete_ms.is_not(None)).values(complete_ms=complete_ms))
 
 
-def requeue(writer: IndexWriter, keys: Iterable[KnownKey]) -> None:
-    """Forget what the directories looked like and how often they were tried: the next pass reads them."""
+def requeue(writer: IndexWriter, names: Collection[str] | None = None) -> list[KnownKey]:
+    """Have directories in quarantine read again at the next look, all of them for None; returns which.
+
+    It forgets what they looked like and how often they were tried.
+    """
+    quarantined = [key for key, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
+    keys = [key for key in quarantined if names is None or key[1] in names]
     forgotten: dict[str, object] = {"signature": None, "tries": 0}
     found = [(key, replace(writer.known[key], signature=None, tries=0)) for key in keys]
     with writer.transaction() as connection:
         for (kind, name), _ in found:
             connection.execute(update(tables.archives).filter_by(kind=kind, name=name).values(forgotten))
     writer.known.update(found)
+    return keys

@@ -12,12 +12,11 @@ from collectord import archive
 from collectord.dataset import profiles
 from collectord.dataset.row_plan import COPY_OF, FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
 from collectord.epochs.json_views import run_document
-from collectord.epochs.requests import survey_of
+from collectord.epochs.requests import leave, requeue_request, survey_of
 from collectord.errors import CollectordError, LockHeld
 from collectord.index import queries
-from collectord.index.opening import reader_for, writer_for
+from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.index.queries import directory, quarantined
-from collectord.index.queries import requeue as forget
 from collectord.index.reader import IndexReader
 from collectord.index.sign_of_life import last_beat
 from collectord.kernel.rows import budgets
@@ -211,28 +210,24 @@ def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
     return advice_for(OutcomeKind.QUARANTINED, row["reason"], has_revision=has_revision)
 
 
-def requeue(settings: Settings, wanted: Collection[str] | None) -> list[str]:
-    """Have directories in quarantine read again at the next pass, all of them for None; returns their names.
+def requeue(settings: Settings, wanted: Collection[str] | None) -> tuple[list[str], bool]:
+    """Have directories in quarantine read again, all of them for None.
 
-    Raises LockHeld while another process writes, CollectordError for a name that is not in quarantine.
+    Returns their names, and whether it was done; else it was left to the daemon, which holds the index.
+    Raises CollectordError for a name that is not in quarantine.
     """
-    from collectord.index.schema import require_exists
-
-    require_exists(settings.index_path)
-    names = None if wanted is None else {readable_name(Path(given).name) for given in wanted}
+    with reader_for(settings) as reader:
+        present = {row["name"] for row in quarantined(reader)}
+    names = present if wanted is None else {readable_name(Path(given).name) for given in wanted}
+    if missing := sorted(names - present):
+        raise _not_there(missing)
     try:
         with writer_for(settings, "collectord quarantine requeue") as writer:
-            held = [k for k, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
-            chosen = [key for key in held if names is None or key[1] in names]
-            if missing := (names or set()) - {name for _, name in chosen}:
-                raise _not_there(sorted(missing))
-            forget(writer, chosen)
-    except LockHeld as error:
-        raise LockHeld(
-            f"{error} A running collectord tries an archive in quarantine again by itself as soon as "
-            "anything in it changes; only for one that did not change it has to be stopped first."
-        ) from error
-    return sorted(name for _, name in chosen)
+            queries.requeue(writer, names)
+        return sorted(names), True
+    except LockHeld:
+        leave(settings.state_dir, requeue_request(names, now_ms()))
+        return sorted(names), False
 
 
 def _not_there(names: list[str]) -> CollectordError:

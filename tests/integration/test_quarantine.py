@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from collectord.system.lock import StateLock
 from tests.support.cli import Cli
+from tests.support.daemon import QUICK, Daemon, configure
 
 
 @pytest.fixture
@@ -66,12 +66,13 @@ def test_requeue_needs_a_name_that_is_in_quarantine_or_all(poisoned: Cli) -> Non
     assert "wc-e002: is not in quarantine" in done.stderr
 
 
-def test_requeue_beside_a_writer_ends_with_75_and_says_what_happens_by_itself(poisoned: Cli) -> None:
-    with StateLock.acquire(poisoned.repo / ".cyntra/state/collectord/lock", "collectord run"):
-        done = poisoned("quarantine", "requeue", "--all")
-    assert done.returncode == 75
-    assert "collectord run" in done.stderr
-    assert "by itself" in done.stderr
+def test_requeue_beside_a_daemon_is_carried_out_by_it(poisoned: Cli) -> None:
+    configure(poisoned, QUICK)
+    with Daemon(poisoned) as daemon:
+        daemon.wait_for("daemon.started")
+        assert "the running daemon reads them now" in poisoned.ok("quarantine", "requeue", "wc-e001")
+        daemon.wait_for("quarantine.requeued", archives=1)
+        daemon.wait_for("archive.quarantined", archive="wc-e001")
 
 
 def test_requeue_before_the_first_ingest_says_so(bare: Cli) -> None:
