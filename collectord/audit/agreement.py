@@ -89,8 +89,8 @@ def _findings(
         missing = sum(bool(one.missing) for one in facts.agreement)
         extra = sum(bool(one.extra) for one in facts.agreement)
         why += f"; {missing} show a run that had not ended yet or is not in the index, {extra} lack one"
-        do = "expect inputs at serving to look unlike the recorded ones; `collectord export --n-similar 7` "
-        do += "builds every history again"
+        do = "expect inputs at serving to look unlike the recorded ones; `collectord export "
+        do += "--histories rebuilt` makes every history again"
         yield Finding(
             Kind.DISAGREEMENT if len(differing) * 5 > compared else Kind.NOTE,
             "agreement",

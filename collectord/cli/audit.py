@@ -10,7 +10,7 @@ import click
 from collectord.audit import document, report
 from collectord.audit.document import AuditDocument
 from collectord.cli.invocation import Invocation, age_ms
-from collectord.cli.output import complain, emit_json, json_option
+from collectord.cli.output import emit_json, json_option, note
 from collectord.errors import CollectordError, UsageError
 
 KINDS = (
@@ -48,7 +48,7 @@ def _draw(found: AuditDocument, target: Path) -> Exception | None:
         report.write_page(found, target)
     except Exception as error:
         return error
-    complain(f"written: {target}")
+    note(f"written: {target}")
     return None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from collectord.cli.invocation import Invocation
+from collectord.cli.invocation import Group, Invocation
 from collectord.cli.output import emit_json, json_option, line, table
 from collectord.errors import ConfigError
 
 
-@click.group(short_help="Show or check the configuration.")
+@click.group(cls=Group, short_help="Show or check the configuration.")
 def config() -> None:
     """Show or check the configuration."""
 
@@ -19,21 +19,14 @@ def config() -> None:
 @click.pass_obj
 def config_show(invocation: Invocation, as_json: bool) -> None:
     """Print each value and where it came from."""
-    rows = invocation.settings().rows()
+    settings = invocation.settings()
+    rows = settings.rows()
     if as_json:
         values = {key: {"value": value, "source": source} for key, value, source in rows}
         emit_json({"schema": "collectord.config.v1", "values": values})
         return
-    shown = [(key, _value_text(value), source) for key, value, source in rows]
-    table(("key", "value", "from"), shown)
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return ", ".join(f"{key}: {inner}" for key, inner in value.items())
-    return ", ".join(map(_value_text, value)) if isinstance(value, list) else str(value)
+    shown = [(key, settings.value_text(key, value), source) for key, value, source in rows]
+    table(("key", "value", "from"), shown, wrap="value")
 
 
 @config.command("check")

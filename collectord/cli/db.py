@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collectord.cli.invocation import Invocation
+from collectord.cli.invocation import Group, Invocation
 from collectord.cli.output import complain, emit_json, json_option, line, progress_bar, size_text
+from collectord.cli.rebuild import rebuild
 from collectord.errors import CollectordError
 
 if TYPE_CHECKING:
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
 _MAX_SHOWN = 20
 
 
-@click.group(short_help="Upgrade, check, back up or recover the index.")
+@click.group(cls=Group, short_help="Upgrade, check, back up, rebuild or recover the index.")
 def db() -> None:
-    """Upgrade, check, back up or recover the index."""
+    """Upgrade, check, back up, rebuild or recover the index."""
+
+
+db.add_command(rebuild)
 
 
 @db.command("upgrade")

@@ -7,8 +7,8 @@ import json
 import click
 
 from collectord.cli.environment import print_changes
-from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
+from collectord.cli.invocation import Group, Invocation
+from collectord.cli.output import column_time, emit_json, json_option, line, note, pairs, table, time_text
 from collectord.cli.runs import since_start_ms
 from collectord.epochs.json_views import summary_of
 from collectord.errors import UsageError
@@ -16,7 +16,7 @@ from collectord.errors import UsageError
 _TOLD_APART = frozenset({"changes", "more_changes"})
 
 
-@click.group(short_help="Alerts about the environment and labels.")
+@click.group(cls=Group, short_help="Alerts about the environment and labels.")
 def drift() -> None:
     """Alerts about the environment: what changed, stale kernels, unexplained runs, contradictory labels."""
 
@@ -34,12 +34,18 @@ def drift_list(invocation: Invocation, since: str | None, as_json: bool) -> None
         emit_json(found)
         return
     rows = [
-        (str(a["id"]), time_text(a["opened_ms"]), a["event"], a["state"], summary_of(a["event"], a["fields"]))
+        (
+            str(a["id"]),
+            column_time(a["opened_ms"]),
+            a["event"],
+            a["state"],
+            summary_of(a["event"], a["fields"]),
+        )
         for a in found["alerts"]
     ]
-    table(("id", "since", "alert", "state", "what"), rows)
+    table(("id", "since", "alert", "state", "what"), rows, wrap="what")
     if not rows:
-        complain("there are no alerts")
+        note("there are no alerts")
 
 
 @drift.command("show")

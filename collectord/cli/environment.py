@@ -7,8 +7,19 @@ from typing import Any
 
 import click
 
-from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, pairs, styled, table, time_text
+from collectord.cli.invocation import Group, Invocation
+from collectord.cli.output import (
+    column_time,
+    complain,
+    emit_json,
+    json_option,
+    line,
+    note,
+    pairs,
+    styled,
+    table,
+    time_text,
+)
 from collectord.errors import UsageError
 
 _COLOURS = {"add": "green", "remove": "red", "replace": "yellow", "move": "cyan"}
@@ -16,7 +27,7 @@ _SIGNS = {"add": "+", "remove": "-", "replace": "~", "move": "↕"}
 _MAX_VALUE = 100
 
 
-@click.group(short_help="What decides labels: shown, compared, over time.")
+@click.group(cls=Group, short_help="What decides labels: shown, compared, over time.")
 def environment() -> None:
     """What decides labels: the configuration, universe, prompts and control modes of the kernel."""
 
@@ -93,17 +104,17 @@ def environment_history(invocation: Invocation, as_json: bool) -> None:
         return
     rows = [
         (
-            time_text(s["since_ms"]),
-            time_text(s["until_ms"]) if s["until_ms"] else "now",
+            column_time(s["since_ms"]),
+            column_time(s["until_ms"]) if s["until_ms"] else "now",
             _short(s["fingerprint"]),
             str(s["runs"]),
             _source_text(s) if s["source"] != "evidence" else "only runs show it",
         )
         for s in found["stretches"]
     ]
-    table(("since", "until", "environment", "runs", "known from"), rows)
+    table(("since", "until", "environment", "runs", "known from"), rows, wrap="known from")
     if not rows:
-        complain("no environment is known yet: `collectord ingest` takes a look")
+        note("no environment is known yet: `collectord ingest` takes a look")
 
 
 def _short(fingerprint: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from collectord.cli.environment import print_changes
-from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, pairs, table, time_text
+from collectord.cli.invocation import Group, Invocation
+from collectord.cli.output import column_time, emit_json, json_option, line, note, pairs, table, time_text
 from collectord.errors import UsageError
 
 _ORIGINS = {
@@ -18,7 +18,7 @@ _ORIGINS = {
 }
 
 
-@click.group(short_help="Stretches of runs under one environment.")
+@click.group(cls=Group, short_help="Stretches of runs under one environment.")
 def epoch() -> None:
     """Stretches of runs under one environment; a dataset of one epoch is consistent."""
 
@@ -37,9 +37,11 @@ def epoch_list(invocation: Invocation, as_json: bool) -> None:
     table(
         ("epoch", "first dispatch", "last dispatch", "runs", "environment", "state", "ended by"),
         [_cells(row) for row in found["epochs"]],
+        drop=("last dispatch", "environment"),
+        wrap="ended by",
     )
     if not found["epochs"]:
-        complain("there are no runs yet, so no epochs")
+        note("there are no runs yet, so no epochs")
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -47,8 +49,8 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     prefix = "evidence-" if fingerprint.startswith("evidence-") else ""
     return (
         f"{row['number']}{' (current)' if row['current'] else ''}",
-        time_text(row["first_ms"]),
-        time_text(row["last_ms"]),
+        column_time(row["first_ms"]),
+        column_time(row["last_ms"]),
         f"{row['runs']}{_strays(row)}",
         prefix + fingerprint.removeprefix(prefix)[:12] or "-",
         row["state"],

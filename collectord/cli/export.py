@@ -24,6 +24,13 @@ _DOCUMENTED = ("profile", "left_out", "not_selected", "input_hashes")
 @click.option("--profile", type=click.Choice(["dispatch", "builder"]), help="Default: dispatch.")
 @click.option("--out", type=click.Path(path_type=Path), help="A directory that does not exist yet.")
 @click.option("--n-similar", type=click.IntRange(0, 10_000), help="Similar runs in a history; default 8.")
+@click.option(
+    "--histories",
+    type=click.Choice(["recorded", "rebuilt"]),
+    default="recorded",
+    show_default=True,
+    help="Of a recorded input: as the kernel recorded it, or made again from the index.",
+)
 @click.option("--universe", help="Universe to name in rows that recorded none; default: the repo's own.")
 @click.option("--include-world/--no-include-world", default=None, help="Also fab-world runs; default no.")
 @click.option(
@@ -43,6 +50,7 @@ def export(
     profile: str | None,
     out: Path | None,
     n_similar: int | None,
+    histories: str,
     universe: str | None,
     include_world: bool | None,
     split_by: str,
@@ -56,14 +64,21 @@ def export(
     The same content again makes nothing new. Works beside a running daemon.
     """
     from collectord.dataset.exporter import export as export_dataset
-    from collectord.dataset.row_plan import ExportOptions
+    from collectord.dataset.row_plan import BUILDER, REBUILT, ExportOptions
 
     asked = {"profile": profile, "n_similar": n_similar, "include_world": include_world}
     settings = invocation.settings({f"export.{key}": value for key, value in asked.items()})
     chosen = settings.config.export
     options = ExportOptions(
-        chosen.profile, chosen.n_similar, _universe(universe), chosen.include_world, split_by=split_by
+        chosen.profile,
+        chosen.n_similar,
+        _universe(universe),
+        chosen.include_world,
+        split_by=split_by,
+        histories=histories,
     )
+    if histories == REBUILT and chosen.profile == BUILDER:
+        raise UsageError("--histories: the builder profile makes every history again by itself")
     target = _target(out, settings.archives_dir)
     with progress_bar("writing rows") as progress:
         exported = export_dataset(

@@ -46,13 +46,15 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
     with progress_bar("reading archives") as progress:
         done = 0
 
-        def report(_outcome: Outcome) -> None:
+        def report(outcome: Outcome, total: int) -> None:
             nonlocal done
             done += 1
-            progress(done, 0)
+            progress(done, total)
+            if invocation.verbose and not as_json:
+                line(f"{outcome.name}: {outcome.kind}" + (f": {outcome.reason}" if outcome.reason else ""))
 
         result = ingest_once(settings, names=names, accept_gone=accept_gone, report=report)
-    emit_json(_document(result)) if as_json else _print(result)
+    emit_json(_document(result)) if as_json else _print(result, is_listed=invocation.verbose)
     if no_folder and not as_json:
         line(f"{settings.archives_dir}: not there yet; the kernel makes it when its first run ends")
     if result.not_found:
@@ -88,10 +90,10 @@ def _print_notices(result: IngestResult) -> None:
         line(f"… and {more} more alerts: `collectord drift list` shows them")
 
 
-def _print(result: IngestResult) -> None:
-    for outcome in result.noted[:MAX_NOTED]:
+def _print(result: IngestResult, *, is_listed: bool) -> None:
+    for outcome in () if is_listed else result.noted[:MAX_NOTED]:
         line(f"{outcome.name}: {outcome.kind}: {outcome.reason}")
-    if (more := len(result.noted) - MAX_NOTED) > 0:
+    if not is_listed and (more := len(result.noted) - MAX_NOTED) > 0:
         line(f"… and {more} more: `collectord status --json` lists all that are not whole")
     if result.missing_not_believed:
         complain(

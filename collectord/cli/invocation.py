@@ -9,10 +9,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from collectord.errors import UsageError
 
 if TYPE_CHECKING:
     from collectord.config import Settings
+
+
+class Group(click.Group):
+    """A group whose help has the whole line of each command, wrapped and not cut."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(1000)) for name, one in sorted(self.commands.items())]
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,8 @@ class Invocation:
 
     repo: Path | None
     config: Path | None
+    quiet: bool = False
+    verbose: bool = False
 
     def settings(self, overrides: Mapping[str, object] | None = None, *, as_owner: bool = True) -> Settings:
         """The loaded configuration; `overrides` are dotted keys from the command's own options.
@@ -32,16 +46,16 @@ class Invocation:
         found = load(
             repo=self.repo,
             config=self.config,
-            overrides=overrides or {},
+            overrides={**(overrides or {}), "log.level": "debug" if self.verbose else None},
             environ=os.environ,
             cwd=Path.cwd(),
         )
         if as_owner and os.geteuid() == 0:
-            from collectord.cli.output import complain
+            from collectord.cli.output import note
             from collectord.system.owner import act_as_owner
 
             if (name := act_as_owner(found.state_dir)) is not None:
-                complain(f"acting as {name}, who owns {found.repo}")
+                note(f"acting as {name}, who owns {found.repo}")
         return found
 
 

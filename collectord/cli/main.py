@@ -27,7 +27,6 @@ COMMANDS = {
     "status": ("collectord.cli.status", "status", "Show what the index holds and how it is."),
     "runs": ("collectord.cli.runs", "runs", "List runs, the newest first."),
     "explain": ("collectord.cli.explain", "explain", "Say what became of one archive, and why."),
-    "stats": ("collectord.cli.status", "stats", "Count run summaries as the kernel's planner does."),
     "audit": (
         "collectord.cli.audit",
         "audit",
@@ -42,12 +41,7 @@ COMMANDS = {
     "drift": ("collectord.cli.drift", "drift", "Alerts about the environment and labels."),
     "quarantine": ("collectord.cli.quarantine", "quarantine", "Archives that were not taken."),
     "config": ("collectord.cli.config", "config", "Show or check the configuration."),
-    "db": ("collectord.cli.db", "db", "Upgrade, check, back up or recover the index."),
-    "rebuild": (
-        "collectord.cli.rebuild",
-        "rebuild",
-        "Make the index again and compare it with the one that is there.",
-    ),
+    "db": ("collectord.cli.db", "db", "Upgrade, check, back up, rebuild or recover the index."),
     "doctor": (
         "collectord.cli.doctor",
         "doctor",
@@ -69,11 +63,16 @@ GROUPS = {
     "Look": ("status", "runs", "explain", "quarantine", "doctor", "metrics", "audit"),
     "Dataset": ("export", "verify", "diff", "snapshot"),
     "Environment": ("environment", "epoch", "drift"),
-    "Maintain": ("config", "db", "rebuild", "prune", "restore", "stats"),
+    "Maintain": ("config", "db", "prune", "restore"),
 }
-ALIASES = {"env": "environment"}
+# Other names of commands, which `--help` does not list: `db rebuild`, `status --stats`.
+ALIASES = {
+    "env": ("collectord.cli.environment", "environment"),
+    "rebuild": ("collectord.cli.rebuild", "rebuild"),
+    "stats": ("collectord.cli.status", "stats"),
+}
 # They stand before a command, and people type them after it.
-_EVERYWHERE = ("--repo", "--config")
+_EVERYWHERE = {"--repo": 2, "--config": 2, "-q": 1, "--quiet": 1, "-v": 1, "--verbose": 1}
 
 
 class _LazyGroup(click.Group):
@@ -83,10 +82,10 @@ class _LazyGroup(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        cmd_name = ALIASES.get(cmd_name, cmd_name)
-        if cmd_name not in COMMANDS:
+        found = ALIASES.get(cmd_name) or COMMANDS.get(cmd_name)
+        if found is None:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
+        module, attribute, *_ = found
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
@@ -124,6 +123,8 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     type=click.Path(path_type=Path),
     help="Configuration file; else $COLLECTORD_CONFIG, else .cyntra/collectord.yaml.",
 )
+@click.option("-q", "--quiet", is_flag=True, help="No notes and no progress on stderr, only errors.")
+@click.option("-v", "--verbose", is_flag=True, help="`run` logs at debug; `ingest` prints every archive.")
 @click.option(
     "--version",
     is_flag=True,
@@ -134,9 +135,13 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
 )
 @click.option(_TRACEBACK, is_flag=True, expose_value=False, hidden=True)
 @click.pass_context
-def collectord(ctx: click.Context, repo: Path | None, config: Path | None) -> None:
+def collectord(
+    ctx: click.Context, repo: Path | None, config: Path | None, quiet: bool, verbose: bool
+) -> None:
     """Index the archives of a Cyntra kernel and export the executed-plan dataset."""
-    ctx.obj = Invocation(repo, config)
+    if quiet and verbose:
+        raise click.UsageError("--quiet and --verbose ask for opposite things; give one of them")
+    ctx.obj = Invocation(repo, config, quiet, verbose)
 
 
 def main() -> NoReturn:
@@ -145,14 +150,14 @@ def main() -> NoReturn:
 
 
 def to_the_front(arguments: list[str]) -> list[str]:
-    """`status --repo X` as `--repo X status`; what stands behind `--` stays where it is. Pure."""
+    """`status --repo X` as `--repo X status`; what follows `--` stays where it is. Pure."""
     moved, rest = [], list(arguments)
     end = rest.index("--") if "--" in rest else len(rest)
     place = 0
     while place < end:
         name, is_joined, _ = rest[place].partition("=")
         if name in _EVERYWHERE:
-            count = 1 if is_joined else 2
+            count = 1 if is_joined else _EVERYWHERE[name]
             moved += rest[place : place + count]
             del rest[place : place + count]
             end -= count

@@ -43,7 +43,6 @@ def flush_or_discard() -> None:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-_UNBOUNDED = 10_000
 # What json.dumps leaves as it is and a terminal, a line reader or an encoder could trip over.
 _UNSAFE = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -72,21 +71,73 @@ def complain(text: str) -> None:
         click.echo(f"collectord: {printable(part)}", err=True)
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns on a terminal, tab-separated lines elsewhere."""
+def note(text: str) -> None:
+    """A message on stderr that is no error; --quiet leaves it out."""
+    if not _is_quiet():
+        complain(text)
+
+
+def _is_quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and getattr(context.find_root().obj, "quiet", False)
+
+
+_GAP = 2  # between two columns, as rich draws them without a box
+_LEAST_WRAPPED = 24
+COLOURS = {
+    **dict.fromkeys(("indexed", "success", "sealed", "verified", "good"), "green"),
+    **dict.fromkeys(("failed", "quarantined", "act", "mismatch"), "red"),
+    **dict.fromkeys(("timeout", "partial", "gone", "open", "closing", "watch"), "yellow"),
+}
+
+
+def fitting(
+    widths: Mapping[str, int], drop: Sequence[str], room: int, wrap: str | None
+) -> tuple[list[str], int]:
+    """The columns of `widths` without as many of `drop`, in order, as it takes to fit; and how wide that is.
+
+    The column `wrap` can be as narrow as some words; no other is ever cut. Pure.
+    """
+    columns = list(widths)
+    for name in (*drop, None):
+        least = [min(widths[c], _LEAST_WRAPPED) if c == wrap else widths[c] for c in columns]
+        needed = sum(least) + _GAP * (len(columns) - 1)
+        if needed <= room or name is None:
+            break
+        columns.remove(name)
+    return columns, max(room, needed)
+
+
+def table(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    drop: Sequence[str] = (),
+    wrap: str | None = None,
+) -> None:
+    """Columns on a terminal, tab-separated lines elsewhere.
+
+    Where a terminal is too narrow, the columns `drop` go, in that order, and the column `wrap` wraps.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(printable(cell) for cell in row))
         return
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*headers, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        drawn.add_row(*[Text(printable(cell)) for cell in row])
+    cells = [dict(zip(headers, map(printable, row), strict=True)) for row in rows]
+    widths = {name: max([len(name), *(cell_len(row[name]) for row in cells)]) for name in headers}
     # As wide as it needs: a name that was cut short cannot be copied into the next command.
-    Console(width=_UNBOUNDED).print(drawn)
+    columns, width = fitting(widths, drop, Console().width, wrap)
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        drawn.add_column(name, no_wrap=name != wrap)
+    for named in cells:
+        drawn.add_row(*[Text(named[name], style=COLOURS.get(named[name], "")) for name in columns])
+    Console(width=width).print(drawn)
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -99,7 +150,7 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """A bar on stderr if that is a terminal, else nothing."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or _is_quiet():
         yield lambda _done, _total: None
         return
     from rich.console import Console
@@ -120,6 +171,12 @@ def time_text(ms: int | None) -> str:
         return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
         return f"{ms} ms"
+
+
+def column_time(ms: int | None) -> str:
+    """A time for a table: without seconds and zone on a terminal, where columns are short of room."""
+    text = time_text(ms)
+    return text[: -len(":00 UTC")] if sys.stdout.isatty() and text.endswith(" UTC") else text
 
 
 def seconds_text(seconds: int | None) -> str:

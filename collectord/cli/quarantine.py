@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, table, time_text
+from collectord.cli.invocation import Group, Invocation
+from collectord.cli.output import column_time, emit_json, json_option, line, note, table, time_text
 from collectord.errors import UsageError
 
 
-@click.group(short_help="Archives that were not taken.")
+@click.group(cls=Group, short_help="Archives that were not taken.")
 def quarantine() -> None:
     """Archives that were not taken."""
 
@@ -31,10 +31,12 @@ def quarantine_list(invocation: Invocation, as_json: bool) -> None:
         return
     table(
         ("archive", "reason", "tries", "since"),
-        [(q["name"], q["reason"], str(q["tries"]), time_text(q["first_ms"])) for q in found],
+        [(q["name"], q["reason"], str(q["tries"]), column_time(q["first_ms"])) for q in found],
+        drop=("tries", "since"),
+        wrap="reason",
     )
     if not found:
-        complain("nothing is in quarantine")
+        note("nothing is in quarantine")
 
 
 @quarantine.command("show")

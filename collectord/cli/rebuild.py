@@ -1,4 +1,4 @@
-"""`collectord rebuild`."""
+"""`collectord db rebuild`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def rebuild(invocation: Invocation, replace: bool, as_json: bool) -> None:
         raise VerificationFailed(
             f"{settings.index_path}: differs from what its artifacts and archives give; see above. Where "
             "archives are only newer, run `collectord ingest`; else stop the daemon and run "
-            "`collectord rebuild --replace`"
+            "`collectord db rebuild --replace`"
         )
 
 

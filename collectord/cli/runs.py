@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from collectord.cli.invocation import Invocation, age_ms
-from collectord.cli.output import complain, emit_json, json_option, seconds_text, table, time_text
+from collectord.cli.output import column_time, emit_json, json_option, note, seconds_text, table
 
 
 def since_start_ms(text: str | None) -> int | None:
@@ -64,16 +64,16 @@ def runs(
         emit_json({"schema": "collectord.runs.v1", "runs": shown, "more": more})
         return
     headers = ("dispatched", "workcell", "issue", "toolchain", "plan", "status", "archive")
-    table(headers, [_cells(run) for run in shown])
+    table(headers, [_cells(run) for run in shown], drop=("archive", "toolchain", "issue"))
     if more:
-        complain(f"only the newest {limit} are shown; --limit shows more")
+        note(f"only the newest {limit} are shown; --limit shows more")
     if not shown:
-        complain("no runs match")
+        note("no runs match")
 
 
 def _cells(run: dict[str, Any]) -> tuple[str, ...]:
     return (
-        time_text(run["started_ms"]),
+        column_time(run["started_ms"]),
         run["name"],
         run["issue_id"] or "-",
         run["toolchain"] or "-",

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, line
+from collectord.cli.invocation import Group, Invocation
+from collectord.cli.output import line, note
 from collectord.errors import UsageError
 
 if TYPE_CHECKING:
     from collectord.service import ServiceFile
 
 
-@click.group(short_help="Install collectord as a service.")
+@click.group(cls=Group, short_help="Install collectord as a service.")
 def service() -> None:
     """Install collectord as a service."""
 
@@ -79,12 +79,12 @@ def service_install(
         line(f"made {folder}")
     owner = owner_of(settings.repo)
     if foreign := foreign_in(settings.state_dir, owner):
-        complain(
+        note(
             f"{foreign[0]} does not belong to {name_of(owner)}, who owns the repo: "
             f"sudo chown -R {name_of(owner)} {settings.state_dir}"
         )
     if file.unheard:
-        complain(
+        note(
             f"the environment of this shell sets {', '.join(file.unheard)}, and the service will not see it: "
             "write it into the configuration file"
         )

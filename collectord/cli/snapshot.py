@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from collectord.cli.invocation import Invocation
+from collectord.cli.invocation import Group, Invocation
 from collectord.cli.output import emit_json, json_option, line, pairs, table
 from collectord.errors import CollectordError
 
 _HASH = 12
 
 
-@click.group(short_help="Dataset directories that were published.")
+@click.group(cls=Group, short_help="Dataset directories that were published.")
 def snapshot() -> None:
     """Dataset directories that were published."""
 
@@ -30,7 +30,7 @@ def snapshot_list(invocation: Invocation, as_json: bool) -> None:
         emit_json({"schema": "collectord.snapshots.v1", "snapshots": found})
     elif found:
         headers = ("name", "rows", "profile", "epoch", "dataset_hash", "")
-        table(headers, [_row(entry) for entry in found])
+        table(headers, [_row(entry) for entry in found], drop=("epoch", "profile"))
     else:
         line("none yet: `collectord export` publishes one")
 

@@ -1,4 +1,4 @@
-"""`collectord status` and `collectord stats`."""
+"""`collectord status`, and `collectord stats`, which is `status --stats`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,27 @@ from collectord.errors import UsageError
 @click.option("--disk", is_flag=True, help="Measure the disk now: walks every archive.")
 @click.option("--check", is_flag=True, help="One line; exit 0 (good), 1 (watch) or 2 (act).")
 @click.option("--watch", is_flag=True, help="A full screen that goes on until ctrl-C.")
+@click.option("--stats", "with_stats", is_flag=True, help="Count run summaries as the kernel's planner does.")
 @click.option("--interval", default="2s", show_default=True, help="Between two looks of --watch.")
 @json_option
 @click.pass_context
 def status(
-    context: click.Context, disk: bool, check: bool, watch: bool, interval: str, as_json: bool
+    context: click.Context,
+    disk: bool,
+    check: bool,
+    watch: bool,
+    with_stats: bool,
+    interval: str,
+    as_json: bool,
 ) -> None:
     """Show what the index holds, what was not taken, who is writing to it, and how all of it is."""
     from collectord.status.doctor import examine
     from collectord.status.health import State, in_a_line, worst
     from collectord.status.status import status as status_document
 
+    if with_stats:
+        context.invoke(stats, include_world=None, as_json=as_json)
+        return
     settings = context.obj.settings()
     if watch:
         from collectord.cli.live import watch as watch_status

@@ -421,6 +421,34 @@ def is_file_only(dotted: str) -> bool:
     return any(mark is FILE_ONLY for mark in field.metadata)
 
 
+def has_unit(dotted: str) -> bool:
+    """Whether the key holds a duration or a size."""
+    return bool(_units_of(dotted))
+
+
+def in_units(dotted: str, value: object) -> str | None:
+    """A duration or a size in the largest unit of which it is a whole number; None for any other value."""
+    units = _units_of(dotted)
+    if not units or not isinstance(value, int | float):
+        return None
+    if value == 0:
+        return "0"
+    for unit, factor in reversed(units):
+        amount = value / factor
+        if amount >= 1 and amount == int(amount):
+            return f"{int(amount)}{unit}"
+    return str(value)
+
+
+def _units_of(dotted: str) -> list[tuple[str, float]]:
+    section, _, key = dotted.partition(".")
+    field = _section_type(Config.model_fields[section].annotation).model_fields[key]
+    readers = {mark.func for mark in field.metadata if isinstance(mark, BeforeValidator)}
+    if readers & {duration, age}:
+        return [(unit, factor) for unit, factor in _SECONDS.items() if unit]
+    return [("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)] if size in readers else []
+
+
 def is_list(dotted: str) -> bool:
     """Whether the key holds a list, which text gives separated by commas."""
     section, _, key = dotted.partition(".")

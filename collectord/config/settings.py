@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -13,7 +13,16 @@ from pydantic import ValidationError
 
 from collectord.config import document
 from collectord.config.document import Finding, Given, Layer, Place, unknown
-from collectord.config.schema import Config, IgnoredPath, dotted_keys, is_file_only, is_list, shown
+from collectord.config.schema import (
+    Config,
+    IgnoredPath,
+    dotted_keys,
+    has_unit,
+    in_units,
+    is_file_only,
+    is_list,
+    shown,
+)
 from collectord.errors import ConfigError
 from collectord.system.mounts import SMALL_DISK_SHARE, DiskRules
 
@@ -26,12 +35,16 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Settings:
-    """`repo` is absolute; `sources` names where `repo` and each dotted key came from."""
+    """`repo` is absolute; `sources` names where `repo` and each dotted key came from.
+
+    `written` has the texts by which durations and sizes were given, such as `90m`.
+    """
 
     repo: Path
     config: Config
     sources: Mapping[str, str]
     file: Path | None = None
+    written: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def archives_dir(self) -> Path:
@@ -72,6 +85,10 @@ class Settings:
         keys = [(key, _plain(value_of(self.config, key)), self.sources[key]) for key in dotted_keys()]
         return [("repo", str(self.repo), self.sources["repo"]), *keys]
 
+    def value_text(self, key: str, value: object) -> str:
+        """A value of `rows` for a person: durations and sizes as they were written, else in whole units."""
+        return self.written.get(key) or (key != "repo" and in_units(key, value)) or _text(value)
+
     def _absolute(self, path: str) -> Path:
         return Path(os.path.normpath(self.repo / path))
 
@@ -81,6 +98,17 @@ def value_of(config: Config, dotted: str) -> object:
     section, _, key = dotted.partition(".")
     value: object = getattr(getattr(config, section), key)
     return value
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case dict():
+            return ", ".join(f"{key}: {inner}" for key, inner in value.items())
+        case list():
+            return ", ".join(map(_text, value))
+    return str(value)
 
 
 def _plain(value: object) -> object:
@@ -199,7 +227,14 @@ def load(
         raise ConfigError("\n".join(map(str, findings)))
     given = {key: value for layer in layers for key, value in layer.given.items()}
     sources = {key: given[key].source if key in given else DEFAULT for key in dotted_keys()}
-    settings = Settings(found, _build(given, home), MappingProxyType({"repo": repo_source, **sources}), file)
+    written = {key: one.value for key, one in given.items() if isinstance(one.value, str) and has_unit(key)}
+    settings = Settings(
+        found,
+        _build(given, home),
+        MappingProxyType({"repo": repo_source, **sources}),
+        file,
+        MappingProxyType(written),
+    )
     _refuse_writing_into_archives(settings, given)
     return settings
 

@@ -19,6 +19,7 @@ from collectord.dataset.row_plan import (
     NO_PLAN,
     NOT_ENCODABLE,
     OTHER_SWARM,
+    RECORDED,
     ExportOptions,
     LazyRow,
     PlannedDataset,
@@ -290,7 +291,8 @@ def dispatch_left_out(run: IndexedRun, options: ExportOptions, universe: Univers
 
 def is_verbatim(run: IndexedRun, options: ExportOptions) -> bool:
     """Whether a row takes the recorded input as it is."""
-    return options.n_similar == RECORDED_N_SIMILAR and run.input_state == InputState.VERBATIM
+    as_recorded = options.histories == RECORDED and options.n_similar == RECORDED_N_SIMILAR
+    return as_recorded and run.input_state == InputState.VERBATIM
 
 
 def _with_end(run: IndexedRun, timeouts: Mapping[str, WorkcellEnd]) -> IndexedRun:

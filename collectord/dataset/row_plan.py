@@ -20,6 +20,8 @@ BUILDER = "builder"
 DISPATCH = "dispatch"
 BY_TIME = "time"
 BY_ISSUE = "issue"
+RECORDED = "recorded"
+REBUILT = "rebuilt"
 # Which runs a history may show. By the first rule, until 2026-11, a run counted as finished when its proof
 # said so, and one that started at or after the row could stand in its history.
 # By the second, until then, a copied archive was a run of its own.
@@ -33,6 +35,8 @@ class ExportOptions:
     `epoch` is the number of the only epoch whose runs become rows, `environment` the fingerprint of the only
     environment; None for all.
     `split_by` is BY_TIME, the kernel's own way, or BY_ISSUE: all rows of an issue in one split.
+    `histories` RECORDED takes recorded inputs as they are where `n_similar` is the kernel's own; REBUILT
+    makes every history again.
     """
 
     profile: str = DISPATCH
@@ -42,6 +46,7 @@ class ExportOptions:
     epoch: int | None = None
     environment: str | None = None
     split_by: str = BY_TIME
+    histories: str = RECORDED
 
     def as_json(self) -> dict[str, Any]:
         """The options as they stand in snapshot.json."""
@@ -53,6 +58,8 @@ class ExportOptions:
             "epoch": self.epoch,
             "environment": self.environment,
             "split_by": self.split_by,
+            # Absent from snapshots of before there was a choice.
+            **({"histories": self.histories} if self.histories != RECORDED else {}),
         }
 
 
@@ -66,6 +73,7 @@ def options_from_json(value: dict[str, Any]) -> ExportOptions:
         value.get("epoch"),
         value.get("environment"),
         str(value.get("split_by", BY_TIME)),
+        str(value.get("histories", RECORDED)),
     )
 
 

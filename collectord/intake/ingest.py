@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collectord.config import Settings
 
 
-Report = Callable[[Outcome], None]
+# An outcome, and how many archives the pass looks at in all.
+Report = Callable[[Outcome, int], None]
 # Where in index_info the missing archives of the last pass stand, by kind.
 MISSING = "missing"
 
@@ -74,7 +75,7 @@ def ingest_repo(
     options: IngestOptions,
     *,
     clock_ms: Callable[[], int],
-    report: Report = lambda _outcome: None,
+    report: Report = lambda _outcome, _total: None,
 ) -> IngestResult:
     """Bring the index up to date with a repo. Safe to stop at any point and to repeat.
 
@@ -128,6 +129,7 @@ class _Pass:
         self._clock_ms, self._result, self._report = clock_ms, result, report
         self._missing = f"{MISSING} {place.kind}"
         self._closed: set[str] = set()
+        self._total = 0
         absence = state_from(writer.info(self._missing), self._now_s())
         self._folder = Folder(
             place, options.rules, writer, committer, self, self._vanished, self._now_s, absence=absence
@@ -138,6 +140,7 @@ class _Pass:
         scan = self._folder.rescan(self._now_s(), may_write=True, names=self._options.names)
         if scan is None:
             return
+        self._total = len(scan.present)
         if self._options.names is not None and self._place.kind == ARCHIVE:
             self._result.not_found = self._options.names - scan.present
         self._work()
@@ -186,7 +189,7 @@ class _Pass:
         self._closed.add(outcome.name)
         if self._place.kind == ARCHIVE:
             self._result.add(outcome)
-            self._report(outcome)
+            self._report(outcome, self._total)
 
     def _count_missing(self) -> None:
         state = self._folder.absences.state
@@ -210,7 +213,7 @@ def ingest(
     *,
     names: frozenset[str] | None = None,
     accept_gone: bool = False,
-    report: Callable[[Outcome], None] = lambda _outcome: None,
+    report: Report = lambda _outcome, _total: None,
 ) -> IngestResult:
     """One pass over archives, world runs, issues and event log, and one look at the environment."""
     options = ingest_options(settings, names=names, accept_gone=accept_gone)

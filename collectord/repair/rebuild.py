@@ -211,7 +211,7 @@ def rebuild(
     ensure_private_dir(settings.state_dir)
     with ExitStack() as held:
         if replace:
-            held.enter_context(StateLock.acquire(settings.lock_path, "collectord rebuild --replace"))
+            held.enter_context(StateLock.acquire(settings.lock_path, "collectord db rebuild --replace"))
             finish_exchange(settings.index_path)
             _merge_log(settings.index_path)
         beside = not replace and holder(settings.lock_path) is not None
@@ -224,7 +224,7 @@ def _merge_log(index: Path) -> None:
 
 
 def _rebuild(settings: Settings, done: Rebuilt, replace: bool, progress: Progress) -> Rebuilt:
-    with scratch_folder(settings.state_dir, REBUILDING, "collectord rebuild") as scratch:
+    with scratch_folder(settings.state_dir, REBUILDING, "collectord db rebuild") as scratch:
         old, new = scratch / "old.sqlite3", scratch / "new.sqlite3"
         backup_file(settings.index_path, old)
         taken = _fill(settings, old, new, progress)

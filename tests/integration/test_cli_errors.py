@@ -15,7 +15,7 @@ from tests.support.cli import Cli
 def test_a_mistyped_command_is_told_the_right_one(bare: Cli) -> None:
     done = bare("statsu")
     assert done.returncode == 2
-    assert "Did you mean 'stats'?" in done.stderr
+    assert "Did you mean 'status'?" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,71 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
-import select
 import signal
-import struct
 import subprocess
-import termios
-import time
-from types import TracebackType
 
-import pyte
 import pytest
 
 from tests.support.archives import Maker
 from tests.support.cli import Cli
 from tests.support.daemon import Daemon, configure
+from tests.support.terminal import DEADLINE_S, Terminal
 
-DEADLINE_S = 20.0
-
-
-class Terminal:
-    """A screen of some size with a command on it."""
-
-    def __init__(self, cli: Cli, columns: int, lines: int, *arguments: str) -> None:
-        self.screen = pyte.Screen(columns, lines)
-        self._stream = pyte.ByteStream(self.screen)
-        self._fd, other = pty.openpty()
-        self.resize(columns, lines)
-        argv = cli.argv("status", "--watch", "--interval", "300ms", *arguments)
-        env = cli.environ({"TERM": "xterm-256color"})
-        self.process = subprocess.Popen(
-            argv, stdin=other, stdout=other, stderr=other, env=env, cwd=cli.home, start_new_session=True
-        )
-        os.close(other)
-
-    def __enter__(self) -> Terminal:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._fd)
-
-    def resize(self, columns: int, lines: int) -> None:
-        self.screen.resize(lines, columns)
-        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def shows(self, *texts: str) -> list[str]:
-        """Waits until all of these stand on the screen; returns its lines."""
-        end = time.monotonic() + DEADLINE_S
-        while time.monotonic() < end:
-            if select.select([self._fd], [], [], 0.2)[0]:
-                self._stream.feed(os.read(self._fd, 65536))
-            shown: list[str] = list(self.screen.display)
-            if all(any(text in line for line in shown) for text in texts):
-                return shown
-        raise AssertionError("\n".join(self.screen.display))
+WATCH = ("status", "--watch", "--interval", "300ms")
 
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (200, 60)])
 def test_it_shows_what_matters_first_and_fits(kept: Cli, columns: int, lines: int) -> None:
-    with Terminal(kept, columns, lines) as terminal:
+    with Terminal(kept, columns, lines, *WATCH) as terminal:
         shown = terminal.shows("collectord", "watch backups: there is none", "lanes", "epoch", "success")
         assert shown[1].startswith("watch")
         assert len([line for line in shown if line.strip()]) > 12
@@ -75,7 +26,7 @@ def test_it_shows_what_matters_first_and_fits(kept: Cli, columns: int, lines: in
 
 
 def test_without_an_index_it_says_so_and_goes_on_when_there_is_one(bare: Cli) -> None:
-    with Terminal(bare, 80, 24) as terminal:
+    with Terminal(bare, 80, 24, *WATCH) as terminal:
         terminal.shows("no index yet")
         Maker(bare.repo).add(2)
         bare.ok("ingest")
@@ -85,7 +36,7 @@ def test_without_an_index_it_says_so_and_goes_on_when_there_is_one(bare: Cli) ->
 def test_a_daemon_that_dies_is_seen_and_a_resize_is_survived(bare: Cli) -> None:
     configure(bare)
     Maker(bare.repo).add(2)
-    with Daemon(bare) as daemon, Terminal(bare, 100, 30) as terminal:
+    with Daemon(bare) as daemon, Terminal(bare, 100, 30, *WATCH) as terminal:
         daemon.wait_for("archive.indexed", 2)
         terminal.shows("alive")
         terminal.resize(60, 20)

@@ -269,7 +269,7 @@ def test_what_killed_recoveries_and_rebuilds_left_is_counted_and_removed_unless_
         folder.mkdir()
         (folder / "old.sqlite3").write_bytes(os.urandom(2**20))
     assert measure(settings)["bytes"]["index set aside"] - before >= 2**21
-    with StateLock.acquire(state / "rebuild.lock", "collectord rebuild"):
+    with StateLock.acquire(state / "rebuild.lock", "collectord db rebuild"):
         backup(settings, None)
     assert [folder.exists() for folder in left] == [False, True]
     with StateLock.acquire(state / "lock", "collectord run"):

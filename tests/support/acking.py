@@ -27,7 +27,7 @@ def main() -> None:
     """`REPO BATCH`: exits as collectord does."""
     repo, batch = Path(sys.argv[1]), int(sys.argv[2])
     try:
-        ingest(settings_of(repo, batch), report=say)
+        ingest(settings_of(repo, batch), report=lambda outcome, _total: say(outcome))
     except CollectordError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
