@@ -9,7 +9,7 @@ import click
 
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import emit_json, json_option, line, seconds_text, size_text, time_text
-from collectord.errors import UsageError
+from collectord.errors import CollectordError, UsageError
 
 _SOURCES = {
     "planner_input": "the recorded planner input",
@@ -21,8 +21,21 @@ _SOURCES = {
 }
 
 
+def complete_archive(context: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """Archives whose names begin so, for the shell; nothing where anything is in the way."""
+    from collectord.index.opening import reader_for
+
+    given = context.find_root().params
+    try:
+        settings = Invocation(given.get("repo"), given.get("config")).settings(as_owner=False)
+        with reader_for(settings) as reader:
+            return sorted(known.name for known in reader.known() if known.name.startswith(begun))
+    except (CollectordError, OSError):
+        return []
+
+
 @click.command(short_help="Say what became of one archive, and why.")
-@click.argument("workcell_id")
+@click.argument("workcell_id", shell_complete=complete_archive)
 @json_option
 @click.pass_obj
 def explain(invocation: Invocation, workcell_id: str, as_json: bool) -> None:

@@ -139,3 +139,12 @@ def test_columns_go_in_the_order_given_until_a_table_fits() -> None:
     assert fitting(widths, ("plan", "state"), 200, "why") == (["name", "plan", "state", "why"], 200)
     assert fitting(widths, ("plan", "state"), 60, "why") == (["name", "state", "why"], 60)
     assert fitting(widths, ("plan", "state"), 20, "why") == (["name", "why"], 46)
+
+
+def test_the_shell_completes_names_of_archives(ingested: Cli) -> None:
+    [name] = [run["name"] for run in json.loads(ingested.ok("runs", "--json", "--limit", "1"))["runs"]]
+    words = f"collectord --repo {ingested.repo} explain {name[:-2]}"
+    asked = {"_COLLECTORD_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"}
+    done = ingested(env=asked)
+    assert f"plain,{name}" in done.stdout.splitlines()
+    assert ingested(env={**asked, "COMP_WORDS": "collectord --repo /nowhere explain wc"}).stdout.strip() == ""
