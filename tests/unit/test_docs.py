@@ -10,12 +10,13 @@ import click
 import pytest
 
 from collectord.cli.main import COMMANDS, collectord
+from collectord.config import load
 from collectord.config.schema import dotted_keys
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
-    *("docs/design.md", "docs/commands.md", "docs/architecture.md", "docs/glossary.md"),
+    *("docs/design.md", "docs/commands.md", "docs/operations.md", "docs/architecture.md", "docs/glossary.md"),
 ]
 
 
@@ -140,3 +141,14 @@ def test_every_command_that_a_page_mentions_is_there_with_its_options(page: str)
             }
             given = {word.partition("=")[0].rstrip(",;.") for word in words if word.startswith("--")}
             assert given <= known | {"--help"}, f"{page}: {mentioned}"
+
+
+def test_the_configurations_of_the_pages_are_valid(tmp_path: Path) -> None:
+    text = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(block)
+        (tmp_path / ".cyntra").mkdir(exist_ok=True)
+        load(repo=tmp_path, config=file, overrides={}, environ={}, cwd=tmp_path)
