@@ -187,7 +187,7 @@ class Intake:
         known = self.known(name)
         if known is None or known.gone_ms is not None or self._verified.pop(name, None) is not None:
             self._doubtful.pop(name, None)
-            self.pending.touch(name, mono)
+            self.pending.find(name, mono)
         else:
             self._doubtful[name] = Verified(stat, None)
 

@@ -214,23 +214,29 @@ def _retry_wait(failures: int, rules: SettleRules) -> float:
 _SLACK = 64
 
 
+_LIVE, _BACKLOG = 0, 1
+
+
 @dataclass(slots=True)
 class _Slot:
     pending: Pending | None = None
     due: float | None = None
+    rank: int = _LIVE
 
 
 class PendingSet:
     """One slot a name whatever arrives; owned by one thread. Times are monotonic seconds.
 
-    A name that `due` gave out has no next look until `put`, `touch` or `drop` says what becomes of it.
+    A name that `due` gave out has no next look until `put`, `touch` or `drop` says what becomes of it. Names
+    that only a scan found (`find`) are the backlog: they wait while anything else is due, so that what lands
+    now does not queue behind the thousands that were there before.
     """
 
     def __init__(self, rules: SettleRules) -> None:
         self._rules = rules
         self._slots: dict[str, _Slot] = {}
-        # Items whose time is no longer their slot's are stale; _plan bounds how many there can be.
-        self._heap: list[tuple[float, str]] = []
+        # By rank. Items whose time or rank is no longer their slot's are stale; _plan bounds their number.
+        self._heaps: tuple[list[tuple[float, str]], list[tuple[float, str]]] = ([], [])
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -250,6 +256,11 @@ class PendingSet:
         """What every archive's last look left behind, for counting."""
         return (slot.pending for slot in self._slots.values() if slot.pending is not None)
 
+    def find(self, name: str, mono: float) -> None:
+        """A scan found a name that is not here yet."""
+        if name not in self._slots:
+            self._plan(name, self._slots.setdefault(name, _Slot()), mono, _BACKLOG)
+
     def touch(self, name: str, mono: float) -> None:
         """Something stirred there: look soon, yet not sooner than `touch_gap_s` after the last look.
 
@@ -259,42 +270,50 @@ class PendingSet:
         soon = mono
         if slot.pending is not None:
             soon = max(mono, slot.pending.looked_at + self._rules.touch_gap_s)
-        if slot.due is None or soon < slot.due:
-            self._plan(name, slot, soon)
+        planned = soon if slot.due is None else min(soon, slot.due)
+        if (planned, _LIVE) != (slot.due, slot.rank):
+            self._plan(name, slot, planned)
 
     def put(self, pending: Pending, due: float) -> None:
         """Keeps what a look left behind and plans the next one for `due`."""
         slot = self._slots.setdefault(pending.name, _Slot())
         slot.pending = pending
-        self._plan(pending.name, slot, due)
+        self._plan(pending.name, slot, due, slot.rank)
 
     def drop(self, name: str) -> None:
         """Forgets the name: accepted, vanished or no archive at all."""
         self._slots.pop(name, None)
 
     def due(self, mono: float, limit: int) -> list[str]:
-        """At most `limit` names whose look is due, longest due first."""
+        """At most `limit` names whose look is due, longest due first, the backlog last."""
         names: list[str] = []
-        while len(names) < limit and (first := self.next_due()) is not None and first <= mono:
-            name = heapq.heappop(self._heap)[1]
-            self._slots[name].due = None
-            names.append(name)
+        for rank, heap in enumerate(self._heaps):
+            while len(names) < limit and (first := self._first(rank)) is not None and first <= mono:
+                name = heapq.heappop(heap)[1]
+                self._slots[name].due = None
+                names.append(name)
         return names
 
     def next_due(self) -> float | None:
         """When the next look is due, or None if none is planned."""
-        while self._heap and self._is_stale(self._heap[0]):
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        found = [first for rank in (_LIVE, _BACKLOG) if (first := self._first(rank)) is not None]
+        return min(found, default=None)
 
-    def _is_stale(self, item: tuple[float, str]) -> bool:
+    def _first(self, rank: int) -> float | None:
+        heap = self._heaps[rank]
+        while heap and self._is_stale(heap[0], rank):
+            heapq.heappop(heap)
+        return heap[0][0] if heap else None
+
+    def _is_stale(self, item: tuple[float, str], rank: int) -> bool:
         slot = self._slots.get(item[1])
-        return slot is None or slot.due != item[0]
+        return slot is None or (slot.due, slot.rank) != (item[0], rank)
 
-    def _plan(self, name: str, slot: _Slot, due: float) -> None:
-        slot.due = due
-        if len(self._heap) > 2 * len(self._slots) + _SLACK:
-            self._heap = [(s.due, n) for n, s in self._slots.items() if s.due is not None]
-            heapq.heapify(self._heap)
+    def _plan(self, name: str, slot: _Slot, due: float, rank: int = _LIVE) -> None:
+        slot.due, slot.rank = due, rank
+        heap = self._heaps[rank]
+        if len(heap) > 2 * len(self._slots) + _SLACK:
+            heap[:] = [(s.due, n) for n, s in self._slots.items() if s.due is not None and s.rank == rank]
+            heapq.heapify(heap)
         else:
-            heapq.heappush(self._heap, (due, name))
+            heapq.heappush(heap, (due, name))

@@ -222,7 +222,7 @@ def test_any_number_of_events_on_few_names_keep_the_heap_small() -> None:
         waiting.put(pending[name], 1000.0 - i / 1000)
         waiting.touch(name, 900.0 - i / 1000)
     assert len(waiting) == 3
-    assert len(waiting._heap) <= 2 * 3 + 65
+    assert sum(map(len, waiting._heaps)) <= 2 * 3 + 65
     assert sorted(waiting.due(1e9, 10)) == ["a", "b", "c"]
 
 
@@ -256,3 +256,31 @@ def test_a_copy_that_keeps_old_times_is_not_old_and_neither_is_what_comes_from_t
 def test_an_old_archive_without_its_manifest_waits_all_the_same() -> None:
     bare = seen("logs", version=1_000 * SECOND_NS)
     assert look(None, bare, mono=10.0, rules=RULES, wall_s=9_999)[1].kind is VerdictKind.WAITING
+
+
+def test_what_lands_now_does_not_queue_behind_what_a_scan_found() -> None:
+    pending = PendingSet(SettleRules())
+    for number in range(3):
+        pending.find(f"old-{number}", 10.0)
+    pending.touch("new", 11.0)
+    assert pending.due(12.0, 2) == ["new", "old-0"]
+    pending.touch("old-2", 12.0)
+    assert pending.due(12.0, 2) == ["old-2", "old-1"]
+    assert pending.next_due() is None
+
+
+def test_a_name_that_is_followed_already_is_not_found_again() -> None:
+    pending = PendingSet(SettleRules())
+    pending.touch("wc", 20.0)
+    pending.find("wc", 10.0)
+    assert pending.next_due() == 20.0
+
+
+def test_what_a_scan_found_stays_behind_while_it_settles() -> None:
+    pending = PendingSet(RULES)
+    pending.find("wc-1", 1.0)
+    pending.due(1.0, 1)
+    followed, _ = still(WHOLE, 1.0)
+    pending.put(followed, 3.0)
+    pending.touch("new", 3.5)
+    assert pending.due(4.0, 2) == ["new", "wc-1"]
