@@ -131,8 +131,8 @@ def render(
 ) -> str:
     """The sealed text of a service file; all paths absolute, `python` not resolved out of its environment.
 
-    `read_write` matters to a system unit: the state folder first, then folders that may be missing (it can
-    write to them from the first start after they were made). `user` owns the repo and is needed there too.
+    `read_write` matters to a system unit: folders that it makes where they are missing, the state folder
+    first. `user` owns the repo and is needed there too.
     `log` matters to launchd. Raises UsageError for what cannot be written down.
     """
     argv = [str(writable(python)), "-m", "collectord", "--repo", str(writable(repo))]
@@ -193,9 +193,8 @@ def _system_part(
 ) -> str:
     if user is None:
         raise UsageError("a system service needs a user to run as; name the one who owns the repo")
-    prefixes = ("", *["-"] * len(read_write[1:]))
-    folders = [word(f"{prefix}{path}") for prefix, path in zip(prefixes, read_write, strict=False)]
-    # Out of the sandbox ("+"), as its user: no namespace can be made around a folder that is missing.
+    # Out of the sandbox ("+"), as its user. ReadWritePaths= holds for it even so: without a "-" before them,
+    # systemd would not start it while a folder is missing, which is what it is for.
     make = [*_AS_USER, f"--reuid={user}", f"--regid={_group_of(user)}", *_MKDIR, *map(str, read_write)]
     lines = (
         f"{_unit_section(repo)}RequiresMountsFor={word(str(repo))}",
@@ -204,8 +203,8 @@ def _system_part(
         f"User={user_name(user)}",
         f"ExecStart={command(argv)}",
         f"ExecStartPre=-+{command(make)}",
-        '# The first holds the index; "-" before the others: without them collecting goes on.',
-        *(f"ReadWritePaths={folder}" for folder in folders),
+        '# The first holds the index; "-": what is to make a missing folder could not start without it.',
+        *(f"ReadWritePaths={word(f'-{path}')}" for path in read_write),
         "ProtectHome=read-only",
         f"PrivateTmp={'yes' if private_tmp else 'no'}",
     )
@@ -406,7 +405,7 @@ def _owner(repo: Path) -> str:
 
 
 def _written_folders(settings: Settings) -> list[Path]:
-    """The state folder first: it must exist before the start. Archives only where the daemon prunes."""
+    """The state folder first. Archives only where the daemon prunes."""
     archives = [settings.archives_dir] if settings.config.retention.removes_anything else []
     return [settings.state_dir, settings.benches_dir, settings.repo / ".cyntra/reports", *archives]
 

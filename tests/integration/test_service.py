@@ -60,7 +60,7 @@ def test_the_unit_starts_this_interpreter_with_this_repo_and_configuration(bare:
     started = f"{sys.executable} -m collectord --repo {bare.repo} --config {config} run"
     assert f"ExecStart={started}\n" in text
     assert "User=cyntra\n" in text
-    assert f"ReadWritePaths={bare.repo}/.cyntra/state/collectord\n" in text
+    assert f"ReadWritePaths=-{bare.repo}/.cyntra/state/collectord\n" in text
     assert "--config" not in bare.ok("service", "print", "--user")
 
 

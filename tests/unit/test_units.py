@@ -77,7 +77,7 @@ def test_a_system_unit_names_every_path_as_it_is(repo: str, python: str, config:
     (command,) = setting(text, "ExecStart")
     expected = [python, "-m", "collectord", "--repo", repo, "--config", config, "run"]
     assert read_command(command) == [str(Path(word)) if word[0] == "/" else word for word in expected]
-    assert setting(text, "ReadWritePaths") == [service.word(str(state))]
+    assert setting(text, "ReadWritePaths") == [service.word(f"-{state}")]
     assert not any(line.endswith("\\") for line in text.split("\n"))
 
 
@@ -107,9 +107,9 @@ def test_without_a_log_launchd_gets_no_path_of_somebody_else() -> None:
     assert "/Users/" not in rendered("launchd")
 
 
-def test_only_the_state_folder_has_to_exist() -> None:
+def test_no_folder_has_to_exist() -> None:
     assert setting(rendered("system"), "ReadWritePaths") == [
-        "/srv/project/.cyntra/state/collectord",
+        "-/srv/project/.cyntra/state/collectord",
         "-/srv/project/.cyntra/benches",
     ]
 
