@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.errors import CollectordError
+from collectord.errors import CollectordError, ConfigError
 
 
 @click.command(short_help="Stand beside a kernel and index every run as it ends.")
@@ -17,14 +18,19 @@ def run(invocation: Invocation) -> None:
 
     SIGTERM and SIGINT stop it, a second SIGINT at once; SIGHUP reads the configuration again.
     """
+    from collectord.config.schema import Log
     from collectord.daemon.run import run as run_daemon
     from collectord.system.log import to_stderr
 
-    settings = invocation.settings()
+    said = Log()  # the defaults, until the configuration is read
     try:
+        settings = invocation.settings()
+        said = settings.config.log
         run_daemon(settings, invocation.settings, os.environ)
     except (CollectordError, OSError) as error:
+        if isinstance(error, ConfigError) and sys.stderr.isatty():
+            raise  # a person reads one finding a line better than a line of the log
         # Through the log, with the priority of an error: `journalctl -p err` says why it ended.
-        log = to_stderr(level=settings.config.log.level, form=settings.config.log.format)
+        log = to_stderr(level=said.level, form=said.format)
         log.error("daemon.failed", reason=str(error), exit_code=getattr(error, "exit_code", 1))
         raise click.exceptions.Exit(getattr(error, "exit_code", 1)) from error

@@ -208,6 +208,15 @@ def test_an_index_that_is_busy_or_was_busy_stops_nothing(bare: Cli, maker: Maker
         daemon.wait_for("archive.indexed")
 
 
+def test_a_configuration_that_is_wrong_is_told_in_the_log(bare: Cli) -> None:
+    configure(bare, "settle: {min_age: banana}\n")
+    with Daemon(bare) as daemon:
+        assert daemon.ended() == 78
+        [line] = daemon.events("daemon.failed")
+        assert (line["level"], line["exit_code"], "banana" in line["reason"]) == ("error", 78, True)
+        assert daemon.other == []
+
+
 def test_a_damaged_index_is_not_written_to(bare: Cli, maker: Maker) -> None:
     maker.add(3)
     bare.ok("ingest")
