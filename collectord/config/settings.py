@@ -318,7 +318,8 @@ def _where(key: str, given: Mapping[str, Given]) -> str:
 
 def _near(path: Path, cwd: Path) -> str:
     """How a file that was found is named: from the working directory where it lies below it."""
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
+    below = path.is_relative_to(cwd) and cwd != Path("/")  # where services work
+    return str(path.relative_to(cwd)) if below else str(path)
 
 
 def _reason(error: Exception) -> str:

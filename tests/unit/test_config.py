@@ -293,6 +293,12 @@ def test_findings_name_the_file_as_it_was_given(repo: Path, tmp_path: Path) -> N
         load(repo=repo, config=Path("../my.yaml"), overrides={}, environ={}, cwd=repo)
 
 
+def test_findings_of_a_service_name_the_file_in_full(repo: Path) -> None:
+    (repo / ".cyntra/collectord.yaml").write_text("watch: {pol_interval: 3}\n")
+    with pytest.raises(ConfigError, match=rf"^{repo}/\.cyntra/collectord\.yaml:1:9: "):
+        load(repo=repo, config=None, overrides={}, environ={}, cwd=Path("/"))
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [("missing.yaml", "No such file or directory"), (".", "Is a directory"), ("a\0b", "embedded null byte")],
