@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from collectord.cli.invocation import Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, progress_bar
-from collectord.errors import CollectordError
+from collectord.cli.output import complain, emit_json, json_option, line, note, progress_bar
+from collectord.errors import CollectordError, LockHeld
 from collectord.system.names import readable_name
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
     Safe to stop at any point and to repeat; an archive that did not change is not read again.
     """
     from collectord.intake.ingest import ingest as ingest_once
-    from collectord.intake.ingest import may_lack_archives
+    from collectord.intake.ingest import leave_accept_gone, may_lack_archives
 
     settings = invocation.settings()
     no_folder = not settings.archives_dir.is_dir()
@@ -53,7 +53,13 @@ def ingest(invocation: Invocation, workcell_id: tuple[str, ...], accept_gone: bo
             if invocation.verbose and not as_json:
                 line(f"{outcome.name}: {outcome.kind}" + (f": {outcome.reason}" if outcome.reason else ""))
 
-        result = ingest_once(settings, names=names, accept_gone=accept_gone, report=report)
+        try:
+            result = ingest_once(settings, names=names, accept_gone=accept_gone, report=report)
+        except LockHeld:
+            if not accept_gone or not leave_accept_gone(settings):
+                raise
+            note("left to the running daemon: what its next scan does not find counts as gone")
+            return
     emit_json(_document(result)) if as_json else _print(result, is_listed=invocation.verbose)
     if no_folder and not as_json:
         line(f"{settings.archives_dir}: not there yet; the kernel makes it when its first run ends")

@@ -95,16 +95,27 @@ def chores_of(
             process_state.applier,
             process_state.journal,
             process_state.clocks.wall_ms,
-            partial(_look_again, folders, process_state.clocks.mono),
+            _Folders(folders, process_state.clocks.mono),
         ),
         *weekly_report(settings, context),
         *storage_chores(settings, context),
     )
 
 
-def _look_again(folders: Sequence[Folder], mono: Callable[[], float], keys: Collection[KnownKey]) -> None:
-    for folder in folders:
-        folder.intake.note([name for kind, name in keys if kind == folder.place.kind], mono())
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    folders: Sequence[Folder]
+    mono: Callable[[], float]
+
+    def look_again(self, keys: Collection[KnownKey]) -> None:
+        """Look at these directories soon."""
+        for folder in self.folders:
+            folder.intake.note([name for kind, name in keys if kind == folder.place.kind], self.mono())
+
+    def accept_gone(self) -> None:
+        """Believe that what the next scan misses is gone."""
+        for folder in self.folders:
+            folder.absences.accept()
 
 
 def _watcher(settings: Settings, wakeup: Wakeup) -> Watcher:

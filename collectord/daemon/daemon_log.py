@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from collectord.intake.absence import Alarm
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Run
@@ -170,16 +171,23 @@ class DaemonLog:
         """A repeated fault is over; whether it was there."""
         return self._repeats.over(f"{event}\0{key}")
 
-    def absence_alarm(self, alarm: Alarm | None) -> None:
+    def alert_resolved(self, alert: str, said: str) -> None:
+        """What an alert was about is no longer so."""
+        self.log.info("alert.resolved", said=f"no longer so: {said}", alert=alert)
+
+    def absence_alarm(self, folder: Path, alarm: Alarm | None) -> None:
         """Too many are missing at once, or it is over."""
         if alarm is None:
-            self.log.info("absence.over")
-        else:
-            hint = (
-                "is the disk of the archives mounted? Removed on purpose: `collectord ingest --accept-gone`"
-            )
-            counts = {"missing": alarm.missing, "known": alarm.known}
-            self.log.warning("absence.alarm", why=alarm.kind, **counts, hint=hint)
+            self.log.info("absence.over", said=f"the archives of {folder} are back, or believed to be gone")
+            return
+        self.log.warning(
+            "absence.alarm",
+            said=f"{alarm.missing} of {alarm.known} archives of {folder} are missing at once",
+            hint="is its disk mounted? Removed on purpose: `collectord ingest --accept-gone`",
+            why=alarm.kind,
+            missing=alarm.missing,
+            known=alarm.known,
+        )
 
     def watch_notes(self, notes: Iterable[WatchNote]) -> None:
         """What the watcher has to say."""

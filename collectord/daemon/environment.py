@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from collectord.config import Settings
 from collectord.daemon.daemon_log import DaemonLog, times_in_words
@@ -54,6 +55,16 @@ class _Files:
     has_universe: bool = field(default=True)
 
 
+class Hands(Protocol):
+    """What a request has done to the watched folders."""
+
+    def look_again(self, keys: Collection[KnownKey]) -> None:
+        """Look at these directories soon."""
+
+    def accept_gone(self) -> None:
+        """Believe that what the next scan misses is gone."""
+
+
 class EnvironmentTask:
     """Belongs to the loop's thread. A look costs a few milliseconds while nothing changes."""
 
@@ -67,9 +78,9 @@ class EnvironmentTask:
         applier: Committer,
         journal: DaemonLog,
         wall_ms: Callable[[], int],
-        look_again: Callable[[Collection[KnownKey]], None],
+        hands: Hands,
     ) -> None:
-        self._look_again = look_again
+        self._hands = hands
         section = settings.config.environment
         self._settings, self._writer, self._applier = settings, writer, applier
         self._journal, self._wall_ms = journal, wall_ms
@@ -143,9 +154,12 @@ class EnvironmentTask:
         return done
 
     def _carry_out(self, request: JsonObject) -> None:
+        if request["kind"] == requests.ACCEPT_GONE:
+            self._hands.accept_gone()
+            return
         if request["kind"] == requests.REQUEUE:
             requeued = requeue(self._writer, request["names"])
-            self._look_again(requeued)
+            self._hands.look_again(requeued)
             self._journal.requeued(len(requeued), "somebody asked for it")
             return
         with self._writer.transaction() as connection:
@@ -200,10 +214,12 @@ class EnvironmentTask:
         self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
 
     def _log(self, notices: Iterable[Notice]) -> None:
-        """One line each: what, in a sentence, and its fields; what is over says so."""
+        """One line each: what, in a sentence, and its fields."""
         for notice in notices:
-            over = {"resolved": True} if notice.is_resolved else {}
             level = "info" if notice.is_resolved or notice.event.startswith(NORMAL) else "warning"
             said = summary_of(notice.event, notice.fields)
-            fields = {"said": said, **notice.fields, **times_in_words(notice.fields), **over}
-            self._journal.line(level, notice.event, {"repo": str(self._settings.repo), **fields})
+            if notice.is_resolved:
+                self._journal.alert_resolved(notice.event, said)
+                continue
+            fields = {"said": said, **notice.fields, **times_in_words(notice.fields)}
+            self._journal.line(level, notice.event, fields)

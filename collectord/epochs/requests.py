@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 FOLDER = "requests"
 MAX_BYTES = 256 * 2**20
-REQUEUE = "requeue"
+REQUEUE, ACCEPT_GONE = "requeue", "accept_gone"
 
 
 def cut_request(why: str, at_ms: int) -> JsonObject:
@@ -75,6 +75,11 @@ def ack_request(ids: Iterable[int] | None, at_ms: int) -> JsonObject:
 def requeue_request(names: Iterable[str], at_ms: int) -> JsonObject:
     """Ask for directories in quarantine to be read again."""
     return {"kind": REQUEUE, "names": sorted(names), "at_ms": at_ms}
+
+
+def accept_gone_request(at_ms: int) -> JsonObject:
+    """Ask for what is missing to be believed gone."""
+    return {"kind": ACCEPT_GONE, "at_ms": at_ms}
 
 
 def history_request(found: Iterable[tuple[Environment, EnvironmentObservation]], at_ms: int) -> JsonObject:

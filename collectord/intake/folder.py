@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from collectord import archive
@@ -28,28 +29,36 @@ class Absences:
     """
 
     def __init__(
-        self, rules: AbsenceRules, log: IntakeLog, held: Callable[[], bool], state: AbsenceState
+        self, folder: Path, rules: AbsenceRules, log: IntakeLog, held: Callable[[], bool], state: AbsenceState
     ) -> None:
-        self._rules, self._log, self._held = rules, log, held
+        self._folder, self._rules, self._log, self._held = folder, rules, log, held
+        self._accepts = False
         self.state = state
+
+    def accept(self) -> None:
+        """Somebody says that what the next good scan misses is gone."""
+        self._accepts = True
 
     def weigh(
         self, known: AbstractSet[str], present: AbstractSet[str], root: Hashable | None, mono: float
     ) -> frozenset[str]:
         """The names that are gone from now on. `root` is None after a scan that proves nothing."""
         before = self.state.alarm
+        scan_ok = root is not None and not self._held()
+        rules = replace(self._rules, at_once=self._rules.at_once or self._accepts)
+        self._accepts = self._accepts and not scan_ok
         found = weigh(
             self.state,
             known=known,
             present=present,
-            scan_ok=root is not None and not self._held(),
+            scan_ok=scan_ok,
             root=root,
             mono=mono,
-            rules=self._rules,
+            rules=rules,
         )
         self.state = found.state
         if found.alarm != before:
-            self._log.absence_alarm(found.alarm)
+            self._log.absence_alarm(self._folder, found.alarm)
         return found.gone_now
 
     @property
@@ -100,7 +109,7 @@ class Folder:
         self._vanished, self._mono = vanished, mono
         self.intake = Intake(place, writer.known, PendingSet(rules.settle))
         self._reader = Reader(place, rules, self.intake, log, wall_s)
-        self.absences = Absences(rules.absence, log, held, absence or AbsenceState())
+        self.absences = Absences(place.path, rules.absence, log, held, absence or AbsenceState())
         self._identity: Hashable | None = None
         self._not_before = 0.0
 

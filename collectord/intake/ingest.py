@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectord.archive import ArchiveRoot, RootUnusable
-from collectord.epochs.requests import evaluate_by_hand, look_by_hand
+from collectord.epochs.requests import accept_gone_request, evaluate_by_hand, leave, look_by_hand
 from collectord.errors import LockHeld
 from collectord.index.alerts import Notice
 from collectord.index.opening import now_ms, writer_for
@@ -166,7 +166,7 @@ class _Pass:
         """Ends the pass: whoever started it is there to see to it."""
         raise error
 
-    def absence_alarm(self, _alarm: Alarm | None) -> None:
+    def absence_alarm(self, _folder: Path, _alarm: Alarm | None) -> None:
         """The counts say so."""
 
     def _now_s(self) -> float:
@@ -247,6 +247,14 @@ def ingest_options(
         quarantine_after=1,
     )
     return IngestOptions(rules, frozenset(settings.config.watch.ignore), names)
+
+
+def leave_accept_gone(settings: Settings) -> bool:
+    """Ask the running daemon to believe gone what is missing; False where it is not what holds the lock."""
+    if (holder(settings.lock_path) or {}).get("command") != DAEMON:
+        return False
+    leave(settings.state_dir, accept_gone_request(now_ms()))
+    return True
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class IntakeLog(Protocol):
     def short_of(self, error: OSError) -> None:
         """This process lacks something: descriptors, memory. The look is made again in a second."""
 
-    def absence_alarm(self, alarm: Alarm | None) -> None:
+    def absence_alarm(self, folder: Path, alarm: Alarm | None) -> None:
         """Too many are missing at once, or it is over."""
 
 

@@ -76,13 +76,30 @@ def _json(priorities: bool) -> _Renderer:
 
 def _console(stream: IO[str]) -> _Renderer:
     colors = stream.isatty() and "NO_COLOR" not in os.environ
-    renderer = structlog.dev.ConsoleRenderer(colors=colors, timestamp_key="at", pad_event_to=24)
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colors, timestamp_key="at", pad_event_to=24, sort_keys=False
+    )
 
     def render(logger: Any, method: str, event: _Event) -> str:
-        event["at"] = f"{str(event['at'])[:19].replace('T', ' ')} UTC"
-        return str(renderer(logger, method, event))
+        return str(renderer(logger, method, for_a_terminal(event)))
 
     return render
+
+
+def for_a_terminal(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line as a person reads them. Pure.
+
+    The sentence is right after the event; empty fields go, and milliseconds beside the same time in words.
+    """
+    fields = {key: value for key, value in event.items() if value is not None and key not in _HEAD}
+    doubled = {f"{key}_ms" for key in fields}
+    shown = {key: value for key, value in fields.items() if key not in doubled}
+    sentence = f"  {event['said']}" if event.get("said") else ""
+    at = f"{str(event['at'])[:19].replace('T', ' ')} UTC"
+    return {"at": at, "level": event["level"], "event": f"{event['event']:<24}{sentence}".rstrip(), **shown}
+
+
+_HEAD = (*_FIRST, "said")
 
 
 def _tame(_logger: Any, _method: str, event: _Event) -> _Event:

@@ -58,14 +58,15 @@ def test_a_kernel_that_goes_on_with_its_old_configuration_makes_epochs_of_35_and
         assert "restart" in stale["advice"]
         SmallKernel(cli.repo).runs(20)
         daemon.wait_for("archive.indexed", 55)
-        daemon.wait_for("environment.stale_kernel", resolved=True)
+        daemon.wait_for("alert.resolved", alert="environment.stale_kernel")
         daemon.wait_for("epoch.sealed")
         daemon.wait_for("epoch.published")
         time.sleep(0)
         epochs = _epochs(cli)
         assert [(e["runs"], e["state"]) for e in epochs] == [(35, "sealed"), (20, "open")]
         assert len(daemon.events("environment.drift")) == 1
-        assert len(daemon.events("environment.stale_kernel")) == 2
+        assert len(daemon.events("environment.stale_kernel")) == 1
+        assert len(daemon.events("alert.resolved")) == 1
         assert len(daemon.events("epoch.published")) == 1
     changes = {c["pointer"]: (c["before"], c["after"]) for c in drift["changes"]}
     assert changes == {
@@ -133,7 +134,7 @@ def test_an_edit_in_five_saves_a_half_written_one_and_an_undo_are_what_they_come
         config.write_text("toolchains: {")
         daemon.wait_for("environment.unreadable")
         _write(cli, 40)
-        daemon.wait_for("environment.unreadable", resolved=True)
+        daemon.wait_for("alert.resolved", alert="environment.unreadable")
         assert len(daemon.events("environment.drift")) == 2
         epochs = _epochs(cli)
     [change] = drift["changes"]

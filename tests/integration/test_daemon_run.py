@@ -176,6 +176,24 @@ def test_an_archive_that_goes_away_is_gone_after_two_good_scans(bare: Cli, maker
     assert _rows(bare, "SELECT count(*) FROM archives WHERE gone_ms IS NOT NULL") == [(0,)]
 
 
+def test_what_somebody_removed_on_purpose_is_gone_once_the_daemon_is_told(bare: Cli, maker: Maker) -> None:
+    configure(bare)
+    names = maker.add(3)
+    with Daemon(bare) as daemon:
+        daemon.wait_for("archive.indexed", 3)
+        (bare.repo / "away").mkdir()
+        for name in names:
+            (bare.archives / name).rename(bare.repo / "away" / name)
+        [alarm] = daemon.wait_for("absence.alarm")
+        assert str(bare.archives) in alarm["said"]
+        assert "left to the running daemon" in bare("ingest", "--accept-gone").stderr
+        daemon.wait_for("archive.gone", 3)
+        daemon.wait_for("absence.over")
+        for name in names:
+            (bare.repo / "away" / name).rename(bare.archives / name)
+        daemon.wait_for("archive.unchanged", 3)
+
+
 @pytest.mark.slow
 def test_a_second_sigint_ends_it_at_once_with_130(bare: Cli, maker: Maker) -> None:
     configure(bare, QUICK.replace("daemon: {", "daemon: {shutdown_timeout: 20s, "))

@@ -71,7 +71,7 @@ def test_runs_of_a_kernel_that_goes_on_after_an_edit_are_of_the_configuration_th
         assert not daemon.events("epoch.closing")
         first.stop()
         with _kernel(cli) as second:
-            daemon.wait_for("environment.stale_kernel", resolved=True)
+            daemon.wait_for("alert.resolved", alert="environment.stale_kernel")
             archives.runs(15)
             daemon.wait_for("archive.indexed", 65)
             daemon.wait_for("epoch.sealed")
@@ -81,7 +81,8 @@ def test_runs_of_a_kernel_that_goes_on_after_an_edit_are_of_the_configuration_th
                 (second.pid, 2, False)
             ]
             assert "up to date" in cli.ok("status")
-        assert len(daemon.events("environment.stale_kernel")) == 2
+        assert len(daemon.events("environment.stale_kernel")) == 1
+        assert len(daemon.events("alert.resolved")) == 1
     epochs = _epochs(cli)
     assert [(e["runs"], e["state"]) for e in epochs] == [(50, "sealed"), (15, "open")]
     [snapshot] = epochs[0]["snapshots"]
@@ -178,7 +179,7 @@ def test_an_edit_and_its_undo_before_the_restart_make_no_epoch(cli: Cli) -> None
             daemon.wait_for("environment.stale_kernel")
             archives.runs(2)
             _edit(cli, 3)
-            daemon.wait_for("environment.stale_kernel", resolved=True)
+            daemon.wait_for("alert.resolved", alert="environment.stale_kernel")
         with _kernel(cli):
             archives.runs(2)
             daemon.wait_for("archive.indexed", 6)

@@ -9,11 +9,13 @@ import pytest
 
 from collectord.epochs.causes import DRIFT, STALE
 from collectord.epochs.json_views import summary_of
+from collectord.system.log import for_a_terminal
 from collectord.watch import WatchEvent
 
 ROOT = Path(__file__).resolve().parents[2]
 AREAS = (
     *(
+        "alert",
         "archive",
         "absence",
         "audit",
@@ -70,3 +72,19 @@ def test_a_sentence_stands_for_each_alert(event: str) -> None:
         "advice": "x",
     }
     assert "critical: ×2 → ×3" in summary_of(event, fields)
+
+
+def test_on_a_terminal_the_sentence_comes_first_and_nothing_twice() -> None:
+    line = {
+        "ended_ms": 1_795_789_388_922,
+        "why": None,
+        "said": "epoch 1, 61 runs",
+        "ended": "2026-11-27 14:23:08 UTC",
+        "level": "info",
+        "event": "epoch.closing",
+        "at": "2026-11-27T14:23:08.922Z",
+    }
+    shown = for_a_terminal(line)
+    assert list(shown) == ["at", "level", "event", "ended"]
+    assert shown["event"] == "epoch.closing             epoch 1, 61 runs"
+    assert shown["at"] == "2026-11-27 14:23:08 UTC"
