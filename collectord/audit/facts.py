@@ -214,7 +214,10 @@ class LabelVariety:
 
 @dataclass(frozen=True, slots=True)
 class AuditFacts:
-    """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch."""
+    """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch.
+
+    `credentials` are the kinds of what looks like one in an issue's texts, by issue; never the values.
+    """
 
     repo: str
     now_ms: int
@@ -227,6 +230,7 @@ class AuditFacts:
     policy_unknown: str | None = None
     concurrent: int | None = None
     varieties: tuple[LabelVariety, ...] = ()
+    credentials: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def window_start_ms(self) -> int:

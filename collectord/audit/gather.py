@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -19,6 +19,7 @@ from collectord.audit.facts import (
     ArtifactFacts,
     AuditFacts,
     AuditRun,
+    BacklogIssue,
     Bin,
     Epoch,
     Health,
@@ -29,6 +30,7 @@ from collectord.audit.facts import (
 )
 from collectord.audit.layout import capped
 from collectord.audit.outcomes import cause_of
+from collectord.dataset.credentials import Detector, detector_version
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
 from collectord.index.runs import ended_without_archive, runs_for_audit
@@ -254,12 +256,14 @@ def gather(
     runs = tuple(
         _run(row, recorded[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
     )
+    backlog = backlog_of(read_beads(repo) or {}, read_deps(repo))
     return AuditFacts(
         repo=str(repo),
         now_ms=now_ms,
         window_ms=window_ms,
         runs=runs,
-        backlog=backlog_of(read_beads(repo) or {}, read_deps(repo)),
+        backlog=backlog,
+        credentials=_credentials(backlog),
         epochs=beside.epochs,
         agreement=beside.agreement,
         health=replace(_health(reader, beside), not_cached=not_cached, time_conflicts=_time_conflicts(rows)),
@@ -267,6 +271,14 @@ def gather(
         concurrent=beside.concurrent,
         varieties=beside.varieties,
     )
+
+
+def _credentials(backlog: Iterable[BacklogIssue]) -> dict[str, tuple[str, ...]]:
+    if detector_version() is None:
+        return {}
+    kinds_in = Detector().kinds_in
+    found = {one.issue_id: kinds_in([one.title, one.description, *one.tags]) for one in backlog}
+    return {issue: tuple(sorted(kinds)) for issue, kinds in found.items() if kinds}
 
 
 def _time_conflicts(rows: Sequence[DbRow]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.facts import DONE, AuditFacts, BacklogIssue
@@ -71,7 +71,17 @@ def quality(facts: AuditFacts) -> Quality:
         Rule(name, len(broken[name]), tuple(broken[name][:_MOST_IDS]), advice) for name, _, advice in checks
     )
     faulty = {issue for ids in broken.values() for issue in ids}
-    return Quality(len(issues), len(issues) - len(faulty), rules, tuple(_findings(rules, len(issues))))
+    found = (*_leaks(facts), *_findings(rules, len(issues)))
+    return Quality(len(issues), len(issues) - len(faulty), rules, found)
+
+
+def _leaks(facts: AuditFacts) -> Iterator[Finding]:
+    """Credentials in issues that become rows; nothing where the extra that finds them is not installed."""
+    if facts.credentials:
+        named = [f"{issue} ({', '.join(kinds)})" for issue, kinds in sorted(facts.credentials.items())]
+        do = "revoke what looks like a credential, take it out of the issue, publish with `export --redact`"
+        why = f"{count(len(named), 'issue')} with something that looks like one: {listing(named)}"
+        yield Finding(Kind.QUALITY, "quality", do, why)
 
 
 def _folded(title: str) -> str:

@@ -31,6 +31,7 @@ _DOCUMENTED = ("profile", "left_out", "not_selected", "input_hashes")
     show_default=True,
     help="Of a recorded input: as the kernel recorded it, or made again from the index.",
 )
+@click.option("--redact", is_flag=True, help="Replace what looks like a credential by its kind.")
 @click.option("--universe", help="Universe to name in rows that recorded none; default: the repo's own.")
 @click.option("--include-world/--no-include-world", default=None, help="Also fab-world runs; default no.")
 @click.option(
@@ -51,6 +52,7 @@ def export(
     out: Path | None,
     n_similar: int | None,
     histories: str,
+    redact: bool,
     universe: str | None,
     include_world: bool | None,
     split_by: str,
@@ -63,6 +65,7 @@ def export(
 
     The same content again makes nothing new. Works beside a running daemon.
     """
+    from collectord.dataset.card import credentials_text
     from collectord.dataset.exporter import export as export_dataset
     from collectord.dataset.row_plan import BUILDER, REBUILT, ExportOptions
 
@@ -76,7 +79,10 @@ def export(
         chosen.include_world,
         split_by=split_by,
         histories=histories,
+        redact=redact,
     )
+    if redact and chosen.profile == BUILDER:
+        raise UsageError("--redact: the builder profile is byte for byte what the kernel writes")
     if histories == REBUILT and chosen.profile == BUILDER:
         raise UsageError("--histories: the builder profile makes every history again by itself")
     target = _target(out, settings.archives_dir)
@@ -97,6 +103,11 @@ def export(
             f"{mismatched} rows hold an input that does not have the hash recorded with it: their archives "
             "were altered; `collectord runs --hash mismatch` names them"
         )
+    if found := exported.document.get("credentials"):
+        complain(
+            f"something looks like a credential in {credentials_text(found)}: `collectord audit` names the "
+            "issues, `collectord export --redact` replaces it"
+        )
     if as_json:
         path = str(exported.path) if exported.path else None
         members = {key: exported.document[key] for key in _DOCUMENTED}
@@ -104,6 +115,8 @@ def export(
         chosen_runs = {key: exported.document["options"][key] for key in ("epoch", "environment")}
         document = {**exported.meta, **members, **chosen_runs, "path": path, "is_new": exported.is_new}
         document["split_by"] = split
+        for key in ("credentials", "redaction"):
+            document |= {key: exported.document[key]} if key in exported.document else {}
         emit_json({**document, "schema": "collectord.export.v1"})
     else:
         _print(exported)
@@ -144,6 +157,7 @@ def _print(exported: Exported) -> None:
             ("epoch", _epoch(document["options"])),
             ("rows", f"{document['example_count']} ({splits})"),
             *_split_by(document),
+            *_redacted(document),
             ("left out", _counts(document["left_out"]) or "none"),
             ("not selected", _counts(document["not_selected"]) or "none"),
             ("recorded inputs", _counts(document["input_hashes"]) or "none taken verbatim"),
@@ -166,6 +180,13 @@ def _split_by(document: dict[str, Any]) -> list[tuple[str, str]]:
     if document["options"]["split_by"] == "time":
         return []
     return [("split by", "issue: not the kernel's split by time, so the dataset_hash is another one")]
+
+
+def _redacted(document: dict[str, Any]) -> list[tuple[str, str]]:
+    from collectord.dataset.card import credentials_text
+
+    redaction = document.get("redaction")
+    return [("redacted", credentials_text(redaction))] if redaction else []
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -96,9 +96,23 @@ def _what(facts: CardFacts) -> Iterator[str]:
     yield f"- profile: `{document['profile']}` ({_PROFILES[document['profile']]})"
     yield f"- dataset_hash: `{document['dataset_hash']}`"
     yield f"- split by: {_SPLIT_BY[document['options']['split_by']]}"
+    yield from _credentials(document)
     if facts.span_ms:
         yield f"- dispatched: {format_ms(facts.span_ms[0])} to {format_ms(facts.span_ms[1])}"
     yield ""
+
+
+def _credentials(document: Mapping[str, Any]) -> Iterator[str]:
+    if redaction := document.get("redaction"):
+        yield f"- redacted: what looked like a credential was replaced in {credentials_text(redaction)}"
+    elif found := document.get("credentials"):
+        yield f"- CREDENTIALS: something looks like one in {credentials_text(found)}; do not publish it"
+
+
+def credentials_text(counts: Mapping[str, Any]) -> str:
+    """`3 rows (2 aws, 1 slack)`."""
+    kinds = ", ".join(f"{rows} {kind}" for kind, rows in counts["by_kind"].items())
+    return f"{counts['rows']} {'row' if counts['rows'] == 1 else 'rows'}" + (f" ({kinds})" if kinds else "")
 
 
 _PROFILES = {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
+from collectord.dataset.credentials import Detector
 from collectord.dataset.profiles import plan_builder, plan_dispatch
 from collectord.dataset.row_plan import BUILDER, HISTORY_RULE, ExportOptions, PlannedDataset, RunKeys
 from collectord.index.reader import IndexReader, Revisions
@@ -56,7 +57,11 @@ def plan_dataset(
     if options.profile == BUILDER:
         return plan_builder(found, options, files.universe, files.beads or {}, other_epoch)
     issues, ends = issue_history(reader.connection), timeouts(reader.connection)
-    return plan_dispatch(found, options, files.universe, issues, ends, Manifests(reader), other_epoch, rule)
+    detector = Detector() if options.redact else None
+    manifests = Manifests(reader)
+    return plan_dispatch(
+        found, options, files.universe, issues, ends, manifests, other_epoch, rule, detector=detector
+    )
 
 
 def _universe_of_world(repo: Path, name: str) -> Universe:

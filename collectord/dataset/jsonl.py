@@ -10,6 +10,7 @@ from pathlib import Path
 from sys import intern
 from typing import BinaryIO
 
+from collectord.dataset.credentials import NO_CREDENTIALS, CredentialCounts, counter_for
 from collectord.dataset.row_plan import (
     BUILDER,
     ExportOptions,
@@ -34,6 +35,7 @@ class Written:
     file_sha256: str
     rows: int
     split_counts: dict[str, int]
+    credentials: CredentialCounts = NO_CREDENTIALS
 
 
 def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
@@ -77,8 +79,10 @@ def write_rows(
     batch: list[Marked] = []
     done, total = 0, len(planned.runs)
     splits = dict.fromkeys(SPLITS, 0)
+    counter = counter_for(redacted=options.redact)
     for row, split in _split_rows(planned, options, cache):
         splits[split] += 1
+        counter.add(row)
         batch.append(row)
         if len(batch) == _BATCH:
             hashes.add(batch)
@@ -87,7 +91,7 @@ def write_rows(
             progress(done, total)
     hashes.add(batch)
     progress(total, total)
-    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total, splits)
+    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total, splits, counter.counts())
 
 
 class _Hashes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
+from collectord.dataset.credentials import Detector, issue_texts
 from collectord.dataset.row_plan import (
     BUILDER,
     COPY_OF,
@@ -226,8 +227,9 @@ def plan_dispatch(
     manifests: Manifests,
     other_epoch: RunKeys = frozenset(),
     rule: int = HISTORY_RULE,
+    detector: Detector | None = None,
 ) -> PlannedDataset:
-    """Every run with an explicit plan is a row, but for those in `other_epoch`.
+    """Every run with an explicit plan is a row, but for those in `other_epoch`; redacted with a `detector`.
 
     `rule` says which runs a history may show; only a dataset of an earlier one asks for another.
     `found` is ordered by kind and name. What is no row still stands in the histories of others.
@@ -245,7 +247,7 @@ def plan_dispatch(
     judged = [(run, judge(run, other_epoch, reason_of)) for run in everything]
     selected = [run for run, reason in judged if reason is None]
     stored = KeptRows(manifests.reader)
-    rows = _DispatchRows(ordered, selected, options, universe, issues, manifests, stored, rule)
+    rows = _DispatchRows(ordered, selected, options, universe, issues, manifests, stored, rule, detector)
     return PlannedDataset(
         universe_id=universe.universe_id,
         runs=selected,
@@ -323,25 +325,36 @@ class _DispatchRows:
     manifests: Manifests
     stored: KeptRows
     rule: int
+    detector: Detector | None
 
     def iterate(self) -> Iterator[LazyRow]:
         """The rows in order of dispatch."""
         self.manifests.expect([run.artifacts["manifest.json"] for run in self.selected])
         keys = {(r.kind, r.name): _key(r) for r in self.selected if is_verbatim(r, self.options)}
-        self.stored.expect(list(keys.values()))
+        self.stored.expect(list(keys.values()) if self.detector is None else [])
         rebuilding = len(keys) < len(self.selected)
         shown = [run for run in self.ordered if run.encodable] if rebuilding else []
         shown = [run for run in shown if self.options.include_world or run.kind != WORLD]
         histories = Histories(
-            [Candidacy(run.summary, self._visible_from_ms(run)) for run in shown], self.options.n_similar
+            [Candidacy(self._redacted(run.summary), self._visible_from_ms(run)) for run in shown],
+            self.options.n_similar,
         )
         places = {(run.kind, run.name): place for place, run in enumerate(shown)}
         context = universe_digest(self.universe)
         for run in self.selected:
             if key := keys.get((run.kind, run.name)):
-                yield LazyRow(key, partial(_make_verbatim, run, self.manifests), self.stored.get)
+                yield self._verbatim(run, key)
             else:
                 yield self._rebuilt(run, histories, places[run.kind, run.name], context)
+
+    def _verbatim(self, run: IndexedRun, key: bytes) -> LazyRow:
+        make = partial(_make_verbatim, run, self.manifests, self.detector)
+        if self.detector is None:
+            return LazyRow(key, make, self.stored.get)
+        return LazyRow(row_key("redacted", self.detector.version, key.hex()), make)
+
+    def _redacted(self, summary: str) -> str:
+        return summary if self.detector is None else ascii_json(self.detector.redacted(json.loads(summary)))
 
     def _visible_from_ms(self, run: IndexedRun) -> int:
         if self.rule != FIRST_RULE:
@@ -357,6 +370,8 @@ class _DispatchRows:
         digests = [digest for _, digest in history]
         digest = run.artifacts["manifest.json"]
         row = row_key(DISPATCH, "rebuilt", digest, run.run_id, run.started_ms, context, record, digests)
+        if self.detector is not None:
+            row = row_key("redacted", self.detector.version, row.hex())
         encoded = [run_ for run_, _ in history]
         return LazyRow(row, partial(_make_rebuilt, run, parts, encoded, summary["action_executed"]))
 
@@ -366,10 +381,14 @@ class _DispatchRows:
         issue_id = manifest_issue_id(manifest) or run.run_id
         known = knowledge_at(self.issues.get(issue_id, ()), run.started_ms)
         record = drop_non_finite(known) if known is not None else manifest_issue_record(manifest)
+        texts = [*issue_texts(manifest), *(str(value) for value in (record or {}).values())]
+        if self.detector is not None:
+            record, tags = self.detector.redacted(record), self.detector.redacted(tags)
         issue = issue_input(issue_id, record, tags)
         job_type = str(manifest.get("job_type") or "code")
         started = format_ms(run.started_ms)
-        return rebuilt_parts(recorded_input(manifest), self.universe, issue, started, job_type), known
+        parts = rebuilt_parts(recorded_input(manifest), self.universe, issue, started, job_type)
+        return parts if self.detector is None else self.detector.redacted_input(parts, texts), known
 
 
 def _key(run: IndexedRun) -> bytes:
@@ -389,8 +408,11 @@ def by_first_rule(run: IndexedRun, reader: IndexReader) -> IndexedRun:
     return replace(run, finished_ms=finished, time_conflict=None)
 
 
-def _make_verbatim(run: IndexedRun, manifests: Manifests) -> RowPieces:
-    planner_input = recorded_input(manifests.get(run.artifacts["manifest.json"]))
+def _make_verbatim(run: IndexedRun, manifests: Manifests, detector: Detector | None) -> RowPieces:
+    manifest = manifests.get(run.artifacts["manifest.json"])
+    planner_input = recorded_input(manifest)
+    if detector is not None:
+        planner_input = detector.redacted_input(planner_input, issue_texts(manifest))
     action = json.loads(run.summary)["action_executed"]
     return verbatim_row(run.run_id, run.started_ms, planner_input, action)
 

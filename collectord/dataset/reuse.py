@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import collectord
+from collectord.dataset.credentials import detector_version
 from collectord.dataset.inputs import RepoFiles
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import ExportOptions, RunKeys
@@ -56,7 +57,7 @@ def inputs_digest(
         canonical(files.beads),
         canonical(asdict(provenance)),
         repr(sorted(other_epoch)),
-        repr((version("collectord"), platform.python_version(), pyarrow_version())),
+        repr((version("collectord"), platform.python_version(), pyarrow_version(), detector_version())),
         _code_stamp(),
     ]
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()

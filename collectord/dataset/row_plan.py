@@ -36,7 +36,7 @@ class ExportOptions:
     environment; None for all.
     `split_by` is BY_TIME, the kernel's own way, or BY_ISSUE: all rows of an issue in one split.
     `histories` RECORDED takes recorded inputs as they are where `n_similar` is the kernel's own; REBUILT
-    makes every history again.
+    makes every history again. `redact` replaces what looks like a credential.
     """
 
     profile: str = DISPATCH
@@ -47,6 +47,7 @@ class ExportOptions:
     environment: str | None = None
     split_by: str = BY_TIME
     histories: str = RECORDED
+    redact: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The options as they stand in snapshot.json."""
@@ -60,6 +61,7 @@ class ExportOptions:
             "split_by": self.split_by,
             # Absent from snapshots of before there was a choice.
             **({"histories": self.histories} if self.histories != RECORDED else {}),
+            **({"redact": True} if self.redact else {}),
         }
 
 
@@ -74,6 +76,7 @@ def options_from_json(value: dict[str, Any]) -> ExportOptions:
         value.get("environment"),
         str(value.get("split_by", BY_TIME)),
         str(value.get("histories", RECORDED)),
+        bool(value.get("redact")),
     )
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from collectord.dataset.columns import split_file
+from collectord.dataset.credentials import detector_version
 from collectord.dataset.jsonl import Written
 from collectord.dataset.row_plan import HISTORY_RULE, ExportOptions, PlannedDataset, Tally
 from collectord.kernel.jsonio import JsonObject
@@ -64,6 +65,7 @@ def snapshot_document(
     conflicts = dict(sorted(planned.time_conflicts.items()))
     return {
         **({"time_conflicts": conflicts} if conflicts else {}),
+        **_credentials(options, written),
         "schema": SNAPSHOT_SCHEMA,
         "profile": options.profile,
         "options": options.as_json(),
@@ -81,6 +83,13 @@ def snapshot_document(
         "cut": epoch and epoch.get("cut"),
         "software": {"collectord": version("collectord"), "python": platform.python_version()},
     }
+
+
+def _credentials(options: ExportOptions, written: Written) -> dict[str, Any]:
+    """What was replaced and by which version, or what looks like a credential; nothing where nothing does."""
+    if options.redact:
+        return {"redaction": {"detect-secrets": detector_version(), **written.credentials.as_json()}}
+    return {"credentials": written.credentials.as_json()} if written.credentials.rows else {}
 
 
 def published_document(core: dict[str, Any], tally: Tally, pyarrow: str | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from collectord.dataset.checks import (
     unequal,
 )
 from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, split_file
+from collectord.dataset.credentials import detector_version
 from collectord.dataset.documents import differences, short
 from collectord.dataset.inputs import plan_dataset
 from collectord.dataset.jsonl import row_head, whole_rows
@@ -46,7 +47,7 @@ from collectord.index.reader import IndexReader, Revisions
 from collectord.index.runs import facts_of
 from collectord.kernel.jsonio import JsonObject, Marked
 from collectord.kernel.rows import line_of
-from collectord.kernel.values import is_int
+from collectord.kernel.values import as_object, is_int
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -68,6 +69,11 @@ def check_rebuilt(
     if known != len(only):
         findings.add(f"{len(only) - known} of its {len(only)} runs are not in this index")
     _compare_rows(folder, options, whole_rows(planned, options, None), findings)
+    redacted_by = as_object(document.get("redaction")).get("detect-secrets")
+    if findings and options.redact and redacted_by != detector_version():
+        findings.add(
+            f"it was redacted by detect-secrets {redacted_by}, and here {detector_version()} is installed"
+        )
     _compare_lines(folder / snapshot.RUNS_FILE, snapshot.runs_lines(planned), findings)
     _compare_document(document, planned, findings)
     if "files" in document:

@@ -63,9 +63,13 @@ def extract_keywords(title: Any, description: Any) -> list[str]:
     return list(_known_keywords(text) if len(text) <= _REMEMBERED else _keywords(text))
 
 
+def words_of(text: str) -> list[str]:
+    """Everything in a text that keywords are made of."""
+    return [word.lower() for word in _WORD.findall(text)]
+
+
 def _keywords(text: str) -> tuple[str, ...]:
-    words = (word.lower() for word in _WORD.findall(text))
-    counts = Counter(word for word in words if word not in _STOP_WORDS)
+    counts = Counter(word for word in words_of(text) if word not in _STOP_WORDS)
     return tuple(sorted(counts, key=lambda word: (-counts[word], word))[:MAX_KEYWORDS])
 
 

@@ -1,0 +1,81 @@
+"""What looks like a credential is found in any text and replaced by its kind; anything else stays."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collectord.dataset.credentials import KINDS, REPLACED, Detector
+from tests.support.planted_credentials import PLANTED
+
+DETECTOR = Detector()
+
+
+@pytest.mark.parametrize(("kind", "value"), PLANTED.items(), ids=list(PLANTED))
+def test_a_credential_is_replaced_by_its_kind_wherever_it_stands(kind: str, value: str) -> None:
+    for text in (value, f"Deploy fails with {value} since monday", f'log says "{value}"\nand stops'):
+        said = DETECTOR.redacted(text)
+        assert value not in said
+        assert kind in REPLACED.findall(said)
+        assert DETECTOR.redacted(said) == said
+
+
+def test_every_planted_kind_is_one_of_ours() -> None:
+    assert set(PLANTED) <= set(KINDS)
+    assert len(PLANTED) >= 12
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Migration genome frontier timeout",
+        "fix token budget: 50000 tokens, key frames, password field",
+        "commit 77cb93c2a21d85e2e0a6a885310fa02527c83b1a",
+        "see https://example.org/a:b/c@d and wc-144-20261123T181404Z",
+        "2026-11-23T18:14:04.250000Z",
+        "area:frontier",
+    ],
+)
+def test_what_issues_are_full_of_is_no_credential(text: str) -> None:
+    assert DETECTOR.redacted(text) == text
+
+
+def test_a_private_key_goes_with_all_of_its_lines() -> None:
+    begin, end = ("-----" + word + " RSA PRIVATE " + "KEY-----" for word in ("BEGIN", "END"))
+    said = DETECTOR.redacted(f"before\n{begin}\nMIIEow\nabc\n{end}\nafter")
+    assert said == "before\n[REDACTED:private-key]\nafter"
+    assert DETECTOR.redacted(f"cut off {begin}\nMIIEow") == "cut off [REDACTED:private-key]"
+
+
+def test_it_is_found_in_the_middle_of_megabytes() -> None:
+    value = PLANTED["github-token"]
+    text = "x " * 500_000 + value + " y" * 500_000
+    assert DETECTOR.redacted(text) == text.replace(value, "[REDACTED:github-token]")
+
+
+def test_keywords_that_come_from_a_credential_go_and_no_other() -> None:
+    value = PLANTED["github-token"]
+    given = {"issue": {"title": "Deploy", "keywords": ["deploy", value.lower(), "since"], "tags": [value]}}
+    found = DETECTOR.redacted_input(given, [f"Deploy fails with {value} since monday"])
+    assert found["issue"]["keywords"] == ["deploy", "since"]
+    assert found["issue"]["tags"] == ["[REDACTED:github-token]"]
+    assert DETECTOR.redacted_input({"issue": {"keywords": ["deploy"]}}, ["nothing here"]) == {
+        "issue": {"keywords": ["deploy"]}
+    }
+
+
+def _patterns() -> list[tuple[str, re.Pattern[str]]]:
+    return [(kind, pattern) for kind, pattern in DETECTOR._patterns if kind != "private-key"]
+
+
+@given(st.data())
+def test_no_pattern_matches_a_text_without_a_sign(data: Any) -> None:
+    _, pattern = data.draw(st.sampled_from(_patterns()))
+    text = data.draw(st.from_regex(pattern, fullmatch=True))
+    value = pattern.search(text)
+    assert value is not None
+    assert DETECTOR.find(text), (pattern.pattern, text)
