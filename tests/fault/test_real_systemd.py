@@ -9,7 +9,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from tests.support.booted import CannotBoot, Machine, booted
 from tests.support.daemon import wait_until
 from tests.support.index_state import differences
 
-# One worker has them all: making and booting the system is most of the time.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("real-systemd")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 USER, REPO, PYTHON = "kernel", "/srv/project", sys.executable
 SETTINGS = """
@@ -90,6 +88,11 @@ class Service:
         self.configure(settings)
         self.began = time.time()
 
+    def start_anew(self) -> None:
+        """A life of its own for what follows."""
+        self.fresh()
+        self.ctl("start")
+
     def journal(self, *options: str) -> list[dict[str, Any]]:
         """What the journal has of the unit."""
         self.machine.ok("journalctl", "--sync")
@@ -107,6 +110,10 @@ class Service:
         wait_until(lambda: bool(self.events(event, *options)), lambda: f"{event}: {self.journal()}")
         [line] = self.events(event, *options)
         return line
+
+    def warnings(self) -> list[str]:
+        """What a person who looks for trouble is shown."""
+        return [str(entry["MESSAGE"]) for entry in self.journal("-p", "warning")]
 
     def land(self, count: int = 5) -> list[str]:
         """A kernel leaves so many more archives."""
@@ -129,42 +136,23 @@ class Service:
         assert int(self.show("NRestarts")) == 1
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One booted system for all that follows."""
-    try:
-        with booted(tmp_path_factory.mktemp("booted")) as machine:
-            yield Service(machine)
-    except CannotBoot as error:
-        pytest.skip(f"SKIPPED, NO UNIT WAS RUN BY A REAL SYSTEMD: {error}")
-
-
-@pytest.fixture
-def service(installed: Service) -> Service:
-    """The service, started anew."""
-    installed.fresh()
-    installed.ctl("start")
-    return installed
-
-
-def test_what_install_says_to_type_starts_it_where_its_folders_are_missing(installed: Service) -> None:
-    installed.fresh()
+def what_install_says_to_type_starts_it_where_its_folders_are_missing(service: Service) -> None:
+    service.fresh()
     for folder in ("state", "benches", "reports"):
-        installed.machine.ok("rm", "-rf", f"{REPO}/.cyntra/{folder}")
-    for command in installed.to_type:
-        installed.machine.ok(*command)
+        service.machine.ok("rm", "-rf", f"{REPO}/.cyntra/{folder}")
+    for command in service.to_type:
+        service.machine.ok(*command)
     # Type=notify: systemctl came back, so READY=1 was sent.
-    assert (installed.show("ActiveState"), installed.show("Type")) == ("active", "notify")
-    assert installed.show("StatusText").endswith(" pending, events")
-    assert installed.machine.ok("systemctl", "is-enabled", installed.unit).strip() == "enabled"
-    assert (installed.state.stat().st_mode & 0o777, installed.state.owner()) == (
-        0o700,
-        installed.repo.owner(),
-    )
-    installed.holds_all()
+    assert (service.show("ActiveState"), service.show("Type")) == ("active", "notify")
+    assert service.show("StatusText").endswith(" pending, events")
+    assert service.machine.ok("systemctl", "is-enabled", service.unit).strip() == "enabled"
+    made = service.state.stat()
+    assert (made.st_mode & 0o777, made.st_uid) == (0o700, service.repo.stat().st_uid)
+    service.holds_all()
 
 
-def test_archives_that_land_while_it_runs_are_indexed(service: Service) -> None:
+def archives_that_land_while_it_runs_are_indexed(service: Service) -> None:
+    service.start_anew()
     names = service.land()
     service.holds_all()
     indexed = {line["archive"] for line in service.events("archive.indexed")}
@@ -172,7 +160,8 @@ def test_archives_that_land_while_it_runs_are_indexed(service: Service) -> None:
     assert all("indexed" in service.collectord("explain", name) for name in names)
 
 
-def test_a_reload_takes_over_what_changed_without_a_restart(service: Service) -> None:
+def a_reload_takes_over_what_changed_without_a_restart(service: Service) -> None:
+    service.start_anew()
     before = service.show("MainPID")
     service.configure(SETTINGS.replace("200ms}\ndisk", "300ms}\ndisk"))
     service.ctl("reload")
@@ -181,7 +170,8 @@ def test_a_reload_takes_over_what_changed_without_a_restart(service: Service) ->
     assert (service.show("MainPID"), service.show("ActiveState")) == (before, "active")
 
 
-def test_after_kill_9_it_is_started_again_and_nothing_is_lost(service: Service) -> None:
+def after_kill_9_it_is_started_again_and_nothing_is_lost(service: Service) -> None:
+    service.start_anew()
     before = service.show("MainPID")
     service.land()
     service.machine.ok("sh", "-c", f"kill -KILL {before}")
@@ -190,7 +180,8 @@ def test_after_kill_9_it_is_started_again_and_nothing_is_lost(service: Service) 
     service.holds_all()
 
 
-def test_a_daemon_that_stands_still_is_aborted_by_the_watchdog_and_started_again(service: Service) -> None:
+def a_daemon_that_stands_still_is_aborted_by_the_watchdog_and_started_again(service: Service) -> None:
+    service.start_anew()
     before = service.show("MainPID")
     service.machine.ok("sh", "-c", f"kill -STOP {before}")
     service.land()
@@ -201,26 +192,27 @@ def test_a_daemon_that_stands_still_is_aborted_by_the_watchdog_and_started_again
     service.holds_all()
 
 
-def test_a_command_that_holds_the_lock_delays_the_start_and_fails_nothing(installed: Service) -> None:
-    installed.fresh()
-    machine, lock = installed.machine, f"{REPO}/.cyntra/state/collectord/lock"
+def a_command_that_holds_the_lock_delays_the_start_and_fails_nothing(service: Service) -> None:
+    service.fresh()
+    machine, lock = service.machine, f"{REPO}/.cyntra/state/collectord/lock"
     machine.ok("mkdir", "-p", str(Path(lock).parent), user=USER)
     hold = machine.argv(PYTHON, "-c", HOLDER, lock, user=USER)
-    start = machine.argv("timeout", "60", "systemctl", "start", installed.unit)
+    start = machine.argv("timeout", "60", "systemctl", "start", service.unit)
     with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with subprocess.Popen(start) as starting:
-            assert installed.hears("lock.waiting")["command"] == "collectord ingest"
-            assert "waits for `collectord ingest`" in installed.show("StatusText")
-            assert (starting.poll(), installed.show("ActiveState")) == (None, "activating")
+            assert service.hears("lock.waiting")["command"] == "collectord ingest"
+            assert "waits for `collectord ingest`" in service.show("StatusText")
+            assert (starting.poll(), service.show("ActiveState")) == (None, "activating")
             holder.communicate()
             assert starting.wait(30) == 0
-    assert (installed.show("ActiveState"), installed.show("NRestarts")) == ("active", "0")
-    assert installed.journal("-p", "warning") == []
+    assert (service.show("ActiveState"), service.show("NRestarts")) == ("active", "0")
+    assert service.warnings() == []
 
 
-def test_a_stop_ends_it_cleanly_and_its_last_sign_of_life_says_so(service: Service) -> None:
+def a_stop_ends_it_cleanly_and_its_last_sign_of_life_says_so(service: Service) -> None:
+    service.start_anew()
     service.ctl("stop")
     ended = [service.show(name) for name in ("ActiveState", "Result", "ExecMainStatus")]
     assert ended == ["inactive", "success", "0"]
@@ -229,20 +221,48 @@ def test_a_stop_ends_it_cleanly_and_its_last_sign_of_life_says_so(service: Servi
     service.hears("daemon.stopped")
 
 
-def test_the_journal_has_no_warning_of_a_normal_life(service: Service) -> None:
+def the_journal_has_no_warning_of_a_normal_life(service: Service) -> None:
+    service.start_anew()
     service.land()
     service.holds_all()
     service.ctl("reload")
     service.hears("config.reloaded")
     service.ctl("stop")
     service.hears("daemon.stopped")
-    assert service.journal("-p", "warning") == []
+    assert service.warnings() == []
 
 
-def test_the_journal_says_as_an_error_that_the_configuration_is_wrong(installed: Service) -> None:
-    installed.fresh("settle: {min_age: banana}\n")
-    assert installed.machine("systemctl", "start", installed.unit).returncode != 0
-    assert (installed.show("ActiveState"), installed.show("ExecMainStatus")) == ("failed", "78")
-    line = installed.hears("daemon.failed", "-p", "3..3")
+def the_journal_says_as_an_error_that_the_configuration_is_wrong(service: Service) -> None:
+    service.fresh("settle: {min_age: banana}\n")
+    assert service.machine("systemctl", "start", service.unit).returncode != 0
+    assert (service.show("ActiveState"), service.show("ExecMainStatus")) == ("failed", "78")
+    line = service.hears("daemon.failed", "-p", "3..3")
     assert line["reason"].startswith(f"{REPO}/.cyntra/collectord.yaml:1:19: settle.min_age: 'banana'")
-    assert installed.show("NRestarts") == "0"
+    assert service.show("NRestarts") == "0"
+
+
+BEHAVIOURS = (
+    what_install_says_to_type_starts_it_where_its_folders_are_missing,
+    archives_that_land_while_it_runs_are_indexed,
+    a_reload_takes_over_what_changed_without_a_restart,
+    after_kill_9_it_is_started_again_and_nothing_is_lost,
+    a_daemon_that_stands_still_is_aborted_by_the_watchdog_and_started_again,
+    a_command_that_holds_the_lock_delays_the_start_and_fails_nothing,
+    a_stop_ends_it_cleanly_and_its_last_sign_of_life_says_so,
+    the_journal_has_no_warning_of_a_normal_life,
+    the_journal_says_as_an_error_that_the_configuration_is_wrong,
+)
+
+
+def test_the_installed_unit_under_a_real_systemd(
+    tmp_path_factory: pytest.TempPathFactory, subtests: pytest.Subtests
+) -> None:
+    """One test, as two workers would boot a system each; what fails is named all the same."""
+    try:
+        with booted(tmp_path_factory.mktemp("booted")) as machine:
+            service = Service(machine)
+            for behaviour in BEHAVIOURS:
+                with subtests.test(behaviour.__name__):
+                    behaviour(service)
+    except CannotBoot as error:
+        pytest.skip(f"SKIPPED, NO UNIT WAS RUN BY A REAL SYSTEMD: {error}")

@@ -41,10 +41,14 @@ def _plant(path: Path, value: str) -> None:
 
 
 def _plant_beads(cli: Cli) -> None:
-    beads = cli.repo / ".beads/issues.jsonl"
-    issues = [json.loads(line) for line in beads.read_text().splitlines() if line]
-    issues[0]["description"] = f"log in with {PLANTED['slack']}"
-    beads.write_text("".join(json.dumps(issue) + "\n" for issue in issues))
+    issue = {
+        "id": "9001",
+        "title": "Rotate",
+        "description": f"log in with {PLANTED['slack']}",
+        "status": "open",
+    }
+    with (cli.repo / ".beads/issues.jsonl").open("a") as beads:
+        beads.write("\n" + json.dumps(issue) + "\n")
 
 
 def _exported(cli: Cli, *options: str) -> tuple[dict[str, Any], Path]:
@@ -119,7 +123,7 @@ def test_the_audit_names_the_issue_and_never_the_value(ingested: Cli) -> None:
     _plant_beads(ingested)
     said = ingested.ok("audit")
     assert "1 issue with something that looks like one: " in said
-    assert "(slack)" in said
+    assert "9001 (slack)" in said
     assert PLANTED["slack"] not in said + ingested.ok("audit", "--json")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
@@ -65,7 +66,9 @@ def booted(folder: Path) -> Iterator[Machine]:
             f"needs Linux, root and {', '.join(NEEDED)} (missing: {', '.join(missing) or 'none'})"
         )
     root, log = folder / "root", folder / "boot.log"
+    groups = os.open("/sys/fs/cgroup", os.O_RDONLY)
     try:
+        fcntl.flock(groups, fcntl.LOCK_EX)  # two systems at once would share their control groups
         _make(root)
         with log.open("wb") as output:
             nspawn = subprocess.Popen(_boot(root), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
@@ -74,6 +77,7 @@ def booted(folder: Path) -> Iterator[Machine]:
         finally:
             _end(nspawn)
     finally:
+        os.close(groups)
         subprocess.run(["rm", "-rf", "--one-file-system", folder], check=False)
 
 
