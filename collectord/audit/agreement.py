@@ -91,12 +91,7 @@ def _findings(
         why += f"; {missing} show a run that had not ended yet or is not in the index, {extra} lack one"
         do = "expect inputs at serving to look unlike the recorded ones; `collectord export "
         do += "--histories rebuilt` makes every history again"
-        yield Finding(
-            Kind.DISAGREEMENT if len(differing) * 5 > compared else Kind.NOTE,
-            "agreement",
-            do,
-            why,
-        )
+        yield Finding(Kind.NOTE, "agreement", do, why)
     if fields:
         why = listing(f"{name} in {count(number, 'run')}" for name, number in fields.most_common())
         do = "set issue fields before an issue becomes ready: later edits reach the backlog, not the rows"

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from collectord.audit.backlog import Backlog
 from collectord.audit.coverage import DEFAULT_RISK, Coverage, Reach, kind_of
 from collectord.audit.facts import RISKS, SIZES, AuditFacts, AuditRun, is_ready
-from collectord.audit.findings import MOST_RUNS, TREND_WEEKS, WEEK_MS, Finding, Kind
-from collectord.audit.lanes import LaneAnswer, Lanes, Verdict, lane_share_words
+from collectord.audit.findings import MOST_RUNS, READY_RANGE, TREND_WEEKS, WEEK_MS, Finding, Kind
+from collectord.audit.lanes import CERTAIN, LaneAnswer, Lanes, Verdict, lane_share_words
 from collectord.audit.layout import Interval, count, interval_words, listing, percent, wilson
+
+Amount = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Issues to add for one lane; `issues` is (about, at least, at most), None where no number is known."""
+    """Issues to add this week for one lane: `issues` is (about, at least, at most).
+
+    `yield_` is the share of runs of that risk that end in the lane, None where none has yet; `is_tentative`
+    where only the estimate says that the lane is short.
+    """
 
     lane: str
     risk: str | None
     sizes: tuple[str, ...]
-    issues: tuple[int, int, int] | None
+    issues: Amount | None
     yield_: Interval | None
     short_by: tuple[float, float]
     ready: int
     blocked: tuple[str, ...]
     words: str
+    is_tentative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +46,70 @@ class Fill:
     findings: tuple[Finding, ...]
 
 
-def fill(facts: AuditFacts, found: Lanes, cover: Coverage, reach: Reach | None) -> Fill:
-    """From lanes whose verdict is out; an undetermined one asks for nothing yet."""
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What an audit expects of the next week: `rate` runs, with these shares of lanes.
+
+    The shares are those of the ready issues under the policy of now; where few are ready, those of the runs.
+    """
+
+    rate: float
+    shares: Mapping[str, float]
+
+    def leaves_short(self, lane: LaneAnswer, found: Lanes) -> bool:
+        """Whether a lane is short, will be, or is brought there week by week."""
+        after, comes = self._share_after(lane, found), self.shares[lane.key]
+        return min(lane.interval.share, after) < lane.low or (comes < lane.low and after < lane.aim_low)
+
+    def leaves_over(self, lane: LaneAnswer, found: Lanes) -> bool:
+        """Whether a lane is over, will be, or is brought there week by week."""
+        after, comes = self._share_after(lane, found), self.shares[lane.key]
+        return max(lane.interval.share, after) > lane.high or (comes > lane.high and after > lane.aim_high)
+
+    def _share_after(self, lane: LaneAnswer, found: Lanes) -> float:
+        """In a week: the oldest of the weeks that the lane is judged by has made room for the coming one."""
+        total = found.staying + self.rate
+        lane_runs = lane.interval.share * found.staying + self.shares[lane.key] * self.rate
+        return lane_runs / total if total else 0.0
+
+
+def coming_week(found: Lanes, backlog: Backlog) -> Coming:
+    """From the runs that lanes are judged by, and from the backlog."""
+    rate = found.runs / max(1.0, found.weeks)
+    ready = sum(backlog.labels.values())
+    if backlog.lanes is not None and ready >= READY_RANGE[0]:
+        return Coming(rate, backlog.lanes)
+    return Coming(rate, {lane.key: lane.interval.share for lane in found.lanes})
+
+
+def fill(facts: AuditFacts, found: Lanes, cover: Coverage, reach: Reach | None, backlog: Backlog) -> Fill:
+    """From lanes that are out of their band or lean out of it, or that the ready issues would bring there."""
     since_ms = facts.now_ms - max(TREND_WEEKS * WEEK_MS, facts.window_ms)
     seen = [run for run in facts.runs if run.label and run.started_ms >= since_ms]
-    short = [lane for lane in found.lanes if lane.verdict is Verdict.OUT and lane.interval.share < lane.low]
-    over = [lane for lane in found.lanes if lane.verdict is Verdict.OUT and lane.interval.share > lane.high]
-    add = tuple(_wanted(lane, found, seen, facts, cover, reach) for lane in short)
-    stop = tuple(_stop(lane, seen) for lane in over)
+    coming = coming_week(found, backlog)
+    judged = [lane for lane in found.lanes if lane.verdict is not Verdict.TOO_FEW]
+    short = [one for one in judged if coming.leaves_short(one, found)]
+    over = [one for one in judged if coming.leaves_over(one, found)]
+    add = tuple(_wanted(lane, found, coming, seen, facts, cover, reach) for lane in short)
+    added = sum(wanted.issues[0] for wanted in add if wanted.issues and wanted.issues[0] < MOST_RUNS)
+    stops = [(lane, held_back(lane, found, coming, added)) for lane in over]
+    stop = tuple(_stop(lane, amount, seen) for lane, amount in stops if amount[0])
     findings = [_finding(wanted) for wanted in add]
     findings += [
-        Finding(Kind.OUT, "fill", do, f"{lane_share_words(lane)}, of {count(found.runs, 'run')}")
-        for do, lane in zip(stop, over, strict=True)
+        Finding(_kind(lane), "fill", do, f"{lane_share_words(lane)}, of {count(found.runs, 'run')}")
+        for do, (lane, _) in zip(stop, [one for one in stops if one[1][0]], strict=True)
     ]
     return Fill(add, stop, tuple(findings))
+
+
+def _kind(lane: LaneAnswer) -> Kind:
+    return Kind.OUT if lane.verdict in CERTAIN else Kind.LEANING
 
 
 def _wanted(
     lane: LaneAnswer,
     found: Lanes,
+    coming: Coming,
     seen: Sequence[AuditRun],
     facts: AuditFacts,
     cover: Coverage,
@@ -66,9 +119,15 @@ def _wanted(
     sizes = _best_sizes(lane.key, risk, seen)
     ready = sum(is_ready(issue) and (issue.risk or DEFAULT_RISK) == risk for issue in facts.backlog)
     blocked = tuple(_blocks(lane, cover, reach))
-    needed = issues_needed(lane, found.runs, share) if share else None
-    words = _add_words(lane, risk, sizes, needed)
-    return Wanted(lane.key, risk, sizes, needed, share, lane.short_by, ready, blocked, words)
+    # Where none has ended there yet the policy alone says that all of that risk would.
+    needed = issues_needed(lane, found, coming, share or _UNSEEN) if risk else None
+    is_tentative = lane.verdict not in CERTAIN
+    words = _add_words(lane, risk, sizes, needed, is_tentative)
+    short_by = lane.short_by
+    return Wanted(lane.key, risk, sizes, needed, share, short_by, ready, blocked, words, is_tentative)
+
+
+_UNSEEN = Interval(1.0, 0.5, 1.0)
 
 
 def _best_risk(
@@ -101,16 +160,25 @@ def _best_sizes(lane: str, risk: str | None, seen: Sequence[AuditRun]) -> tuple[
     return () if len(chosen) == len(present) else tuple(chosen)
 
 
-def issues_needed(lane: LaneAnswer, runs: int, share: Interval) -> tuple[int, int, int] | None:
-    """How many issues lift the lane to its band: each adds `share` of a run to it and one to the total."""
+def issues_needed(lane: LaneAnswer, found: Lanes, coming: Coming, share: Interval) -> Amount:
+    """How many issues to add this week: those that the coming week lacks, and a part of what is missing.
 
-    def needed(hits: float) -> int:
-        missing = lane.low * runs - lane.runs
-        return min(MOST_RUNS, ceil(missing / (hits - lane.low))) if hits > lane.low else MOST_RUNS
+    Each issue adds `share` of a run to the lane and one to the total. At least and at most are those of both
+    intervals together: of the share that the lane has, and of the share of such issues that end in it.
+    """
+    aim = lane.aim_low
+    coming_lacks = (aim - coming.shares[lane.key]) * coming.rate
 
-    if needed(share.share) >= MOST_RUNS:
-        return None
-    return needed(share.share), needed(share.high), needed(share.low)
+    def needed(has: float, hits: float) -> int:
+        missing = coming_lacks + (aim - has) * found.staying / max(1.0, found.weeks)
+        return min(MOST_RUNS, max(0, ceil(missing / (hits - aim)))) if hits > aim else MOST_RUNS
+
+    about = max(1, needed(lane.interval.share, share.share))
+    return (
+        about,
+        min(about, needed(lane.interval.high, share.high)),
+        max(about, needed(lane.interval.low, share.low)),
+    )
 
 
 def _blocks(lane: LaneAnswer, cover: Coverage, reach: Reach | None) -> Iterator[str]:
@@ -122,16 +190,21 @@ def _blocks(lane: LaneAnswer, cover: Coverage, reach: Reach | None) -> Iterator[
 
 
 def _add_words(
-    lane: LaneAnswer, risk: str | None, sizes: Sequence[str], needed: tuple[int, int, int] | None
+    lane: LaneAnswer, risk: str | None, sizes: Sequence[str], needed: Amount | None, is_tentative: bool
 ) -> str:
-    size = f", size {_range(sizes)}" if sizes else ", any size"
-    low, high = (100 * points for points in lane.short_by)
-    short = f"lane {lane.key} ({lane.name}) short by {low:.0f}–{high:.0f} %"
-    if risk is None:
-        return f"add issues that lead to lane {lane.key} ({lane.name}); none has yet ({short})"
-    if needed is None:
-        return f"add issues with dk_risk {risk}{size} ({short})"
-    return f"add about {count(needed[0], 'issue')} with dk_risk {risk}{size} ({short})"
+    name = f"lane {lane.key} ({lane.name})"
+    if risk is None or needed is None:
+        return f"add issues that lead to {name}; none has yet"
+    size = f", size {_range(sizes)}" if sizes else ""
+    about, least, most = needed
+    amount = f"about {count(about, 'issue')}" if about < MOST_RUNS else "issues"
+    between = f" ({least:,} to {_most(most)})" if least != most else ""
+    tentative = "; tentative, by the estimate alone" if is_tentative else ""
+    return f"add {amount} with dk_risk {risk}{size} this week{between}, as {name} is short{tentative}"
+
+
+def _most(number: int) -> str:
+    return f"{number:,}" if number < MOST_RUNS else "many more"
 
 
 def _range(sizes: Sequence[str]) -> str:
@@ -144,32 +217,42 @@ def _finding(wanted: Wanted) -> Finding:
     reasons = []
     if wanted.yield_ is not None and wanted.risk is not None:
         reasons.append(f"{interval_words(wanted.yield_)} of {wanted.risk} runs of 8 weeks ended there")
-    if wanted.issues is not None and wanted.issues[1] != wanted.issues[2]:
-        most = f"{wanted.issues[2]:,}" if wanted.issues[2] < MOST_RUNS else "many more"
-        reasons.append(f"{wanted.issues[1]:,} to {most} by that interval")
+    elif wanted.risk is not None:
+        reasons.append("no run of 8 weeks ended there; by the policy all of these would")
     if wanted.blocked:
         reasons.insert(0, f"blocked: {'; '.join(wanted.blocked)}")
         return Finding(
             Kind.BLOCKED, "fill", f"change the policy first, then {wanted.words}", "; ".join(reasons)
         )
     if wanted.risk is not None:
-        reasons.append(
-            f"{count(wanted.ready, 'ready issue')} of that risk now; nothing stands in the way"
-            if wanted.ready
-            else "nothing of that risk is ready"
-        )
-    return Finding(Kind.OUT, "fill", wanted.words, "; ".join(reasons) or "no run of 8 weeks ended there")
+        ready = f"{count(wanted.ready, 'ready issue')} of that risk now"
+        reasons.append(ready if wanted.ready else "no issue of that risk is ready")
+    kind = Kind.LEANING if wanted.is_tentative else Kind.OUT
+    return Finding(kind, "fill", wanted.words, "; ".join(reasons) or "no run of 8 weeks ended there")
 
 
-def _stop(lane: LaneAnswer, seen: Sequence[AuditRun]) -> str:
-    """What most of the runs of an overfull lane were."""
+def _stop(lane: LaneAnswer, amount: Amount, seen: Sequence[AuditRun]) -> str:
+    """What most of the runs of an overfull lane were, and how many of them to hold back."""
     risks = Counter(kind_of(run)[0] for run in seen if run.lane == lane.key)
     total = sum(risks.values()) or 1
     chosen = [risk for risk in RISKS if risks[risk] / total >= 0.25]
-    low, high = (100 * points for points in lane.over_by)
+    about, least, most = amount
     shares = listing(f"{risk} {percent(risks[risk] / total)}" for risk in chosen)
     named = " and ".join(chosen) or "any"
+    tentative = "" if lane.verdict in CERTAIN else "; tentative, by the estimate alone"
     return (
-        f"stop adding issues with dk_risk {named} for now "
-        f"(lane {lane.key} ({lane.name}) over by {low:.0f}–{high:.0f} %; {shares} of it)"
+        f"hold about {count(about, 'issue')} with dk_risk {named} back this week ({least:,} to {most:,}), as "
+        f"lane {lane.key} ({lane.name}) is over ({shares} of it){tentative}"
     )
+
+
+def held_back(lane: LaneAnswer, found: Lanes, coming: Coming, added: int) -> Amount:
+    """How many issues of an overfull lane to hold back this week beside what is `added` to others."""
+    aim = lane.aim_high
+    coming_over = coming.shares[lane.key] * coming.rate - aim * (coming.rate + added)
+
+    def needed(has: float) -> int:
+        too_many = coming_over + (has - aim) * found.staying / max(1.0, found.weeks)
+        return max(0, ceil(too_many / (1 - aim)))
+
+    return needed(lane.interval.share), needed(lane.interval.low), needed(lane.interval.high)

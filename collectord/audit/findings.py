@@ -32,6 +32,12 @@ WANTED_MINUTES = (45, 60)
 
 # Simultaneous confidence of the three lane intervals.
 CONFIDENCE = 0.95
+# Below so many runs a share says nothing; a window with fewer than THIN_WINDOW is joined by earlier weeks.
+LEAST_RUNS = 20
+THIN_WINDOW = 300
+THIN_WEEKS = 4
+# Advice aims this far into a band: at its very edge the next week's chance would bring it back.
+AIM = 0.35
 # A question of "how many runs would settle it" is not worth an answer beyond this.
 MOST_RUNS = 100_000
 
@@ -65,6 +71,7 @@ class Kind(StrEnum):
     """What `--fail-on` may name; each finding is of one kind."""
 
     OUT = "out"
+    LEANING = "leaning"
     BLOCKED = "blocked"
     CONFLICT = "conflict"
     DRIFT = "drift"
@@ -78,18 +85,20 @@ class Kind(StrEnum):
     NOTE = "note"
 
 
-# What is done first stands first: what falsifies data, then what stops the filling, then what to fill.
+# What costs the dataset most stands first, of what somebody can do this week: what falsifies rows, what loses
+# runs, what no issue can mend, equal issues with different labels, then the mix and the way it is fed.
 _ORDER = (
-    Kind.COLLECTION,
-    Kind.ENVIRONMENT,
     Kind.DISAGREEMENT,
+    Kind.COLLECTION,
     Kind.BLOCKED,
     Kind.CONFLICT,
+    Kind.ENVIRONMENT,
     Kind.OUT,
-    Kind.DRIFT,
+    Kind.LEANING,
     Kind.PRESSURE,
     Kind.UNSTEADY,
     Kind.QUALITY,
+    Kind.DRIFT,
     Kind.UNDETERMINED,
     Kind.NOTE,
 )

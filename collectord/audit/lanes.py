@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from collectord.audit.facts import AuditFacts, AuditRun
 from collectord.audit.findings import (
+    AIM,
     CONFIDENCE,
     LANES,
+    LEAST_RUNS,
     MOST_RUNS,
     OTHER_LANE,
+    THIN_WEEKS,
+    THIN_WINDOW,
     TREND_WEEKS,
     WANTED_MINUTES,
     WEEK_MS,
@@ -24,16 +28,23 @@ from collectord.audit.layout import Interval, count, goodman, interval_words, pe
 
 
 class Verdict(StrEnum):
-    """Where a share lies against its band."""
+    """Where a share lies against its band: IN, LOW, HIGH for certain; the others by the estimate alone."""
 
     IN = "in"
-    OUT = "out"
-    UNDETERMINED = "undetermined"
+    LOW = "low"
+    HIGH = "high"
+    ABOUT_RIGHT = "about right"
+    LEANING_LOW = "leaning low"
+    LEANING_HIGH = "leaning high"
+    TOO_FEW = "too few runs"
+
+
+CERTAIN = frozenset({Verdict.IN, Verdict.LOW, Verdict.HIGH})
 
 
 @dataclass(frozen=True, slots=True)
 class LaneAnswer:
-    """One lane; `runs_to_settle` is None where more runs of the same share would hardly settle it."""
+    """One lane; `runs_to_settle` is None for what is certain, and where more runs would hardly settle it."""
 
     key: str
     name: str
@@ -44,6 +55,16 @@ class LaneAnswer:
     verdict: Verdict
     runs_to_settle: int | None
     words: str
+
+    @property
+    def aim_low(self) -> float:
+        """Where a short lane is brought to."""
+        return self.low + AIM * (self.high - self.low)
+
+    @property
+    def aim_high(self) -> float:
+        """Where an overfull lane is brought to."""
+        return self.high - AIM * (self.high - self.low)
 
     @property
     def short_by(self) -> tuple[float, float]:
@@ -77,9 +98,13 @@ class Week:
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """The answer: `runs` are the labelled ones of the window, `unlabelled` have no executed plan."""
+    """The answer: `runs` are the labelled ones that it is about, `unlabelled` of them have no executed plan.
+
+    `weeks` is how many weeks they are from: those of the window, or more where that alone is thin.
+    """
 
     window: str
+    weeks: float
     runs: int
     unlabelled: int
     other: int
@@ -88,10 +113,16 @@ class Lanes:
     trend: tuple[Week, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def staying(self) -> float:
+        """How many of the runs are still judged in a week."""
+        return self.runs * (1 - 1 / max(1.0, self.weeks))
+
 
 def lanes(facts: AuditFacts) -> Lanes:
-    """Shares of the window against their bands."""
-    labelled = [run for run in facts.recent if run.label]
+    """Shares against their bands, of the window or of the last four weeks."""
+    chosen, window, weeks = _basis(facts)
+    labelled = [run for run in chosen if run.label]
     counts = Counter(run.lane for run in labelled)
     keys = [lane.key for lane in LANES] + ([OTHER_LANE] if counts[OTHER_LANE] else [])
     numbers = [counts[key] for key in keys]
@@ -101,42 +132,59 @@ def lanes(facts: AuditFacts) -> Lanes:
         for place, (lane, interval) in enumerate(zip(LANES, found, strict=False))
     )
     return Lanes(
-        window=facts.window_words,
+        window=window,
+        weeks=weeks,
         runs=len(labelled),
-        unlabelled=len(facts.recent) - len(labelled),
+        unlabelled=len(chosen) - len(labelled),
         other=counts[OTHER_LANE],
         lanes=answers,
         minutes=_minutes(labelled),
         trend=trend(facts),
-        findings=tuple(_findings(answers, len(labelled), facts.window_words)),
+        findings=tuple(_findings(len(labelled), window)),
     )
 
 
+def _basis(facts: AuditFacts) -> tuple[Sequence[AuditRun], str, float]:
+    """The runs that lanes are judged by, in words, and the weeks that they are from.
+
+    A window of few runs is joined by those of four weeks, of the same epoch: under another policy the same
+    issues had other labels.
+    """
+    recent = facts.recent
+    window_weeks = facts.window_ms / WEEK_MS
+    if (
+        not recent
+        or window_weeks >= THIN_WEEKS
+        or sum(run.label is not None for run in recent) >= THIN_WINDOW
+    ):
+        return recent, facts.window_words, window_weeks
+    since_ms, epoch = facts.now_ms - THIN_WEEKS * WEEK_MS, recent[-1].epoch
+    joined = [run for run in facts.runs if run.started_ms >= since_ms and run.epoch == epoch]
+    weeks = max(window_weeks, (facts.now_ms - joined[0].started_ms) / WEEK_MS)
+    if len(joined) <= len(recent):
+        return recent, facts.window_words, window_weeks
+    few = count(len(recent), "run")
+    return joined, f"the last {THIN_WEEKS} weeks under epoch {epoch}, as the window alone has {few}", weeks
+
+
 def _answer(lane: Lane, place: int, numbers: Sequence[int], interval: Interval) -> LaneAnswer:
-    verdict = verdict_of(lane, interval)
-    more = None if verdict is not Verdict.UNDETERMINED else runs_to_settle(lane, place, numbers)
-    said = f"{interval_words(interval)} against {span(lane.low, lane.high)}: {_verdict_words(verdict, more)}"
+    verdict = verdict_of(lane, interval, sum(numbers))
+    more = None if verdict in CERTAIN else runs_to_settle(lane, place, numbers)
+    said = f"{interval_words(interval)} against {span(lane.low, lane.high)}: {verdict}"
     return LaneAnswer(lane.key, lane.name, lane.low, lane.high, numbers[place], interval, verdict, more, said)
 
 
-def _verdict_words(verdict: Verdict, more: int | None) -> str:
-    if verdict is not Verdict.UNDETERMINED:
-        return verdict.value
-    return f"undetermined, {_settling(more)}"
-
-
-def _settling(more: int | None) -> str:
-    if more is None:
-        return "and more runs of this share would hardly settle it"
-    return f"about {count(more, 'more run')} would settle it"
-
-
-def verdict_of(lane: Lane, interval: Interval) -> Verdict:
-    """In when the whole interval is in the band, out when none of it is."""
+def verdict_of(lane: Lane, interval: Interval, runs: int) -> Verdict:
+    """By the interval where all or nothing of it is in the band, else by the share, and below 20 runs not."""
+    if runs < LEAST_RUNS:
+        return Verdict.TOO_FEW
     if interval.low > lane.high or interval.high < lane.low:
-        return Verdict.OUT
-    inside = lane.low <= interval.low and interval.high <= lane.high
-    return Verdict.IN if inside else Verdict.UNDETERMINED
+        return Verdict.HIGH if interval.low > lane.high else Verdict.LOW
+    if lane.low <= interval.low and interval.high <= lane.high:
+        return Verdict.IN
+    if lane.low <= interval.share <= lane.high:
+        return Verdict.ABOUT_RIGHT
+    return Verdict.LEANING_LOW if interval.share < lane.low else Verdict.LEANING_HIGH
 
 
 def runs_to_settle(lane: Lane, place: int, numbers: Sequence[int]) -> int | None:
@@ -148,7 +196,7 @@ def runs_to_settle(lane: Lane, place: int, numbers: Sequence[int]) -> int | None
 
     def settled(runs: int) -> bool:
         scaled = [round(n * runs / seen) for n in numbers]
-        return verdict_of(lane, goodman(scaled, CONFIDENCE)[place]) is not Verdict.UNDETERMINED
+        return verdict_of(lane, goodman(scaled, CONFIDENCE)[place], runs) in CERTAIN
 
     if not settled(MOST_RUNS):
         return None
@@ -188,16 +236,10 @@ def _week(name: str, found: dict[str, int]) -> Week:
     return Week(name, runs, found, {key: number / runs for key, number in found.items()} if runs else None)
 
 
-def _findings(answers: Sequence[LaneAnswer], runs: int, window: str) -> list[Finding]:
-    if runs == 0:
-        do = "collect runs with an executed plan before asking about lanes"
-        return [Finding(Kind.UNDETERMINED, "lanes", do, f"no labelled run in {window}")]
-    found = []
-    for lane in answers:
-        if lane.verdict is Verdict.UNDETERMINED:
-            do = f"wait before acting on lane {lane.key} ({lane.name})"
-            found.append(Finding(Kind.UNDETERMINED, "lanes", do, f"{count(runs, 'run')}: {lane.words}"))
-    return found
+def _findings(runs: int, window: str) -> Iterator[Finding]:
+    if runs < LEAST_RUNS:
+        do = f"collect {LEAST_RUNS - runs} more runs with an executed plan before asking about lanes"
+        yield Finding(Kind.UNDETERMINED, "lanes", do, f"{count(runs, 'labelled run')} in {window}")
 
 
 def lane_share_words(lane: LaneAnswer) -> str:

@@ -54,12 +54,12 @@ def answer(
     """
     play = player_of(surface, search) if surface else None
     reach = reach_of(surface, search) if surface else None
-    found, cover = lanes(facts), coverage(facts, reach)
+    found, cover, waiting = lanes(facts), coverage(facts, reach), backlog(facts, play, given_up)
     return Answers(
         coverage=cover,
         lanes=found,
-        fill=fill(facts, found, cover, reach),
-        backlog=backlog(facts, play, given_up),
+        fill=fill(facts, found, cover, reach, waiting),
+        backlog=waiting,
         consistency=consistency(facts),
         agreement=agreement(facts),
         outcomes=outcomes(facts),

@@ -73,9 +73,9 @@ def lanes_tables(document: AuditDocument) -> list[Table]:
 
 def _verdict(answer: LaneAnswer) -> str:
     more = answer.runs_to_settle
-    if answer.verdict != "undetermined":
-        return str(answer.verdict)
-    return "undetermined" + (f", {more:,} more runs would settle it" if more is not None else "")
+    return (
+        f"{answer.verdict}; {more:,} more runs would settle it" if more is not None else str(answer.verdict)
+    )
 
 
 def _week(week: Week) -> list[str]:

@@ -15,6 +15,7 @@ from collectord.errors import CollectordError, UsageError
 
 KINDS = (
     "out",
+    "leaning",
     "blocked",
     "conflict",
     "drift",
