@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, NamedTuple
 
 Progress = Callable[[int, int], None]  # (done, of how many; 0 where that is not known)
@@ -16,6 +17,7 @@ Progress = Callable[[int, int], None]  # (done, of how many; 0 where that is not
 ARCHIVE = "archive"
 WORLD = "world"
 WORLD_RUNS = ".cyntra/runs"  # where world runs lie in a repo
+REPORTS = Path(".cyntra/reports/collectord")
 # An environment that is known from the history of the repo.
 GIT = "git"
 

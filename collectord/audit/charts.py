@@ -53,7 +53,8 @@ def draw(spec: dict[str, Any], label: str, mark: str) -> str:
 
 JsonObject = dict[str, Any]
 Spec = dict[str, Any]
-COLOURS = {"A": "#2f6db5", "B": "#c2590c", "C": "#3b8a3e", "other": "#808080"}
+# Okabe and Ito's, which can be told apart by whoever sees few colours.
+COLOURS = {"A": "#0072b2", "B": "#d55e00", "C": "#009e73", "other": "#808080"}
 _STATES = {
     "enough": "#3b8a3e",
     "thin": "#d9a441",
@@ -179,7 +180,12 @@ def lane_bars(document: AuditDocument, width: int) -> Spec | None:
 def coverage_map(document: AuditDocument, width: int) -> Spec | None:
     """Each action by risk, and by size too where there is room; coloured by state, with the rows in it."""
     wide = width > _NARROW
-    values = _cells_by(document, lambda cell: f"{cell.risk} {cell.size}" if wide else cell.risk)
+    cells = _cells_by(document, lambda cell: f"{cell.risk} {cell.size}" if wide else cell.risk)
+    # No issue can get there: the section has a line for these.
+    possible = {cell["action"] for cell in cells if cell["state"] != "unreachable"}
+    values = [cell for cell in cells if cell["action"] in possible]
+    if not values:
+        return None
     order = [f"{risk} {size}" for risk in RISKS for size in SIZES] if wide else list(RISKS)
     x = {"field": "kind", "type": "ordinal", "sort": order, "title": None, "axis": {"labelAngle": -45}}
     labels = {"minExtent": 112, "labelLimit": 120}
@@ -210,7 +216,7 @@ def coverage_map(document: AuditDocument, width: int) -> Spec | None:
             "color": {"field": "state", "type": "nominal", "legend": None, "scale": inks},
         },
     }
-    base = _base(values, width, 330)
+    base = _base(values, width, 60 + 26 * len(possible))
     return {**base, "layer": [boxes, numbers], "resolve": {"scale": {"color": "independent"}}}
 
 

@@ -227,7 +227,7 @@ def _length(hours: float) -> str:
 
 def _steadiness_findings(found: Steadiness) -> Iterator[Finding]:
     if found.runs >= _LEAST_RUNS and found.busiest_day_share > BUSIEST_DAY and found.days > 1:
-        do = "spread the runs over the week: a hero day makes a poor sample"
+        do = "spread the runs over the week: most of them are of one day"
         why = f"{percent(found.busiest_day_share)} of {count(found.runs, 'run')} on {found.busiest_day}, "
         why += f"{found.active_days} of {found.days} days active"
         yield Finding(Kind.UNSTEADY, "steadiness", do, why)

@@ -2,51 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
 from collectord.audit.agreement import AgreementAnswer
+from collectord.audit.answers import Answers
 from collectord.audit.backlog import Backlog
 from collectord.audit.collection import HealthAnswer, Steadiness
 from collectord.audit.consistency import Consistency
 from collectord.audit.coverage import Coverage
 from collectord.audit.facts import Action, AuditFacts
 from collectord.audit.fill import Fill
-from collectord.audit.findings import LANES, THIN_BELOW, Finding, Kind, Lane, in_order
+from collectord.audit.findings import LANES, THIN_BELOW, Finding, Kind, Lane
 from collectord.audit.lanes import Lanes
 from collectord.audit.outcomes import Outcomes
+from collectord.audit.overview import Overview, overview
 from collectord.audit.phase import Phase
 from collectord.audit.quality import Quality
 from collectord.audit.shift import Drift
+from collectord.audit.since import Since, since
 
-SCHEMA = "collectord.audit.v1"
+SCHEMA = "collectord.audit.v2"
 JsonObject = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """One of each; the names are the members of the JSON document."""
-
-    coverage: Coverage
-    lanes: Lanes
-    fill: Fill
-    backlog: Backlog
-    consistency: Consistency
-    agreement: AgreementAnswer
-    outcomes: Outcomes
-    drift: Drift
-    quality: Quality
-    steadiness: Steadiness
-    phase: Phase
-    health: HealthAnswer
-
-    @property
-    def findings(self) -> list[Finding]:
-        """Everything that was found, by what to do first."""
-        each: Iterable[str] = self.__dataclass_fields__
-        return in_order([finding for name in each for finding in getattr(self, name).findings])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +72,8 @@ class AuditDocument:
     epoch: int | None
     runs: int
     verdicts: Verdicts
+    overview: Overview
+    since: Since | None
     findings: tuple[Finding, ...]
     targets: Targets
     coverage: Coverage
@@ -109,9 +90,12 @@ class AuditDocument:
     health: HealthAnswer
 
 
-def document_of(facts: AuditFacts, answers: Answers, *, epoch: int | None = None) -> AuditDocument:
-    """Facts and answers as they are shown."""
+def document_of(
+    facts: AuditFacts, answers: Answers, *, epoch: int | None = None, before: JsonObject | None = None
+) -> AuditDocument:
+    """Facts and answers as they are shown; `before` is the JSON of the audit to compare with."""
     each = {name: getattr(answers, name) for name in Answers.__dataclass_fields__}
+    first = overview(facts, answers)
     return AuditDocument(
         schema=SCHEMA,
         repo=facts.repo,
@@ -120,6 +104,8 @@ def document_of(facts: AuditFacts, answers: Answers, *, epoch: int | None = None
         epoch=epoch,
         runs=len(facts.runs),
         verdicts=verdicts(answers),
+        overview=first,
+        since=since(before, facts, answers, first),
         findings=tuple(answers.findings),
         targets=Targets(LANES, THIN_BELOW),
         **each,

@@ -198,13 +198,14 @@ def _add_words(
     size = f", size {_range(sizes)}" if sizes else ""
     about, least, most = needed
     amount = f"about {count(about, 'issue')}" if about < MOST_RUNS else "issues"
-    between = f" ({least:,} to {_most(most)})" if least != most else ""
-    tentative = "; tentative, by the estimate alone" if is_tentative else ""
-    return f"add {amount} with dk_risk {risk}{size} this week{between}, as {name} is short{tentative}"
+    why = f"as {name} is short" + ("; tentative, by the estimate alone" if is_tentative else "")
+    return f"add {amount} with dk_risk {risk}{size} this week{_between(least, most)}, {why}"
 
 
-def _most(number: int) -> str:
-    return f"{number:,}" if number < MOST_RUNS else "many more"
+def _between(least: int, most: int) -> str:
+    if least == most:
+        return ""
+    return f" ({least:,} to {most:,})" if most < MOST_RUNS else f" ({least:,} or many more)"
 
 
 def _range(sizes: Sequence[str]) -> str:
@@ -241,7 +242,7 @@ def _stop(lane: LaneAnswer, amount: Amount, seen: Sequence[AuditRun]) -> str:
     named = " and ".join(chosen) or "any"
     tentative = "" if lane.verdict in CERTAIN else "; tentative, by the estimate alone"
     return (
-        f"hold about {count(about, 'issue')} with dk_risk {named} back this week ({least:,} to {most:,}), as "
+        f"hold about {count(about, 'issue')} with dk_risk {named} back this week{_between(least, most)}, as "
         f"lane {lane.key} ({lane.name}) is over ({shares} of it){tentative}"
     )
 

@@ -1,115 +1,122 @@
 """The audit as one HTML page: self-contained, without a script, readable in print and by a screen reader.
 
-It reads the JSON document alone. Every text is escaped; a policy in the page forbids scripts and requests.
+It is made of the document alone. Every text is escaped; a policy in the page forbids scripts and requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from html import escape
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from collectord.audit.charts import CHARTS, Chart, draw
 from collectord.audit.document import AuditDocument
-from collectord.audit.findings import Finding
 from collectord.audit.layout import Table, day
-from collectord.audit.sections import SECTIONS, Section
+from collectord.audit.overview import MOST_TO_DO, pressing
+from collectord.audit.sections import GLOSSARY, SECTIONS, Section
 from collectord.system.names import printable
 
-WIDTHS = (("narrow", 300), ("wide", 760))
-_NOTES = frozenset({"note", "undetermined"})
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+WIDTHS = (("narrow", 300), ("wide", 700))
+LONG_TABLE = 8
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart as (class, SVG) for each width; `mark` is its id, `words` what it means."""
+
+    mark: str
+    title: str
+    words: str
+    drawn: tuple[tuple[str, Markup], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One section as the template has it."""
+
+    key: str
+    title: str
+    lines: list[str]
+    figures: list[Figure]
+    tables: list[Table]
 
 
 def page(document: AuditDocument) -> str:
     """The whole page."""
-    style = files("collectord.audit").joinpath("page.css").read_text(encoding="utf-8")
-    title = _text(f"Audit {day(document.made_ms)}")
-    head = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{title}</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    folder = files("collectord.audit")
+    environment = Environment(
+        loader=FileSystemLoader(str(folder.joinpath("templates"))),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=_shown,
     )
-    return head + "\n".join(_body(document)) + "\n</body>\n</html>\n"
-
-
-def _text(value: object) -> str:
-    return escape(printable(str(value)))
-
-
-def _body(document: AuditDocument) -> Iterator[str]:
+    environment.filters |= {"code": _code, "day": day}
     window = document.window
-    span = f"{day(window.from_ms)} to {day(window.to_ms)}"
-    epoch = f", epoch {document.epoch}" if document.epoch is not None else ""
-    yield f"<header><h1>Audit of <code>{_text(document.repo)}</code></h1>"
-    yield f"<p>{_text(window.words)} ({span}), {document.runs:,} runs in all{epoch}.</p>"
-    yield f"<p>{_text(document.phase.words)}</p></header>\n<main>"
-    yield from _to_do(document.findings)
-    for section in SECTIONS:
-        yield from _section(section, document)
-    yield "</main>\n<footer><p>Made by collectord from its index; the same numbers stand in "
-    yield "<code>collectord audit --json</code>.</p></footer>"
+    todo = pressing(document.findings)
+    return environment.get_template("page.html.j2").render(
+        document=document,
+        style=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
+        policy=Markup(_POLICY),
+        title=f"Audit {day(document.made_ms)}",
+        window=f"{window.words}, {document.runs:,} runs in all"
+        + (f", epoch {document.epoch}" if document.epoch is not None else ""),
+        todo=todo,
+        notes=[one for one in document.findings if one not in todo],
+        most=MOST_TO_DO,
+        sections=[_part(section, document) for section in SECTIONS],
+        glossary=GLOSSARY,
+        long=LONG_TABLE,
+    )
 
 
-def _to_do(findings: Sequence[Finding]) -> Iterator[str]:
-    pressing = [one for one in findings if one.kind not in _NOTES]
-    notes = [one for one in findings if one.kind in _NOTES]
-    title = "What to do" if pressing else "Nothing presses"
-    yield f'<section aria-labelledby="todo"><h2 id="todo">{title}</h2>'
-    yield from _findings(pressing, "ol")
-    if notes:
-        yield "<h3>Less pressing</h3>"
-        yield from _findings(notes, "ul")
-    yield "</section>"
+def _shown(value: Any) -> Any:
+    """What comes from archives and issues holds no character that a page or a log could stumble over."""
+    from markupsafe import Markup
+
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _findings(findings: Sequence[Finding], element: str) -> Iterator[str]:
-    if not findings:
-        return
-    yield f'<{element} class="findings">'
-    for one in findings:
-        kind = f'<span class="kind">{_text(one.kind)}</span>'
-        yield f"<li><strong>{_text(one.do)}</strong> {kind}<p>{_text(one.why)}</p></li>"
-    yield f"</{element}>"
+def _code(text: str) -> Markup:
+    """A text with what stands in backticks as code."""
+    from markupsafe import Markup, escape
+
+    parts = [escape(printable(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:
+        return Markup("`").join(parts)
+    return Markup("").join(
+        Markup(f"<code>{part}</code>") if place % 2 else part for place, part in enumerate(parts)
+    )
 
 
-def _section(section: Section, document: AuditDocument) -> Iterator[str]:
-    yield f'<section aria-labelledby="{section.key}"><h2 id="{section.key}">{_text(section.title)}</h2>'
-    for line in section.lines(document):
-        yield f"<p>{_text(line)}</p>"
+def _part(section: Section, document: AuditDocument) -> Part:
+    tables = [table for table in section.tables(document) if table.rows]
+    figures = list(_figures(section, document))
+    return Part(section.key, section.title, section.lines(document), figures, tables)
+
+
+def _figures(section: Section, document: AuditDocument) -> Iterator[Figure]:
     for place, chart in enumerate(CHARTS):
         if chart.section == section.key:
-            yield from _figure(chart, f"c{place}", document)
-    for place, table in enumerate(section.tables(document)):
-        if table.rows:
-            yield from _table(table, f"{section.key}-{place}")
-    yield "</section>"
+            drawn = tuple(_drawn(chart, document, f"c{place}"))
+            yield Figure(f"c{place}", chart.title, chart.words, drawn)
 
 
-def _figure(chart: Chart, mark: str, document: AuditDocument) -> Iterator[str]:
-    drawn = [(name, chart.spec(document, width)) for name, width in WIDTHS]
-    yield f'<figure id="{mark}"><figcaption>{_text(chart.title)}</figcaption>'
-    label = f"{_text(chart.title)}. {_text(chart.words)} The numbers stand in the text and tables here."
-    for name, spec in drawn:
+def _drawn(chart: Chart, document: AuditDocument, mark: str) -> Iterator[tuple[str, Markup]]:
+    from markupsafe import Markup, escape
+
+    label = escape(printable(f"{chart.title}. {chart.words} The numbers stand in the text and tables here."))
+    for name, width in WIDTHS:
+        spec = chart.spec(document, width)
         if spec is not None:
-            yield f'<div class="{name}">{draw(spec, label, f"{mark}-{name}")}</div>'
-    if all(spec is None for _, spec in drawn):
-        yield '<p class="nothing">Nothing to draw yet.</p>'
-    yield "</figure>"
-
-
-def _table(table: Table, mark: str) -> Iterator[str]:
-    classes = [' class="number"' if table.is_number(place) else "" for place in range(len(table.columns))]
-    heads = "".join(
-        f'<th scope="col"{of}>{_text(name)}</th>' for name, of in zip(table.columns, classes, strict=True)
-    )
-    yield f'<div class="scroll" role="region" tabindex="0" aria-labelledby="t-{mark}">'
-    yield f'<table><caption id="t-{mark}">{_text(table.caption)}</caption>'
-    yield f"<thead><tr>{heads}</tr></thead><tbody>"
-    for row in table.rows:
-        first, *rest = row
-        cells = "".join(f"<td{of}>{_text(cell)}</td>" for cell, of in zip(rest, classes[1:], strict=True))
-        yield f'<tr><th scope="row">{_text(first)}</th>{cells}</tr>'
-    yield "</tbody></table></div>"
+            yield name, Markup(draw(spec, label, f"{mark}-{name}"))

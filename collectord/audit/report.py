@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord.audit.agreement import agreement, compare_inputs
+from collectord.audit.answers import Answers
 from collectord.audit.backlog import backlog
 from collectord.audit.collection import health, steadiness
 from collectord.audit.consistency import consistency
 from collectord.audit.coverage import coverage, player_of, reach_of
-from collectord.audit.document import Answers, AuditDocument, document_of
+from collectord.audit.document import AuditDocument, document_of
 from collectord.audit.facts import AuditFacts, Epoch, LabelVariety, OpenAlert
 from collectord.audit.fill import fill
+from collectord.audit.findings import DAY_MS
 from collectord.audit.gather import AuditContext, gather
 from collectord.audit.lanes import lanes
 from collectord.audit.layout import capped
@@ -27,11 +30,14 @@ from collectord.dataset.verify import verify
 from collectord.epochs.contradictions import varieties
 from collectord.epochs.json_views import summary_of
 from collectord.epochs.requests import survey_of
-from collectord.errors import UsageError
+from collectord.errors import CollectordError, UsageError
 from collectord.index.alerts import alerts
 from collectord.index.opening import now_ms, reader_for
+from collectord.kernel.jsonio import Unparsable, parse_object
 from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
-from collectord.model import ARCHIVE
+from collectord.kernel.values import is_int
+from collectord.model import ARCHIVE, REPORTS
+from collectord.repo.files import open_regular
 from collectord.repo.policy import WorkingTree, read_policy
 from collectord.system.bounded_regex import limited_search
 from collectord.system.durable import atomic_write, permitted
@@ -78,9 +84,14 @@ def audit(
     window_ms: int | None = None,
     epoch: int | None = None,
     rebuild: bool = False,
+    against: Path | None = None,
     clock_ms: Callable[[], int] = now_ms,
 ) -> AuditDocument:
-    """The audit; `rebuild` also makes the newest dataset again."""
+    """The audit; `rebuild` also makes the newest dataset again.
+
+    It is compared with the document in the file `against`, or with the newest weekly report of before today.
+    """
+    before = _document(against) if against else _last_report(settings.repo, clock_ms())
     surface, unknown = policy_of(settings.repo)
     now, rebuilt = clock_ms(), _rebuilt(settings) if rebuild else None
     # Not from before 1970: no run is, and no calendar goes back as far as an age can be written.
@@ -99,7 +110,28 @@ def audit(
     facts = _only_epoch(facts, epoch)
     with limited_search() as search:
         answers = answer(facts, surface, search, search.given_up)
-    return document_of(facts, answers, epoch=epoch)
+    return document_of(facts, answers, epoch=epoch, before=before)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path) as file:
+            return parse_object(file.read(MAX_REPORT_BYTES))
+    except (OSError, Unparsable) as error:
+        raise CollectordError(f"{path}: is no audit that can be read: {error}") from None
+
+
+def _last_report(repo: Path, now: int) -> dict[str, Any] | None:
+    """The newest weekly report that is at least a day old; one that cannot be read is as good as none."""
+    for path in sorted((repo / REPORTS).glob("audit-*.json"), reverse=True):
+        with suppress(CollectordError):
+            found = _document(path)
+            if is_int(made_ms := found.get("made_ms")) and made_ms <= now - DAY_MS:
+                return found
+    return None
+
+
+MAX_REPORT_BYTES = 64 * 2**20
 
 
 def policy_of(repo: Path) -> tuple[Surface | None, str | None]:

@@ -67,7 +67,11 @@ def lanes_tables(document: AuditDocument) -> list[Table]:
     return [
         Table("Shares", ("lane", "runs", "share (95 % together)", "wanted", "verdict"), rows),
         Table("Minutes", ("bin", "runs", "share (95 %)"), minutes),
-        Table("Trend", ("week", "runs", "A", "B", "C", "other"), [_week(week) for week in lanes.trend]),
+        Table(
+            "Trend",
+            ("week", "runs", "A", "B", "C", "other"),
+            [_week(week) for week in lanes.trend if week.runs],
+        ),
     ]
 
 
@@ -403,6 +407,16 @@ def health_tables(document: AuditDocument) -> list[Table]:
         Table("Open alerts", ("alert", "since", "what"), alerts),
     ]
 
+
+GLOSSARY = (
+    ("lane", "a kind of plan: A runs one agent, B two and C three agents that compete on the same issue"),
+    ("label", "the plan that was executed, which a model is to learn: swarm, candidates, minutes"),
+    ("epoch", "a stretch of runs under one configuration of the kernel; a version of the dataset"),
+    ("gate", "a command that decides whether a run passed, such as the tests"),
+    ("profile", "how rows are made: dispatch shows what was known when a run was started"),
+    ("ready", "an issue that the kernel may take now"),
+    ("tentative", "by the estimate alone: the interval around it does not decide yet"),
+)
 
 SECTIONS = (
     Section("lanes", "Lanes", lanes_lines, lanes_tables),

@@ -8,26 +8,77 @@ from typing import TYPE_CHECKING, TextIO
 from collectord.audit.document import AuditDocument
 from collectord.audit.findings import Finding
 from collectord.audit.layout import Table, day
+from collectord.audit.overview import MOST_TO_DO, overview_lines, pressing
 from collectord.audit.sections import SECTIONS, Section
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NOTES = frozenset({"note", "undetermined"})
 _MOST_TO_DO = 10
 _PLAIN_WIDTH = 110
+SCREEN = 24
+_STYLES = {"good": "green", "watch": "yellow", "act": "bold red"}
 
 
-def show(document: AuditDocument, file: TextIO, *, width: int | None = None) -> None:
-    """Write the page; in colour and as wide as the terminal where the file is one."""
+def show(document: AuditDocument, file: TextIO, *, width: int | None = None, full: bool = True) -> None:
+    """Write the first screen, or the `full` audit; in colour and as wide as the terminal, if it is one."""
     from rich.console import Console
 
     console = Console(file=file, width=width or (None if file.isatty() else _PLAIN_WIDTH), highlight=False)
+    if not full:
+        _first_screen(console, document)
+        return
     _head(console, document)
     _to_do(console, document.findings)
+    _since(console, document)
     for section in SECTIONS:
         _section(console, section, document)
+
+
+def _first_screen(console: Console, document: AuditDocument) -> None:
+    """At most 24 lines: the sentence, the tiles, as many things to do as fit."""
+    window = document.window
+    sentence = _wrapped(document.overview.sentence, console.width)
+    _line(console, f"Audit of {document.repo}, {window.words}, {document.runs:,} runs in all", "dim")
+    for text in sentence:
+        _line(console, text, "bold")
+    for tile, text in zip(document.overview.tiles, overview_lines(document.overview), strict=True):
+        _line(console, text[: console.width], _STYLES[tile.state])
+    room = SCREEN - 1 - len(sentence) - len(document.overview.tiles) - 3
+    todo = pressing(document.findings)
+    _line(console, "This week" if todo else "Nothing to do this week", "bold")
+    shown = 0
+    for number, finding in enumerate(todo[:MOST_TO_DO], 1):
+        lines = _wrapped(f"{number}. {finding.do}", console.width)
+        if len(lines) > room:
+            break
+        room, shown = room - len(lines), number
+        for text in lines:
+            _line(console, text)
+    more = len(document.findings) - shown
+    _line(console, f"{more} more, the reasons and every section: --full", "dim")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    from textwrap import wrap
+
+    return wrap(printable(text), max(20, width - 1), subsequent_indent="   " if text[:1].isdigit() else "")
+
+
+def _since(console: Console, document: AuditDocument) -> None:
+    if (since := document.since) is None:
+        return
+    _line(console, f"Since {day(since.made_ms)}", "bold underline")
+    for text in (
+        f"{since.runs:,} runs since the audit before",
+        *since.advised,
+        *(f"{one.title}: {one.before} → {one.now}" for one in since.changes),
+        *(f"new: {do}" for do in since.new),
+        *(f"no longer so: {do}" for do in since.gone),
+    ):
+        _line(console, text)
+    console.print()
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -42,18 +93,20 @@ def _head(console: Console, document: AuditDocument) -> None:
     epoch = f", epoch {document.epoch}" if document.epoch is not None else ""
     days = f"{day(window.from_ms)} to {day(window.to_ms)}"
     _line(console, f"{window.words} ({days}), {document.runs:,} runs in all{epoch}")
-    _line(console, document.phase.words)
+    _line(console, document.overview.sentence, "bold")
+    for tile, text in zip(document.overview.tiles, overview_lines(document.overview), strict=True):
+        _line(console, text, _STYLES[tile.state])
     console.print()
 
 
 def _to_do(console: Console, findings: Sequence[Finding]) -> None:
-    pressing = [finding for finding in findings if finding.kind not in _NOTES]
-    _line(console, "What to do" if pressing else "Nothing presses", "bold underline")
-    for number, finding in enumerate(pressing[:_MOST_TO_DO], 1):
+    todo = pressing(findings)
+    _line(console, "This week" if todo else "Nothing to do this week", "bold underline")
+    for number, finding in enumerate(todo[:_MOST_TO_DO], 1):
         _finding(console, f"{number}. ", finding)
-    if len(pressing) > _MOST_TO_DO:
-        _line(console, f"… and {len(pressing) - _MOST_TO_DO} more in --json", "dim")
-    notes = [finding for finding in findings if finding.kind in _NOTES]
+    if len(todo) > _MOST_TO_DO:
+        _line(console, f"… and {len(todo) - _MOST_TO_DO} more in --json", "dim")
+    notes = [finding for finding in findings if finding not in todo]
     if notes:
         _line(console, "Less pressing", "bold")
         for finding in notes:

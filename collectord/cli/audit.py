@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -59,6 +60,14 @@ def _draw(found: AuditDocument, target: Path) -> Exception | None:
 @click.option(
     "--html", type=click.Path(path_type=Path), help="Also write one self-contained HTML page there."
 )
+@click.option("--open", "open_page", is_flag=True, help="Write the page to a temporary file and open it.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="The first screen as Markdown, for a chat.")
+@click.option("--full/--brief", "full", default=None, help="All, or 24 lines as on a terminal.")
+@click.option(
+    "--against",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Compare with the audit in this JSON file; default: the last weekly report.",
+)
 @click.option("--fail-on", help="Exit 3 if there are findings of these kinds, such as out,conflict.")
 @click.option("--rebuild", is_flag=True, help="Also make the newest dataset again and compare.")
 @click.option("--schema", is_flag=True, help="Only print the JSON Schema of what --json prints.")
@@ -69,6 +78,10 @@ def audit(
     since: str | None,
     epoch: int | None,
     html: Path | None,
+    open_page: bool,
+    as_markdown: bool,
+    full: bool | None,
+    against: Path | None,
     fail_on: str | None,
     rebuild: bool,
     schema: bool,
@@ -85,16 +98,24 @@ def audit(
     window_ms = age_ms(since, "--since") if since else None
     if window_ms == 0:
         raise UsageError(f"--since {since}: a window must have a length, such as 7d")
+    if open_page and html is None:
+        html = Path(tempfile.mkdtemp(prefix="collectord-audit-")) / "audit.html"
     if html is not None:
         report.require_page(html)
-    found = report.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild)
+    found = report.audit(settings, window_ms=window_ms, epoch=epoch, rebuild=rebuild, against=against)
     undrawn = None if html is None else _draw(found, html)
+    if open_page and html is not None and undrawn is None:
+        click.launch(html.absolute().as_uri())
     if as_json:
         emit_json(document.plain(found))
+    elif as_markdown:
+        from collectord.audit.markdown import markdown
+
+        click.echo(markdown(found), nl=False)
     else:
         from collectord.audit.terminal import show
 
-        show(found, sys.stdout)
+        show(found, sys.stdout, full=not sys.stdout.isatty() if full is None else full)
     if undrawn is not None:
         raise undrawn
     if failed := [kind for kind in found.verdicts.kinds if kind in wanted]:

@@ -16,6 +16,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.errors import INDEX_FAULTS
+from collectord.model import REPORTS
 from collectord.system.durable import atomic_write, permitted
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 60.0, 3600.0
@@ -194,7 +195,6 @@ class Recurring:
         return self._work.fault(result.document)
 
 
-REPORTS = Path(".cyntra/reports/collectord")
 AUDIT = "audit"
 WITHOUT_PAGE = (
     "the extra `report` is not installed, so weekly reports have no HTML page; "

@@ -154,7 +154,7 @@ def test_every_chart_has_marks_and_fits(browser: Any, made: Path, width: int) ->
             const marks = svg.length ? svg[0].querySelectorAll('[class*=role-mark] *') : []
             const seen = [...marks].filter(m => m.getBoundingClientRect().width > 0
                 || m.getBoundingClientRect().height > 0)
-            return {title: figure.querySelector('figcaption').textContent, charts: svg.length,
+            return {title: figure.querySelector('figcaption strong').textContent, charts: svg.length,
                     marks: seen.length, width: box.width, right: box.right}})"""
     )
     assert [one["title"] for one in shown] == [chart.title for chart in _in_page_order()]
@@ -202,8 +202,8 @@ def test_dark_mode_is_dark_and_charts_follow(browser: Any, made: Path) -> None:
             return [getComputedStyle(document.body).backgroundColor, getComputedStyle(label).fill]"""
         )
     assert colours == {
-        "light": ["rgb(255, 255, 255)", "rgb(28, 31, 35)"],
-        "dark": ["rgb(21, 24, 28)", "rgb(230, 232, 234)"],
+        "light": ["rgb(255, 255, 255)", "rgb(22, 25, 29)"],
+        "dark": ["rgb(20, 23, 26)", "rgb(232, 234, 237)"],
     }
 
 

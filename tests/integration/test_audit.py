@@ -33,7 +33,7 @@ def kernel(audited_once: Path, tmp_path: Path) -> Cli:
 
 def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
     text = kernel.ok("audit", "--since", "5000w")
-    todo, lanes = text.index("What to do"), text.index("\nLanes\n")
+    todo, lanes = text.index("This week"), text.index("\nLanes\n")
     assert todo < text.index("1. give the gates real commands") < lanes
     assert "60 successes (100 %) with an empty diff" in text
     assert "serial_handoff×1, 60 min  15   25      ×     ×         enough" in text
@@ -44,7 +44,7 @@ def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
 
 def test_json_has_a_versioned_schema_and_every_answer(kernel: Cli) -> None:
     found = json.loads(kernel.ok("audit", "--since", "5000w", "--json"))
-    assert found["schema"] == "collectord.audit.v1"
+    assert found["schema"] == "collectord.audit.v2"
     assert {"coverage", "lanes", "fill", "backlog", "consistency", "agreement", "outcomes"} <= set(found)
     assert {"drift", "quality", "steadiness", "phase", "health", "findings", "verdicts"} <= set(found)
     assert [lane["runs"] for lane in found["lanes"]["lanes"]] == [47, 12, 7]
@@ -85,14 +85,14 @@ def test_fail_on_turns_findings_into_an_exit_code(kernel: Cli) -> None:
     bad = kernel("audit", "--since", "5000w", "--fail-on", "collection,out")
     assert bad.returncode == 3
     assert bad.stderr == "collectord: the audit found: collection\n"
-    assert "What to do" in bad.stdout
+    assert "This week" in bad.stdout
     odd = kernel("audit", "--fail-on", "everything")
     assert odd.returncode == 2
     assert "'everything' is no kind of finding" in odd.stderr
 
 
 def test_a_window_without_runs_and_a_bad_age_are_sentences(kernel: Cli) -> None:
-    assert "no labelled run in the last 60 minutes" in kernel.ok("audit", "--since", "60m")
+    assert "0 labelled runs in the last 60 minutes" in kernel.ok("audit", "--since", "60m")
     bad = kernel("audit", "--since", "soon")
     assert bad.returncode == 2
     assert "--since: 'soon' is not an age" in bad.stderr
@@ -157,7 +157,7 @@ def test_without_an_index_it_says_what_to_do(bare: Cli) -> None:
 
 def test_an_index_without_runs_is_audited(bare: Cli) -> None:
     bare.ok("ingest")
-    assert "collect runs with an executed plan" in bare.ok("audit")
+    assert "collect 20 more runs with an executed plan" in bare.ok("audit")
 
 
 def test_the_html_page_is_written_whole_and_named(kernel: Cli) -> None:
@@ -232,4 +232,4 @@ def test_a_page_that_cannot_be_drawn_costs_no_answer(kernel: Cli) -> None:
     done = kernel("audit", "--json", "--html", str(kernel.home / "audit.html"), env=env)
     assert done.returncode == 1
     assert "of another libc" in done.stderr
-    assert json.loads(done.stdout)["schema"] == "collectord.audit.v1"
+    assert json.loads(done.stdout)["schema"] == "collectord.audit.v2"

@@ -64,12 +64,12 @@ def test_a_report_is_written_once_a_week_and_after_a_week_that_was_missed(old: C
     daemon = _write_one(old)
     [line] = daemon.events("audit.written")
     assert line["file"].endswith(f".cyntra/reports/collectord/{name}.json")
-    assert line["lanes"] == "A=undetermined B=undetermined C=undetermined"
+    assert line["lanes"] == "A=leaning high B=leaning low C=about right"
     assert "collection" in line["found"].split(",")
     assert (line["phase"], line["environment_failures"]) == (0, 0)
     assert _reports(old) == {f"{name}.json", f"{name}.html"}
     folder = old.repo / ".cyntra/reports/collectord"
-    assert json.loads((folder / f"{name}.json").read_text())["schema"] == "collectord.audit.v1"
+    assert json.loads((folder / f"{name}.json").read_text())["schema"] == "collectord.audit.v2"
     assert (folder / f"{name}.html").read_text().endswith("</html>\n")
 
     with Daemon(old).started() as again:

@@ -76,7 +76,7 @@ def judged(found: dict[str, Any]) -> list[str]:
 
 def test_the_schema_is_one_and_forbids_nothing_that_json_has() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
-    assert json_schema()["properties"]["schema"] == {"const": "collectord.audit.v1"}
+    assert json_schema()["properties"]["schema"] == {"const": "collectord.audit.v2"}
 
 
 def test_audits_are_as_their_schema_says(whole: dict[str, Any]) -> None:

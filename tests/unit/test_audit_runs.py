@@ -122,7 +122,7 @@ def test_altered_inputs_and_other_histories_are_disagreements() -> None:
         "runs --hash mismatch` "
         "(1 input without the hash recorded with it: wc-3)"
     )
-    assert text[1].startswith("disagreement: expect inputs at serving to look unlike the recorded ones")
+    assert text[1].startswith("note: expect inputs at serving to look unlike the recorded ones")
     assert "5 of 20 histories hold other runs, such as wc-0, wc-1, wc-2 and 2 more" in text[1]
     assert text[2].endswith("(5 % differ from Beads as it was known: dk_priority in 1 run)")
 
@@ -285,7 +285,7 @@ def test_a_hero_week_is_said() -> None:
     found = steadiness(facts([*hero, *runs({SERIAL: 20}, first=500)]))
     assert (found.busiest_day, found.active_days, found.days) == ("2026-11-21", 8, 8)
     assert said(found)[0].startswith(
-        "unsteady: spread the runs over the week: a hero day makes a poor sample (8"
+        "unsteady: spread the runs over the week: most of them are of one day (8"
     )
 
 

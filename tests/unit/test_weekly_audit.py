@@ -13,7 +13,8 @@ import pytest
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult
-from collectord.daemon.schedule import DAYS, REPORTS, Recurring, WeeklyReport, report_name, weekly
+from collectord.daemon.schedule import DAYS, Recurring, WeeklyReport, report_name, weekly
+from collectord.model import REPORTS
 from collectord.system.log import configure
 from tests.support.times import at
 

@@ -1,0 +1,139 @@
+"""The first screen: one sentence, tiles with a state, what changed since the audit before."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collectord.audit.document import AuditDocument, document_of, plain
+from collectord.audit.facts import AuditFacts, BacklogIssue, Epoch, OpenAlert
+from collectord.audit.findings import WEEK_MS, Finding, Kind, in_order
+from collectord.audit.markdown import markdown
+from collectord.audit.overview import Overview
+from collectord.audit.report import answer
+from collectord.audit.since import since
+from collectord.audit.terminal import SCREEN, show
+from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
+
+BALANCED = {SERIAL: 600, DOUBLE: 300, TRIPLE: 100}
+OVERVIEW = Overview("", ())
+SHORT = {SERIAL: 70, DOUBLE: 28, TRIPLE: 2}
+
+
+def document(folder: Path, found: AuditFacts, before: dict[str, Any] | None = None) -> AuditDocument:
+    return document_of(found, answer(found, surface_of(folder)), before=before)
+
+
+def tiles(folder: Path, found: AuditFacts) -> dict[str, tuple[str, str]]:
+    shown = document(folder, found).overview.tiles
+    return {tile.key: (tile.state.value, tile.value) for tile in shown}
+
+
+def mixed_backlog() -> list[BacklogIssue]:
+    kinds = ["low"] * 24 + ["high"] * 12 + ["critical"] * 4
+    return [issue(k, risk=risk) for k, risk in enumerate(kinds)]
+
+
+def test_a_steady_collection_with_the_right_mix_says_so(tmp_path: Path) -> None:
+    spread = [replace(one, started_ms=NOW_MS - (k % 7) * 86_000_000) for k, one in enumerate(runs(BALANCED))]
+    found = facts(sorted(spread, key=lambda one: one.started_ms), mixed_backlog())
+    assert document(tmp_path, found).overview.sentence.startswith("Collecting steadily; the mix is right.")
+
+
+def test_a_short_lane_is_in_the_sentence_with_an_amount(tmp_path: Path) -> None:
+    said = document(tmp_path, facts(runs(SHORT))).overview.sentence
+    assert "lane C is short: add about " in said
+    assert "critical-risk issues" in said
+
+
+def test_nothing_collected_and_too_few_runs_are_said(tmp_path: Path) -> None:
+    assert document(tmp_path, facts([])).overview.sentence.startswith(
+        "Nothing was collected in this window; too few runs to judge the mix."
+    )
+
+
+def test_each_tile_has_a_state_by_what_it_is_about(tmp_path: Path) -> None:
+    good = tiles(tmp_path, facts(runs(BALANCED)))
+    assert good["lanes"][0] == good["consistency"][0] == good["success"][0] == "good"
+    assert tiles(tmp_path, facts(runs({SERIAL: 900, DOUBLE: 90, TRIPLE: 10})))["lanes"][0] == "act"
+    assert tiles(tmp_path, facts(runs(SHORT)))["lanes"][0] == "watch"
+    stale = facts(runs(BALANCED), policy_unknown="config.yaml: not YAML")
+    assert tiles(tmp_path, stale)["environment"] == ("act", "unreadable")
+
+
+def test_a_stale_kernel_wants_a_restart_in_its_tile(tmp_path: Path) -> None:
+    found = facts(runs(BALANCED))
+    alert = OpenAlert("environment.stale_kernel", NOW_MS, "process 1")
+    health = replace(found.health, alerts=(alert,))
+    epochs = (Epoch(1, NOW_MS - WEEK_MS, None),)
+    assert tiles(tmp_path, replace(found, health=health, epochs=epochs))["environment"] == ("act", "restart")
+
+
+def test_the_first_screen_fits_a_terminal_of_24_lines(tmp_path: Path) -> None:
+    for width in (80, 120, 200):
+        out = io.StringIO()
+        show(document(tmp_path, facts(runs(SHORT), [issue(1)])), out, width=width, full=False)
+        lines = out.getvalue().splitlines()
+        assert len(lines) <= SCREEN
+        assert max(map(len, lines)) <= width
+        assert "--full" in lines[-1]
+
+
+def test_markdown_has_the_sentence_the_tiles_and_what_to_do(tmp_path: Path) -> None:
+    text = markdown(document(tmp_path, facts(runs(SHORT))))
+    assert text.startswith("**Collecting")
+    assert text.count("\n| ") >= 9
+    assert "1. **" in text
+    hostile = replace(document(tmp_path, facts(runs(SHORT))), findings=(_finding("<b> [x](y) | *a*"),))
+    assert r"\<b\> \[x\](y) \| \*a\*" in markdown(hostile)
+
+
+def _finding(do: str, kind: Kind = Kind.OUT) -> Finding:
+    return Finding(kind, "fill", do, "why")
+
+
+def test_what_was_advised_and_what_became_of_it_is_said(tmp_path: Path) -> None:
+    earlier = facts(runs(SHORT))
+    before = plain(document(tmp_path, earlier))
+    before["made_ms"] = NOW_MS - WEEK_MS
+    later = [run(9000 + k, TRIPLE, days_ago=1) for k in range(8)]
+    found = facts([*runs({SERIAL: 70, DOUBLE: 28}), *later])
+    compared = document(tmp_path, found, before).since
+    assert compared is not None
+    [advice] = [line for line in compared.advised if "critical" in line]
+    assert "were advised: 8 such runs since; lane C went from 2 % to 8 %" in advice
+    assert "Lanes A · B · C" in [change.title for change in compared.changes]
+    assert any("lane C" in do for do in compared.gone)
+
+
+def test_a_document_that_says_nothing_of_this_is_compared_with_what_it_has() -> None:
+    found = facts([])
+    answers = answer(found, None)
+    for before in (None, {}, {"made_ms": "x"}, {"made_ms": NOW_MS + 1}):
+        assert since(before, found, answers, OVERVIEW) is None
+    odd = {"made_ms": 1, "findings": [1, {"do": 5}], "fill": {"add": [None, {"lane": "C", "issues": "x"}]}}
+    compared = since(odd, found, answers, OVERVIEW)
+    assert compared is not None
+    assert compared.advised == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (Kind.DISAGREEMENT, Kind.OUT),
+        (Kind.COLLECTION, Kind.LEANING),
+        (Kind.BLOCKED, Kind.OUT),
+        (Kind.CONFLICT, Kind.OUT),
+        (Kind.OUT, Kind.LEANING),
+        (Kind.LEANING, Kind.UNSTEADY),
+        (Kind.LEANING, Kind.DRIFT),
+        (Kind.UNSTEADY, Kind.NOTE),
+    ],
+)
+def test_of_two_findings_the_one_that_costs_more_stands_first(first: Kind, later: Kind) -> None:
+    found = in_order([_finding("b", later), _finding("a", first)])
+    assert [one.kind for one in found] == [first, later]
