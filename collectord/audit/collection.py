@@ -100,6 +100,11 @@ def _arrival_findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
             do = f"see to what is {state}: `collectord explain {names[0]}`"
             why = f"{count(len(names), 'archive')}: {listing(names, 3)} ({reason})"
             yield Finding(Kind.COLLECTION if state == "quarantined" else Kind.NOTE, "health", do, why)
+    for file, lines in found.lines_dropped.items():
+        if lines:
+            do = f"mend {file}: what stands there is no issue or edge that a kernel reads"
+            why = f"{count(len(lines), 'line')}: {listing(lines)}"
+            yield Finding(Kind.COLLECTION, "health", do, why)
     if found.unseen:
         do = "keep the daemon running: archives went away before they were read"
         why = f"{count(len(found.unseen), 'workcell')} failed by the event log and left no archive here: "

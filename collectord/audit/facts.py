@@ -182,8 +182,9 @@ class OpenAlert:
 class Health:
     """How the collection itself is; `unseen` are workcells that ended in the log without an archive.
 
-    `not_kept` is why what the artifacts told could not be kept for the next audit. `time_conflicts` counts
-    runs whose times contradict each other, by how they do (`cyntra.dispatch`).
+    `lines_dropped` are those of a file of Beads that no kernel reads.
+    `not_cached` is why what artifacts told could not be cached for the next audit. `time_conflicts` counts
+    runs whose times contradict each other, by how they do (`kernel/dispatch.py`).
     """
 
     archives: Mapping[str, int]
@@ -194,6 +195,7 @@ class Health:
     snapshot: SnapshotFact | None = None
     not_cached: str | None = None
     time_conflicts: Mapping[str, int] = field(default_factory=dict)
+    lines_dropped: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

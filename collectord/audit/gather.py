@@ -40,7 +40,7 @@ from collectord.kernel.planner_input import CANDIDATES_BINS, ITERATIONS_BINS, MI
 from collectord.kernel.rows import nearest_bin
 from collectord.kernel.values import as_object, is_int, member, text_or_none, texts
 from collectord.model import Label
-from collectord.repo.files import read_beads, read_deps
+from collectord.repo.files import read_beads, read_deps, read_dropped, read_dropped_edges
 from collectord.system.durable import atomic_write
 
 # Raise it whenever the same bytes would tell something else: what was kept is then read again.
@@ -266,7 +266,15 @@ def gather(
         credentials=_credentials(backlog),
         epochs=beside.epochs,
         agreement=beside.agreement,
-        health=replace(_health(reader, beside), not_cached=not_cached, time_conflicts=_time_conflicts(rows)),
+        health=replace(
+            _health(reader, beside),
+            not_cached=not_cached,
+            time_conflicts=_time_conflicts(rows),
+            lines_dropped={
+                ".beads/issues.jsonl": read_dropped(repo),
+                ".beads/deps.jsonl": read_dropped_edges(repo),
+            },
+        ),
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
         varieties=beside.varieties,

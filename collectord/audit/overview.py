@@ -194,7 +194,7 @@ def _dataset(facts: AuditFacts, answers: Answers) -> Tile:
     if not snapshot.exists or snapshot.rebuilt is False:
         state = State.ACT
     there = said[snapshot.rebuilt] if snapshot.exists else "no longer there"
-    old = f"{count(age, 'day')} old"
+    old = f"{count(age, 'day')} old" if age else "made today"
     return Tile("dataset", "Dataset", f"{snapshot.dataset_hash[:8]}", f"{old}; {there}", state, "health")
 
 
@@ -205,7 +205,7 @@ def _collection(answers: Answers) -> Tile:
     state = State.ACT if not_taken["quarantined"] else State.WATCH if not_taken["partial"] else State.GOOD
     listed = [f"{number:,} {name}" for name, number in not_taken.items() if number] or ["nothing left out"]
     if health.lag.median_s is not None:
-        listed.append(f"{health.lag.median_s:.0f} s after the end")
+        listed.append(f"{health.lag.median_s:.0f} s after a run ends")
     return Tile("collection", "Collected", f"{indexed:,}", "; ".join(listed), state, "health")
 
 

@@ -33,6 +33,12 @@ def dropped_lines(text: str) -> tuple[int, ...]:
     return tuple(found)
 
 
+def dropped_edges(text: str) -> tuple[int, ...]:
+    """Numbers, from 1 on, of the lines of edges that no kernel reads."""
+    numbered = enumerate(text.splitlines(), 1)
+    return tuple(number for number, line in numbered if line.strip() and not any(_records(line)))
+
+
 def _records(text: str) -> Iterator[JsonObject]:
     for line in text.splitlines():
         if not line.strip():
@@ -85,18 +91,8 @@ _BLOCKS = ("blocks", "", None)
 
 def parse_deps(text: str) -> tuple[tuple[str, str], ...]:
     """(blocker, blocked) of every line that says so; other kinds of edges do not hold an issue back."""
-    edges = [edge for record in _edge_records(text) if (edge := _edge(record))]
+    edges = [edge for record in _records(text) if (edge := _edge(record))]
     return tuple(dict.fromkeys(edges))
-
-
-def _edge_records(text: str) -> Iterator[JsonObject]:
-    for line in text.splitlines():
-        try:
-            value = loads(line) if line.strip() else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
 
 
 def _edge(record: JsonObject) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import yaml
 
-from collectord.kernel.beads import dropped_lines, parse_deps, parse_issues
+from collectord.kernel.beads import dropped_edges, dropped_lines, parse_deps, parse_issues
 from collectord.kernel.events import WorkcellEnd, parse_end
 from collectord.kernel.jsonio import JsonObject, Unparsable, is_encodable, parse_object
 from collectord.kernel.policy.documents import refuse_depth
@@ -62,11 +62,20 @@ def read_beads(repo: Path) -> dict[str, JsonObject] | None:
 
 def read_dropped(repo: Path) -> tuple[int, ...]:
     """Numbers of the lines of Beads that no kernel reads."""
+    return dropped_lines(_text(repo / BEADS_FILE))
+
+
+def read_dropped_edges(repo: Path) -> tuple[int, ...]:
+    """Numbers of the lines of deps.jsonl that no kernel reads."""
+    return dropped_edges(_text(repo / DEPS_FILE))
+
+
+def _text(path: Path) -> str:
     try:
-        with open_regular(repo / BEADS_FILE) as file:
-            return dropped_lines(file.read(MAX_BEADS_BYTES).decode("utf-8", "replace"))
+        with open_regular(path) as file:
+            return file.read(MAX_BEADS_BYTES).decode("utf-8", "replace")
     except OSError:
-        return ()
+        return ""
 
 
 def read_deps(repo: Path) -> tuple[tuple[str, str], ...]:

@@ -20,6 +20,8 @@ from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAle
 from collectord.audit.findings import DAY_MS
 from collectord.audit.page import page
 from collectord.audit.report import answer
+from tests.conftest import unpack
+from tests.support.cli import Cli
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -112,8 +114,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         driver.quit()
 
 
-def opened(browser: Any, made: Path, *, width: int = 1440, scheme: str = "light") -> Any:
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+def opened(browser: Any, made: Path, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Any:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -225,3 +227,45 @@ def test_the_page_prints(browser: Any, made: Path) -> None:
     opened(browser, made)
     printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
     assert len(printed["data"]) > 50_000
+
+
+@pytest.fixture(scope="module")
+def golden_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the golden run."""
+    folder = tmp_path_factory.mktemp("golden")
+    unpack("kernel-run", folder / "repo")
+    cli = Cli(folder / "repo", folder)
+    cli.ok("ingest")
+    cli.ok("export")
+    cli.ok("audit", "--html", str(folder / "audit.html"))
+    return folder / "audit.html"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_sentence_and_tiles_are_on_the_first_screen_and_no_text_is_tiny(
+    browser: Any, golden_page: Path, width: int, height: int
+) -> None:
+    opened(browser, golden_page, width=width, height=height)
+    layout = browser.execute_script(
+        """const texts = [...document.querySelectorAll('body *')].filter(
+             e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && !e.closest('svg'))
+           return {tiles: [...document.querySelectorAll('.tile')].map(t => t.getBoundingClientRect().bottom),
+                   todo: document.querySelector('.todo li').getBoundingClientRect().top,
+                   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+                   smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize)))}"""
+    )
+    assert len(layout["tiles"]) == 8
+    assert max(layout["tiles"]) <= height
+    assert layout["todo"] <= height
+    assert layout["overflow"] == 0
+    assert layout["smallest"] >= 12
+
+
+def test_a_tile_leads_to_its_section_and_says_its_state_in_words(browser: Any, golden_page: Path) -> None:
+    opened(browser, golden_page)
+    tiles = browser.execute_script(
+        """return [...document.querySelectorAll('.tile a')].map(
+             a => [a.querySelector('.state').textContent, !!document.querySelector(a.getAttribute('href'))])"""
+    )
+    assert {state for state, _ in tiles} <= {"good", "watch", "act"}
+    assert all(leads for _, leads in tiles)

@@ -110,6 +110,12 @@ def test_a_merge_conflict_in_beads_is_told_where_people_look(bare: Cli, maker: M
     assert [one["said"] for one in health if one["check"] == "issues"] == [
         "3 lines of .beads/issues.jsonl are read by no kernel: line 1, 3, 5"
     ]
+    (bare.repo / ".beads/deps.jsonl").write_text('<<<<<<< HEAD\n{"from": "1", "to": "2", "type": "blocks"}\n')
+    audited = {
+        one["do"].partition(":")[0]: one["why"] for one in json.loads(bare.ok("audit", "--json"))["findings"]
+    }
+    assert audited["mend .beads/issues.jsonl"] == "3 lines: 1, 3, 5"
+    assert audited["mend .beads/deps.jsonl"] == "1 line: 1"
     beads.write_text(line.format(1, "mended"))
     assert "no kernel reads" not in bare("ingest").stderr
 
