@@ -265,7 +265,7 @@ def test_a_tile_leads_to_its_section_and_says_its_state_in_words(browser: Any, g
     opened(browser, golden_page)
     tiles = browser.execute_script(
         """return [...document.querySelectorAll('.tile a')].map(
-             a => [a.querySelector('.state').textContent, !!document.querySelector(a.getAttribute('href'))])"""
+             a => [a.querySelector('.state').textContent, !!document.querySelector(a.hash)])"""
     )
     assert {state for state, _ in tiles} <= {"good", "watch", "act"}
     assert all(leads for _, leads in tiles)
