@@ -30,10 +30,15 @@ class Cluster:
 
 
 def grouped(runs: Iterable[AuditRun], key: str) -> dict[Hashable, list[AuditRun]]:
-    """Labelled runs by `k0`, `k1` or `k2`; those without that key are left out."""
+    """Labelled runs by `k0`, `k1` or `k2`; those without that key are left out.
+
+    An input without a recorded hash is made anew for its row, and holds the time of its dispatch: it equals no
+    other.
+    """
     groups: dict[Hashable, list[AuditRun]] = {}
     for run in runs:
         value = run.k2 if key == "k2" else getattr(run.recorded, key)
+        value = run.name if key == "k0" and value is None else value
         if run.label is not None and value is not None:
             groups.setdefault(value, []).append(run)
     return groups

@@ -384,3 +384,8 @@ def test_a_healthy_collection_says_nothing() -> None:
     found = health(facts(runs({SERIAL: 9}), health=Health({"indexed": 9}, snapshot=snapshot)))
     assert not found.findings
     assert found.lag.median_s == 5.0
+
+
+def test_rows_without_a_recorded_hash_count_as_inputs_of_their_own() -> None:
+    found = consistency(facts([run(1, k0="same"), run(2, k0="same"), run(3), run(4)])).keys[0]
+    assert (found.key, found.rows, found.groups) == ("K0", 4, 3)
