@@ -32,8 +32,8 @@ class Cluster:
 def grouped(runs: Iterable[AuditRun], key: str) -> dict[Hashable, list[AuditRun]]:
     """Labelled runs by `k0`, `k1` or `k2`; those without that key are left out.
 
-    An input without a recorded hash is made anew for its row, and holds the time of its dispatch: it equals no
-    other.
+    An input without a recorded hash is made anew for its row, and holds the time of its dispatch: no other is
+    equal to it.
     """
     groups: dict[Hashable, list[AuditRun]] = {}
     for run in runs:

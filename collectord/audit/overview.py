@@ -133,7 +133,9 @@ def _lanes(answers: Answers) -> Tile:
         state = State.GOOD
     shares = " · ".join(percent(lane.interval.share) for lane in lanes) if answers.lanes.runs else NOTHING
     detail = "all in their bands" if state is State.GOOD else f"lane {worst.key} {worst.verdict}"
-    if state is not State.GOOD and worst.verdict is not Verdict.TOO_FEW:
+    if worst.verdict is Verdict.TOO_FEW:
+        detail = "too few runs to judge"
+    elif state is not State.GOOD:
         detail += f", {span(worst.low, worst.high)} wanted"
     return Tile("lanes", "Lanes A · B · C", shares, detail, state, "lanes")
 
@@ -142,10 +144,15 @@ def _out_by(lane: LaneAnswer) -> float:
     return max(lane.low - lane.interval.share, lane.interval.share - lane.high) / (lane.high - lane.low)
 
 
+def _state(share: float, watch: float, act: float) -> State:
+    """By what a share may be at most to be good, and at most to be watched."""
+    return State.GOOD if share <= watch else State.WATCH if share <= act else State.ACT
+
+
 def _consistency(answers: Answers) -> Tile:
     key = answers.consistency.keys[1]
     watch, act = _CONFLICTS
-    state = State.GOOD if key.conflicting <= watch else State.WATCH if key.conflicting <= act else State.ACT
+    state = _state(key.conflicting, watch, act) if key.rows else State.WATCH
     value = percent(1 - key.conflicting) if key.rows else NOTHING
     detail = f"of {count(key.rows, 'row')}: equal issues, equal labels"
     return Tile("consistency", "Consistent labels", value, detail, state, "consistency")
@@ -155,7 +162,7 @@ def _success(answers: Answers) -> Tile:
     window = answers.outcomes.window
     failed = window.environment / window.runs if window.runs else 0.0
     watch, act = _ENVIRONMENT_FAILURES
-    state = State.GOOD if failed <= watch else State.WATCH if failed <= act else State.ACT
+    state = _state(failed, watch, act) if window.runs else State.WATCH
     value = percent(window.success_share.share) if window.runs else NOTHING
     detail = f"of {count(window.runs, 'run')}"
     if window.environment:
