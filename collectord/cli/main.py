@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import click
 
+from collectord.cli.examples import examples_of
 from collectord.cli.invocation import Invocation
 from collectord.cli.output import complain, flush_or_discard, prepare_streams
 from collectord.errors import CollectordError
@@ -87,6 +88,7 @@ class _LazyGroup(click.Group):
             return None
         module, attribute, *_ = found
         command: click.Command = getattr(import_module(module), attribute)
+        command.epilog = command.epilog or examples_of(command.name or cmd_name)
         return command
 
     def resolve_command(

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from collectord.cli.examples import EXAMPLES, examples_of
 from collectord.cli.main import COMMANDS, collectord
 from collectord.config import load
 from collectord.config.schema import dotted_keys
@@ -126,9 +127,21 @@ def _mentioned(page: str) -> set[str]:
     return {line for line in [*lines, *inline] if line.startswith("collectord ")}
 
 
+def test_every_command_has_examples_and_each_of_them_is_there_with_its_options() -> None:
+    assert set(EXAMPLES) == set(COMMANDS)
+    for name, listed in EXAMPLES.items():
+        assert all(line.startswith(f"collectord {name}") for line, _ in listed)
+        assert max(map(len, str(examples_of(name)).splitlines())) <= 78
+        _all_there(name, {line for line, _ in listed})
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_every_command_that_a_page_mentions_is_there_with_its_options(page: str) -> None:
-    for mentioned in sorted(_mentioned(page)):
+    _all_there(page, _mentioned(page))
+
+
+def _all_there(page: str, commands: set[str]) -> None:
+    for mentioned in sorted(commands):
         words = [word for word in mentioned.split()[1:] if not word.startswith("[")]
         named = [name for name in ALL if f"collectord {' '.join(words)} ".startswith(f"{name} ")]
         group = [name for name in COMMANDS if words and words[0] == name]
