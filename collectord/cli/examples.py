@@ -9,8 +9,8 @@ EXAMPLES = {
     ),
     "ingest": (
         ("collectord ingest", "one pass over everything"),
-        ("collectord ingest -v wc-42-20261123T181404Z", "what became of one"),
-        ("collectord ingest --accept-gone", "what is missing was removed on purpose"),
+        ("collectord ingest -v", "with every archive"),
+        ("collectord ingest --accept-gone", "it was removed on purpose"),
     ),
     "export": (
         ("collectord export", "the epoch of now, for training"),
