@@ -13,7 +13,7 @@ EXAMPLES = {
         ("collectord ingest --accept-gone", "it was removed on purpose"),
     ),
     "export": (
-        ("collectord export", "the epoch of now, for training"),
+        ("collectord export", "the epoch of now"),
         ("collectord export --epoch all --split-by issue", "each issue in one split"),
         ("collectord export --redact --out ../dataset", "to publish"),
         ("collectord export --profile builder --dry-run", "the kernel's hash, no files"),
@@ -48,7 +48,7 @@ EXAMPLES = {
         ("collectord environment diff 1 2", "what changed between two epochs"),
     ),
     "epoch": (
-        ("collectord epoch list", "dataset versions and what ended each"),
+        ("collectord epoch list", "what ended each"),
         ("collectord epoch cut --why 'a new kernel'", "begin another one now"),
     ),
     "drift": (
