@@ -42,7 +42,7 @@ def since(before: JsonObject | None, facts: AuditFacts, answers: Answers, found:
     made_ms = (before or {}).get("made_ms")
     if before is None or not is_int(made_ms) or made_ms >= facts.now_ms:
         return None
-    findings = [one for one in before.get("findings") or [] if isinstance(one, dict)]
+    findings = _objects(before.get("findings"))
     old = {_key(str(one.get("answer")), str(one.get("do"))): str(one.get("do")) for one in findings}
     now = {_key(one.answer, one.do): one.do for one in answers.findings}
     return Since(
@@ -65,10 +65,14 @@ def _advised(before: JsonObject, made_ms: int, facts: AuditFacts, answers: Answe
     shares = {lane.key: lane.interval.share for lane in answers.lanes.lanes}
     earlier = _shares(before)
     later = [run for run in facts.runs if run.started_ms >= made_ms]
-    for wanted in as_object(before.get("fill")).get("add") or []:
-        lane, risk = text_or_none(as_object(wanted).get("lane")), text_or_none(as_object(wanted).get("risk"))
-        amount = as_object(wanted).get("issues")
-        if lane not in shares or risk is None or not isinstance(amount, list) or not amount:
+    for wanted in _objects(as_object(before.get("fill")).get("add")):
+        lane, risk = text_or_none(wanted.get("lane")), text_or_none(wanted.get("risk"))
+        amount = wanted.get("issues")
+        if (
+            lane not in shares
+            or risk is None
+            or not (isinstance(amount, list) and amount and is_int(amount[0]))
+        ):
             continue
         such = sum(kind_of(run)[0] == risk for run in later)
         went = f"lane {lane} is {percent(shares[lane])}"
@@ -79,18 +83,22 @@ def _advised(before: JsonObject, made_ms: int, facts: AuditFacts, answers: Answe
 
 
 def _shares(before: JsonObject) -> dict[str, float]:
-    lanes = as_object(before.get("lanes")).get("lanes") or []
     found = {}
-    for lane in lanes:
-        share = as_object(as_object(lane).get("interval")).get("share")
-        if isinstance(share, int | float):
+    for lane in _objects(as_object(before.get("lanes")).get("lanes")):
+        share = as_object(lane.get("interval")).get("share")
+        if isinstance(share, int | float) and 0 <= share <= 1:
             found[str(lane.get("key"))] = float(share)
     return found
 
 
+def _objects(value: object) -> list[JsonObject]:
+    """The objects of a list in a file that anybody may have edited."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
 def _changes(before: JsonObject, found: Overview) -> Iterator[Change]:
-    tiles = as_object(before.get("overview")).get("tiles") or []
-    old = {str(tile.get("key")): str(tile.get("value")) for tile in tiles if isinstance(tile, dict)}
+    tiles = _objects(as_object(before.get("overview")).get("tiles"))
+    old = {str(tile.get("key")): str(tile.get("value")) for tile in tiles}
     for tile in found.tiles:
         if tile.key in old and old[tile.key] != tile.value:
             yield Change(tile.title, old[tile.key], tile.value)
