@@ -8,7 +8,7 @@ from functools import partial
 
 from collectord.archive import ArchiveRoot
 from collectord.config import Settings
-from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.daemon_log import CROWD, DaemonLog
 from collectord.daemon.disk_guard import FIRST_WAIT_S, DiskGuard
 from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
@@ -116,6 +116,10 @@ class _Folders:
         """Believe that what the next scan misses is gone."""
         for folder in self.folders:
             folder.absences.accept()
+
+    def are_crowded(self) -> bool:
+        """Whether so much waits to be read that all else can wait."""
+        return sum(len(folder.intake.pending) for folder in self.folders) > CROWD
 
 
 def _watcher(settings: Settings, wakeup: Wakeup) -> Watcher:

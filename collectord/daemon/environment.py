@@ -34,7 +34,8 @@ LOOK_EVERY_S = 5.0
 NORMAL = "epoch."
 # Between two changes a look is noted only so often: each note is a write.
 NOTE_EVERY_S = 30.0
-# With many runs a follow-up takes a while: it may take at most a tenth of the time.
+# With many runs a follow-up takes a while: it may take at most a tenth of the time, and less while many
+# archives wait to be read, as each batch would ask for one.
 SHARE = 10.0
 LONGEST_PAUSE_S = 30.0
 
@@ -63,6 +64,9 @@ class Hands(Protocol):
 
     def accept_gone(self) -> None:
         """Believe that what the next scan misses is gone."""
+
+    def are_crowded(self) -> bool:
+        """Whether so much waits to be read that all else can wait."""
 
 
 class EnvironmentTask:
@@ -211,7 +215,8 @@ class EnvironmentTask:
             self._publisher.look(connection, done.survey, mono)
         self._memory = memory
         self._log(done.notices)
-        self._not_before = mono + min(LONGEST_PAUSE_S, SHARE * (time.perf_counter() - begun))
+        pause_s = LONGEST_PAUSE_S if self._hands.are_crowded() else SHARE * (time.perf_counter() - begun)
+        self._not_before = mono + min(LONGEST_PAUSE_S, pause_s)
 
     def _log(self, notices: Iterable[Notice]) -> None:
         """One line each: what, in a sentence, and its fields."""

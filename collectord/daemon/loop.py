@@ -160,7 +160,7 @@ class Loop:
         for folder in components.folders:
             folder.work(mono, lambda: components.signals.stopping)
         components.tally.store()
-        components.journal.backlog(sum(folder.counts()[0] for folder in components.folders))
+        components.journal.backlog(sum(len(folder.intake.pending) for folder in components.folders))
         if wrote or components.applier.applied != before:
             components.disk.wrote()
         components.jobs.poll(mono)
