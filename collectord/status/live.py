@@ -44,7 +44,7 @@ class Frame:
 
 @dataclass
 class Watching:
-    """Makes frames; the whole look is made every ten seconds, less often where it is slow; the rest each time."""
+    """Makes frames; the whole look is made every ten seconds, less often if it is slow; the rest always."""
 
     settings: Settings
     _whole: Frame | None = field(default=None, init=False)
