@@ -151,20 +151,22 @@ def _basis(facts: AuditFacts) -> tuple[Sequence[AuditRun], str, float]:
     issues had other labels.
     """
     recent = facts.recent
-    window_weeks = facts.window_ms / WEEK_MS
-    if (
-        not recent
-        or window_weeks >= THIN_WEEKS
-        or sum(run.label is not None for run in recent) >= THIN_WINDOW
-    ):
-        return recent, facts.window_words, window_weeks
-    since_ms, epoch = facts.now_ms - THIN_WEEKS * WEEK_MS, recent[-1].epoch
-    joined = [run for run in facts.runs if run.started_ms >= since_ms and run.epoch == epoch]
-    weeks = max(window_weeks, (facts.now_ms - joined[0].started_ms) / WEEK_MS)
-    if len(joined) <= len(recent):
-        return recent, facts.window_words, window_weeks
-    few = count(len(recent), "run")
-    return joined, f"the last {THIN_WEEKS} weeks under epoch {epoch}, as the window alone has {few}", weeks
+    is_thin = sum(run.label is not None for run in recent) < THIN_WINDOW
+    if recent and is_thin and facts.window_ms < THIN_WEEKS * WEEK_MS:
+        since_ms, epoch = facts.now_ms - THIN_WEEKS * WEEK_MS, recent[-1].epoch
+        joined = [run for run in facts.runs if run.started_ms >= since_ms and run.epoch == epoch]
+        if len(joined) > len(recent):
+            few = count(len(recent), "run")
+            window = f"the last {THIN_WEEKS} weeks under epoch {epoch}, as the window alone has {few}"
+            return joined, window, _weeks_of(joined, facts.now_ms)
+    # A window can be longer than the collection is old.
+    weeks = min(facts.window_ms / WEEK_MS, _weeks_of(recent, facts.now_ms))
+    return recent, facts.window_words, weeks
+
+
+def _weeks_of(runs: Sequence[AuditRun], now_ms: int) -> float:
+    """From the first of them until now, and a week at least."""
+    return max(1.0, (now_ms - runs[0].started_ms) / WEEK_MS) if runs else 1.0
 
 
 def _answer(lane: Lane, place: int, numbers: Sequence[int], interval: Interval) -> LaneAnswer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from collectord.audit.answers import Answers
 from collectord.audit.backlog import backlog
 from collectord.audit.coverage import State, coverage, player_of, reach_of
 from collectord.audit.facts import Action, AuditFacts, backlog_of
-from collectord.audit.findings import CONFIDENCE, LANE_C, LANES
+from collectord.audit.findings import CONFIDENCE, LANE_C, LANES, WEEK_MS
 from collectord.audit.lanes import Verdict, lanes, runs_to_settle, verdict_of
 from collectord.audit.layout import goodman, wilson
 from collectord.audit.report import answer
@@ -132,6 +133,12 @@ def test_the_trend_counts_iso_weeks_with_lanes() -> None:
     assert [week.week for week in found.trend] == [f"2026-W{n}" for n in range(41, 49)]
     assert (found.trend[-1].lanes["C"], found.trend[-2].runs, found.trend[-3].lanes["A"]) == (1, 0, 1)
     assert sum(week.runs for week in found.trend) == 2
+
+
+def test_a_window_that_is_longer_than_the_collection_is_old_counts_as_its_age() -> None:
+    found = facts(runs({SERIAL: 600}, days=10))
+    assert lanes(replace(found, window_ms=8 * WEEK_MS)).weeks == pytest.approx(10 / 7, abs=0.3)
+    assert lanes(found).weeks == 1
 
 
 # Coverage
