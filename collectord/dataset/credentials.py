@@ -46,6 +46,7 @@ _SIGNS = re.compile(
 )
 # What some patterns take of the text around a value.
 _AROUND = " \t\r\n\"'"
+_TOKEN = re.compile(r"[\w+/=-]+", re.ASCII)
 _PART, _OVERLAP = 16_384, 4_096
 REPLACED: Final = re.compile(r"\[REDACTED:([a-z0-9-]+)\]")
 
@@ -83,8 +84,11 @@ class Detector:
         for kind, pattern in self._patterns:
             # Not `analyze_string`: of a pattern with groups it gives the groups, of a token its `ghp`.
             for match in pattern.finditer(part):
-                if value := match[0].strip(_AROUND).lstrip("=:"):
-                    yield kind, value
+                # Of some kinds a pattern knows only the least length: all of the token has to go.
+                rest = _TOKEN.match(part, match.end())
+                value = match[0].strip(_AROUND).lstrip("=:")
+                if value:
+                    yield kind, value + (rest[0] if rest and part[match.end() - 1] == value[-1] else "")
 
     def kinds_in(self, value: object) -> set[str]:
         """The kinds of credentials in any text of a JSON value."""

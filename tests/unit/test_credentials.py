@@ -51,6 +51,12 @@ def test_a_private_key_goes_with_all_of_its_lines() -> None:
     assert DETECTOR.redacted(f"cut off {begin}\nMIIEow") == "cut off [REDACTED:private-key]"
 
 
+@pytest.mark.parametrize("kind", ["github-token", "stripe", "jwt", "slack", "aws", "square-oauth"])
+def test_a_token_that_is_longer_than_its_pattern_goes_to_its_end(kind: str) -> None:
+    said = DETECTOR.redacted(f"use {PLANTED[kind]}TAIL9 for it")
+    assert said == f"use [REDACTED:{kind}] for it"
+
+
 def test_it_is_found_in_the_middle_of_megabytes() -> None:
     value = PLANTED["github-token"]
     text = "x " * 500_000 + value + " y" * 500_000
