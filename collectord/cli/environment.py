@@ -165,7 +165,7 @@ def print_changes(changes: list[dict[str, Any]]) -> None:
         sign = _SIGNS.get(change["op"], "?")
         text = f"{sign} {change['pointer']}: {_values(change)}"
         moves = f", can move {', '.join(change['moves'])}" if change["moves"] else ""
-        styled(f"{text} [{change['severity']}{moves}]", _COLOURS.get(change["op"]))
+        styled(f"{text} [{change['severity']} by {change['rule_id']}{moves}]", _COLOURS.get(change["op"]))
         if change["words"]:
             line(f"    {change['words']}")
         if change["ignored"]:

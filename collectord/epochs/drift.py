@@ -9,11 +9,10 @@ from typing import Any
 from collectord.epochs.changes import ADD, REMOVE, Edit, edits
 from collectord.epochs.effects import PARTS, PLAYED, Effects, Grid, effects, grid_of
 from collectord.epochs.fingerprint import masked, masked_text
-from collectord.epochs.rules import EPOCH, INFO, WARN, Overrides, rule_of
+from collectord.epochs.rules import EPOCH, INFO, UNRECOGNISED, WARN, Overrides, rule_of
 from collectord.kernel.policy import SCHEDULING, Surface
 from collectord.kernel.policy.components import pointer
 
-UNRECOGNISED = "unrecognised"
 # More edits than these are not looked at alone: a rewritten policy is told as a whole.
 _MOST_ALONE = 16
 

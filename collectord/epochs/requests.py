@@ -17,9 +17,10 @@ from collectord.epochs.json_views import (
     is_cutting,
     shown_at,
     stretch_documents,
+    surface_of,
 )
 from collectord.epochs.observe import launches_of_interest, note_look, read_history, take_look
-from collectord.epochs.rules import overrides_from
+from collectord.epochs.rules import overrides_from, without_effect
 from collectord.epochs.selection import environment_named
 from collectord.epochs.survey import survey
 from collectord.epochs.timeline import START
@@ -194,6 +195,25 @@ def _repo_now(settings: Settings) -> dict[str, Any]:
         "fingerprint": seen.environment.fingerprint if seen.environment else None,
         "unreadable": str(seen.unreadable) if seen.unreadable else None,
     }
+
+
+def overrides_without_effect(settings: Settings) -> tuple[str, ...]:
+    """The entries of `environment.severity` and `environment.ignore` that match nothing in the repo now.
+
+    None of them where the environment cannot be read, which is told elsewhere.
+    """
+    overrides = overrides_of(settings)
+    if not (overrides.severity or overrides.ignored):
+        return ()
+    launches = [None, *_launches(settings)]
+    looks = [take_look(PolicyReader(WorkingTree(settings.repo), each), now_ms()) for each in launches]
+    surfaces = [surface_of(look.environment) for look in looks if look.environment is not None]
+    unmatched = [without_effect(overrides, surface) for surface in surfaces]
+    return (
+        tuple(entry for entry in unmatched[0] if all(entry in each for each in unmatched))
+        if unmatched
+        else ()
+    )
 
 
 def environment_history(settings: Settings) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from collectord.epochs.changes import MOVE, Edit
+from collectord.epochs.changes import MOVE, RULES, Edit
 from collectord.epochs.effects import CANDIDATES, MINUTES, OUTCOME, SWARM
 from collectord.kernel.policy import Surface
+from collectord.kernel.policy.components import pointer
+from collectord.kernel.policy.routing import RULE_KEYS
 
 if TYPE_CHECKING:
     from collectord.config.schema import Environment
@@ -110,6 +112,30 @@ def _planner(key: str, before: Surface, after: Surface) -> Rule:
     return Rule(f"planner.{key}", (), "the planner does not act; " + _NO_LABEL)
 
 
+UNRECOGNISED = "unrecognised"
+_FIXED_IDS = (
+    UNRECOGNISED,
+    *("prompts.content", "prompts.genome", "control.mode", "toolchains.toolchain"),
+    *("routing.order", "routing.rule", *(f"routing.{key}" for key in RULE_KEYS)),
+    *(f"toolchains.{key}" for key in _TOOLCHAIN),
+)
+# Members with rules of their own, and components whose members are names that people gave.
+_NOT_BY_KEY = {"routing": ("rules",), "control": ("modes",)}
+_BY_NAME = ("prompts", "toolchains")
+
+
+def rule_ids(surface: Surface) -> frozenset[str]:
+    """The id of every rule that a change of this environment can come under."""
+    by_key = (
+        f"{name}.{key}"
+        for name, value in surface.components.items()
+        if name not in _BY_NAME
+        for key in value
+        if key not in _NOT_BY_KEY.get(name, ())
+    )
+    return frozenset([*_FIXED_IDS, *by_key])
+
+
 EPOCH, WARN, INFO = "epoch", "warn", "info"
 SEVERITIES = (EPOCH, WARN, INFO)
 
@@ -146,6 +172,27 @@ class Overrides:
         return next(
             (entry for entry in self.ignored if at_ms < entry.until_ms and _covers(entry.path, pointer)), None
         )
+
+
+def without_effect(overrides: Overrides, surface: Surface) -> tuple[str, ...]:
+    """The rules and paths of the configuration that match nothing of an environment, in their order."""
+    ids, places = rule_ids(surface), [*_places(surface.components), *surface.unrecognised]
+    return tuple(
+        entry
+        for entry in (*overrides.severity, *(ignored.path for ignored in overrides.ignored))
+        if not (any(_covers(entry, place) for place in places) if entry.startswith("/") else entry in ids)
+    )
+
+
+def _places(value: object, path: tuple[str | int, ...] = ()) -> Iterator[str]:
+    """The JSON pointer of every value of the components that can change by itself; lists change as one."""
+    yield pointer(*path)
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _places(inner, (*path, key))
+    elif path == RULES and isinstance(value, list):
+        for position, rule in enumerate(value):
+            yield from _places(rule, (*path, position))
 
 
 def overrides_from(section: Environment) -> Overrides:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from collectord.epochs.requests import overrides_without_effect
 from collectord.errors import CollectordError
 from collectord.index.files import examine_log, log_path
 from collectord.index.opening import now_ms, reader_for
@@ -138,6 +139,7 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
         disk=settings.disk_rules,
         owner=name_of(owner_of(repo)),
         foreign=looks.at("ownership", lambda: foreign_in(settings.state_dir, owner_of(repo)), ()),
+        without_effect=looks.at("severities", lambda: overrides_without_effect(settings), ()),
         known=known,
         missing=missing,
     )

@@ -43,7 +43,8 @@ class HealthFacts:
     names in .workcells older than a day, `usage` bytes on disk by part; `newest_ms` is the youngest archive's
     time of change, `schema` the version of the index file, `kernel` the document of its processes (see
     `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not;
-    `foreign` are paths in the state folder that belong to another than the `owner` of the repo.
+    `foreign` are paths in the state folder that belong to another than the `owner` of the repo;
+    `without_effect` are rules and paths of the configuration that match nothing of the environment.
     """
 
     archives: FolderFacts
@@ -67,6 +68,7 @@ class HealthFacts:
     missing: int | None = None
     owner: str = ""
     foreign: tuple[str, ...] = ()
+    without_effect: tuple[str, ...] = ()
 
 
 class State(StrEnum):
@@ -291,6 +293,24 @@ def _ownership(facts: HealthFacts) -> Iterator[Check]:
         yield Check("ownership", State.ACT, said, advice)
 
 
+def _overrides(facts: HealthFacts) -> Iterator[Check]:
+    """Severities and ignored paths that somebody wrote down in vain."""
+    if facts.without_effect:
+        said = without_effect_words(facts.without_effect)
+        yield Check("severities", State.WATCH, said, WITHOUT_EFFECT_ADVICE)
+
+
+WITHOUT_EFFECT_ADVICE = (
+    "`collectord environment show --json` has the paths, below `components`; `collectord drift show` and "
+    "`environment diff` name the rule of each change"
+)
+
+
+def without_effect_words(entries: Sequence[str]) -> str:
+    """What is said of entries of the configuration that match nothing."""
+    return f"in environment.severity or .ignore, but nothing in the environment matches: {', '.join(entries)}"
+
+
 def _missing(facts: HealthFacts) -> Iterator[Check]:
     """Archives that the index holds to be there and that are not: told where no daemon weighs them."""
     daemon = (facts.status or {}).get("daemon") or {}
@@ -420,6 +440,6 @@ def _workcells(facts: HealthFacts) -> Iterator[Check]:
 
 
 _PARTS: tuple[Callable[[HealthFacts], Iterable[Check]], ...] = (
-    *(_folders, _ownership, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
+    *(_folders, _ownership, _overrides, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
     *(_issues, _quarantine, _alerts, _kernel, _labels, _times, _workcells),
 )

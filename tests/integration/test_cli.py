@@ -209,6 +209,17 @@ def test_config_show_says_where_each_value_came_from(cli: Cli) -> None:
     assert cli.ok("config", "check").startswith("good")
 
 
+def test_a_severity_that_matches_nothing_is_noted(cli: Cli) -> None:
+    (cli.repo / ".cyntra/collectord.yaml").write_text(
+        "environment: {severity: {/gates/retry_flaky: warn, /toolchains/none/model: warn}}\n"
+    )
+    done = cli("config", "check")
+    assert done.returncode == 0
+    assert "nothing in the environment matches: /toolchains/none/model;" in done.stderr
+    assert json.loads(cli.ok("config", "check", "--json"))["without_effect"] == ["/toolchains/none/model"]
+    assert "matches: /toolchains/none/model" in cli("doctor").stdout
+
+
 def test_no_repo_anywhere_ends_with_78(cli: Cli) -> None:
     done = cli("status", repo=False)
     assert done.returncode == 78

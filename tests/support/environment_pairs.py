@@ -499,3 +499,8 @@ DIFFERENT = [
         ("swarm", "minutes", "outcome"),
     ),
 ]
+
+
+def names(pairs: list[Pair]) -> list[str]:
+    """Ids of tests by pair."""
+    return [pair.name for pair in pairs]

@@ -50,6 +50,7 @@ def test_a_healthy_place_has_no_finding_to_act_on() -> None:
         ({"log_lost": 2}, "index", State.ACT),
         ({"index_error": "the index is damaged"}, "index", State.ACT),
         ({"status": None}, "index", State.WATCH),
+        ({"without_effect": ("gates.nothing",)}, "severities", State.WATCH),
         ({"newest_backup_ms": None}, "backups", State.WATCH),
         ({"newest_backup_ms": 1}, "backups", State.WATCH),
         ({"newest_ms": 1_800_009_000_000}, "clock", State.WATCH),

@@ -10,8 +10,9 @@ import pytest
 from collectord.epochs.drift import Change, affected, compare, cuts
 from collectord.epochs.effects import Effects, grid_of
 from collectord.epochs.fingerprint import HIDDEN, masked
-from collectord.epochs.rules import Ignored, Overrides
+from collectord.epochs.rules import Ignored, Overrides, without_effect
 from collectord.kernel.policy import Surface, normalise
+from tests.support.environment_pairs import DIFFERENT, Pair, names
 from tests.support.trees import BASE, read, universe, with_config
 
 NARROWER = ("parallelism: 3", "parallelism: 2")
@@ -191,3 +192,36 @@ def test_no_secret_leaves_with_a_change(tree: Mapping[str, str]) -> None:
 )
 def test_what_is_no_secret_stays_readable(pointer: str, value: object) -> None:
     assert masked(pointer, value) == value
+
+
+def test_a_severity_that_matches_nothing_is_found() -> None:
+    written = {
+        "/toolchains/claude/model": "warn",
+        "/toolchains/*/env": "info",
+        "/toolchains/claude/default_model": "warn",  # as the file of the kernel calls it
+        "/routing/rules/0/use": "warn",
+        "/gates/nonsense": "warn",
+        "gates.retry_flaky": "warn",
+        "gates.retry": "warn",
+        "routing.rules": "warn",
+        "control.mode": "info",
+        "unrecognised": "info",
+    }
+    ignored = (Ignored("/gates", "slow", 1), Ignored("/gate", "slow", 1))
+    found = without_effect(Overrides(written, ignored), read(BASE))
+    assert found == (
+        "/toolchains/claude/default_model",
+        "/gates/nonsense",
+        "gates.retry",
+        "routing.rules",
+        "/gate",
+    )
+
+
+@pytest.mark.parametrize("pair", DIFFERENT, ids=names(DIFFERENT))
+def test_no_path_or_rule_of_a_change_is_said_to_match_nothing(pair: Pair) -> None:
+    before, after = read(pair.before), read(pair.after)
+    found = compare(before, after)
+    written = {**{c.pointer: "warn" for c in found}, **{c.rule_id: "warn" for c in found}}
+    unmatched = [{*without_effect(Overrides(written), surface)} for surface in (before, after)]
+    assert not set.intersection(*unmatched)

@@ -7,12 +7,8 @@ import pytest
 from collectord.epochs.drift import compare, cuts
 from collectord.epochs.fingerprint import component_digests, fingerprint
 from collectord.kernel.policy import MATERIAL
-from tests.support.environment_pairs import DIFFERENT, SAME, Pair
+from tests.support.environment_pairs import DIFFERENT, SAME, Pair, names
 from tests.support.trees import BASE, read, with_config
-
-
-def names(pairs: list[Pair]) -> list[str]:
-    return [pair.name for pair in pairs]
 
 
 @pytest.mark.parametrize("pair", SAME, ids=names(SAME))

@@ -18,7 +18,7 @@ VALUE_KEYS = ("dk_tool_hint", "dk_risk", "dk_size")
 TAG_KEYS = ("tags_any", "tags_all")
 PATTERN_KEYS = ("title_pattern", "description_pattern")
 _MATCH_KEYS = (*VALUE_KEYS, *TAG_KEYS, *PATTERN_KEYS)
-_RULE_KEYS = ("match", "use", "speculate", "parallelism")
+RULE_KEYS = ("match", "use", "speculate", "parallelism")
 
 
 def normalise_routing(config: JsonObject, overrides: list[Any]) -> tuple[JsonObject, list[str]]:
@@ -54,7 +54,7 @@ def _rules(value: Any, *where: object) -> tuple[list[JsonObject], list[str]]:
         return [], unknown(value, (), *where)
     rules, unrecognised = [], []
     for position, rule in enumerate(value):
-        unrecognised += unknown(rule, _RULE_KEYS, *where, position)
+        unrecognised += unknown(rule, RULE_KEYS, *where, position)
         if isinstance(rule, dict):
             unrecognised += unknown(rule.get("match"), _MATCH_KEYS, *where, position, "match")
             rules.append(_rule(rule, *where, position))
