@@ -24,6 +24,21 @@ class VerificationFailed(CollectordError):
     exit_code = 3
 
 
+class ExtraMissing(CollectordError):
+    """What was asked for wants libraries of an extra that is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(extra_missing(what, extra))
+
+
+def extra_missing(what: str, extra: str) -> str:
+    """The sentence for a missing extra, which is installed as collectord itself was."""
+    return (
+        f"{what} the extra `{extra}`, which is not installed: install collectord again with it, such as "
+        f"`pip install '.[{extra}]'` (docs/operations.md has each way)"
+    )
+
+
 class LockHeld(CollectordError):
     """Another instance is the writer of this state folder."""
 

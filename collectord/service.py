@@ -222,6 +222,14 @@ def _group_of(user: str) -> str:
         return user
 
 
+def _is_known(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return user.isdecimal()
+    return True
+
+
 def _is_temporary(path: Path) -> bool:
     """Whether a service with a /tmp of its own would not find the path."""
     return any(path.is_relative_to(folder) for folder in _TEMPORARY_FOLDERS)
@@ -325,7 +333,8 @@ def _cannot(verb: str, path: Path, error: OSError) -> str:
 class ServiceFile:
     """`path` is where it goes (below `--root`), `next` and `after_uninstall` are shell commands.
 
-    `unheard` are keys that this shell's environment sets and the service will not see.
+    `unheard` are keys that this shell's environment sets and the service will not see; `user` is who a
+    system service runs as, None for a service of the user who installs it.
     """
 
     kind: ServiceKind
@@ -335,6 +344,17 @@ class ServiceFile:
     after_uninstall: tuple[str, ...]
     unheard: tuple[str, ...]
     folders: tuple[Path, ...]
+    user: str | None
+
+    @property
+    def whose(self) -> str:
+        """Whose service it is, in words."""
+        return f"a service of the machine, run as {self.user}" if self.user else "a service of yours"
+
+    @property
+    def is_user_unknown(self) -> bool:
+        """Whether this machine has no user of that name."""
+        return self.user is not None and not _is_known(self.user)
 
 
 def make_folders(folders: Iterable[Path], repo: Path) -> list[Path]:
@@ -383,6 +403,7 @@ def service_file(
         after_uninstall(kind, settings.repo),
         _unheard(settings.sources),
         tuple(folders),
+        user,
     )
 
 

@@ -13,7 +13,7 @@ from collectord.audit.document import AuditDocument
 from collectord.audit.facts import RISKS, SIZES
 from collectord.audit.findings import DAY_MS
 from collectord.audit.layout import week
-from collectord.errors import CollectordError
+from collectord.errors import ExtraMissing
 
 _VEGA_LITE = "5.20"
 _INNER = re.compile(r' (?:role|aria-[a-z]+)="[^"]*"')
@@ -22,17 +22,10 @@ _OPENING = re.compile(r"<svg [^>]*>")
 _SIZE = re.compile(r'viewBox="0 0 ([\d.]+) ([\d.]+)"')
 
 
-class ReportMissing(CollectordError):
-    """The page wants the extra `report`."""
-
-
 def require_drawing() -> None:
-    """Raise ReportMissing where vl-convert is not installed."""
-    if find_spec("vl_convert") is None:
-        raise ReportMissing(
-            "the HTML page wants the extra `report`, which is not installed: "
-            "pip install 'collectord[report]'; the terminal and --json work without it"
-        )
+    """Raise ExtraMissing where what draws the page is not installed."""
+    if not (find_spec("vl_convert") and find_spec("jinja2")):
+        raise ExtraMissing("the HTML page wants", "report")
 
 
 def draw(spec: dict[str, Any], label: str, mark: str) -> str:

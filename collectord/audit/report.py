@@ -200,10 +200,7 @@ def _rebuilt(settings: Settings) -> tuple[bool, tuple[str, ...]] | None:
 
 
 def require_page(target: Path) -> None:
-    """Raise before any work is done where no page can be written: no extra, no folder."""
-    from collectord.audit.charts import require_drawing
-
-    require_drawing()
+    """Raise UsageError before any work is done where no page can stand at `target`."""
     if not target.absolute().parent.is_dir():
         raise UsageError(f"--html {target}: there is no folder {target.absolute().parent}; make it first")
     if target.is_dir():
@@ -211,8 +208,10 @@ def require_page(target: Path) -> None:
 
 
 def write_page(document: AuditDocument, target: Path) -> None:
-    """Write the HTML page, in place of a file that is there."""
+    """Write the HTML page, in place of a file that is there. Raises ExtraMissing."""
+    from collectord.audit.charts import require_drawing
     from collectord.audit.page import page
 
+    require_drawing()
     # A text of the archives may hold a lone surrogate, which UTF-8 cannot.
     atomic_write(target.absolute(), page(document).encode("utf-8", "backslashreplace"), mode=permitted(0o644))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _DOCUMENTED = ("profile", "left_out", "not_selected", "input_hashes")
+_NO_PARQUET = "none: the extra `parquet` is not installed"
 
 
 @click.command(short_help="Publish the dataset of the index.")
@@ -63,7 +64,8 @@ def export(
 ) -> None:
     """Publish the dataset of the index, in .cyntra/benches/planner_dataset_v1_<day>/ unless --out is given.
 
-    The same content again makes nothing new. Works beside a running daemon.
+    The same content again makes nothing new: the same rows of the same runs, with the files that it would
+    have now. Works beside a running daemon.
     """
     from collectord.dataset.card import credentials_text
     from collectord.dataset.exporter import export as export_dataset
@@ -165,6 +167,7 @@ def _print(exported: Exported) -> None:
                 "computed",
                 f"{exported.rows_computed} rows, {exported.rows_reused} reused from the last export",
             ),
+            *_parquet(),
             ("dataset_hash", document["dataset_hash"]),
         ]
     )
@@ -172,8 +175,24 @@ def _print(exported: Exported) -> None:
         line("dry run: nothing was written")
     elif exported.is_new:
         line(f"published {exported.path}")
+        _explain_twin(exported.path)
     else:
         line(f"nothing new: {exported.path} holds the same dataset")
+
+
+def _parquet() -> list[tuple[str, str]]:
+    from collectord.dataset.parquet import pyarrow_version
+
+    return [] if pyarrow_version() else [("Parquet", _NO_PARQUET)]
+
+
+def _explain_twin(published: Path) -> None:
+    from collectord.dataset.publish import twin_of
+
+    if twin := twin_of(published):
+        name, reasons = twin
+        why = ", and ".join(reasons) or "it is another place"
+        line(f"the rows are those of {name}; published again because {why}")
 
 
 def _split_by(document: dict[str, Any]) -> list[tuple[str, str]]:

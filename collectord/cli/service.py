@@ -28,7 +28,7 @@ def _which(function: Callable[..., None]) -> Callable[..., None]:
         "--system/--user",
         "system",
         default=None,
-        help="Of the machine, or of you; default: --system for root, else --user.",
+        help="Of the machine, or of you; default: --system as root, else --user.",
     )
     run_as = click.option("--run-as", metavar="USER", help="With --system; default: who owns the repo.")
     return system(run_as(function))
@@ -36,7 +36,9 @@ def _which(function: Callable[..., None]) -> Callable[..., None]:
 
 def _where(function: Callable[..., None]) -> Callable[..., None]:
     """The options that say where files go and what may be replaced."""
-    root = click.option("--root", type=click.Path(path_type=Path), help="Write below this folder, not /.")
+    root = click.option(
+        "--root", type=click.Path(path_type=Path), help="Write only the file, and below this folder, not /."
+    )
     force = click.option("--force", is_flag=True, help="Also a file that is not ours or was changed by hand.")
     return root(force(function))
 
@@ -74,9 +76,12 @@ def service_install(
     settings = invocation.settings(as_owner=False)
     file = _file(invocation, system, run_as, root)
     done = install(file.path, file.text, force=force)
-    line(f"{done} {file.path}")
-    for folder in make_folders(file.folders, settings.repo):
-        line(f"made {folder}")
+    line(f"{done} {file.path}: {file.whose}")
+    if file.is_user_unknown:
+        note(f"there is no user {run_as} on this machine: the service cannot start until there is one")
+    if root is None:  # for another machine nothing is made in the repo of this one
+        for folder in make_folders(file.folders, settings.repo):
+            line(f"made {folder}")
     owner = owner_of(settings.repo)
     if foreign := foreign_in(settings.state_dir, owner):
         note(

@@ -29,8 +29,8 @@ def snapshot_list(invocation: Invocation, as_json: bool) -> None:
     if as_json:
         emit_json({"schema": "collectord.snapshots.v1", "snapshots": found})
     elif found:
-        headers = ("name", "rows", "profile", "epoch", "dataset_hash", "")
-        table(headers, [_row(entry) for entry in found], drop=("epoch", "profile"))
+        headers = ("name", "rows", "left out", "profile", "epoch", "Parquet", "dataset_hash", "")
+        table(headers, [_row(entry) for entry in found], drop=("Parquet", "epoch", "profile", "left out"))
     else:
         line("none yet: `collectord export` publishes one")
 
@@ -39,10 +39,17 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
     document = entry["snapshot"]
     latest = "latest" if entry["latest"] else ""
     if document is None:
-        return entry["name"], "", "not made by collectord", "", "", latest
+        return entry["name"], "", "", "not made by collectord", "", "", "", latest
     epoch = (document.get("epoch") or {}).get("number", "")
-    cells = [document.get(name, "") for name in ("example_count", "profile")]
-    return entry["name"], *map(str, cells), str(epoch), str(document.get("dataset_hash", ""))[:_HASH], latest
+    cells = (
+        document.get("example_count", ""),
+        sum((document.get("left_out") or {}).values()),
+        document.get("profile", ""),
+        epoch,
+        "yes" if document.get("parquet") else "no",
+        str(document.get("dataset_hash", ""))[:_HASH],
+    )
+    return entry["name"], *map(str, cells), latest
 
 
 @snapshot.command("show")

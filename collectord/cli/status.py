@@ -108,7 +108,9 @@ def _health_text(health: dict[str, Any]) -> str:
 
 def _disk_text(disk: dict[str, Any] | None) -> str:
     if disk is None:
-        return "not measured yet: the daemon does it every night, `collectord status --disk` now"
+        return (
+            "not measured yet: the daemon does it every night; `status --disk` measures for this one answer"
+        )
     return f"{usage_text(disk['bytes'])} ({time_text(disk['measured_ms'])})"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
-from collectord.errors import INDEX_FAULTS
+from collectord.errors import INDEX_FAULTS, extra_missing
 from collectord.model import REPORTS
 from collectord.system.durable import atomic_write, permitted
 
@@ -196,10 +196,7 @@ class Recurring:
 
 
 AUDIT = "audit"
-WITHOUT_PAGE = (
-    "the extra `report` is not installed, so weekly reports have no HTML page; "
-    "pip install 'collectord[report]' brings it"
-)
+WITHOUT_PAGE = extra_missing("the HTML page of the weekly report wants", "report")
 
 
 def report_name(slot_ms: int) -> str:
@@ -230,7 +227,7 @@ class WeeklyReport:
     def _command(self, slot_ms: int) -> tuple[str, ...]:
         page = self._path(slot_ms, "html")
         page.parent.mkdir(parents=True, exist_ok=True)
-        if find_spec("vl_convert") is None:
+        if not (find_spec("vl_convert") and find_spec("jinja2")):
             self.journal.repeated("audit.without_page", "", why=WITHOUT_PAGE)
             return ("audit", "--json", "--rebuild")
         return ("audit", "--json", "--rebuild", "--html", str(page))

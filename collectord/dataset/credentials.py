@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final
 
-from collectord.errors import CollectordError
+from collectord.errors import ExtraMissing
 from collectord.kernel.jsonio import ITEM, KEY, JsonObject
 from collectord.kernel.tokens import words_of
 from collectord.kernel.values import as_object
@@ -51,10 +51,6 @@ _PART, _OVERLAP = 16_384, 4_096
 REPLACED: Final = re.compile(r"\[REDACTED:([a-z0-9-]+)\]")
 
 
-class CredentialsUnknown(CollectordError):
-    """detect-secrets is not installed."""
-
-
 def detector_version() -> str | None:
     """The installed version of detect-secrets, or None where the extra `redact` is not installed."""
     try:
@@ -64,13 +60,11 @@ def detector_version() -> str | None:
 
 
 class Detector:
-    """Finds and replaces credentials in texts. Raises CredentialsUnknown where detect-secrets is missing."""
+    """Finds and replaces credentials in texts. Raises ExtraMissing where detect-secrets is missing."""
 
     def __init__(self) -> None:
         if (found := detector_version()) is None:
-            raise CredentialsUnknown(
-                "credentials can only be looked for with detect-secrets: pip install 'collectord[redact]'"
-            )
+            raise ExtraMissing("looking for credentials wants", "redact")
         self.version = found
         self._patterns = _patterns()
         self.find = lru_cache(maxsize=100_000)(self._find)

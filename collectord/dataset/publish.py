@@ -64,6 +64,32 @@ def same_content(document: dict[str, Any], other: dict[str, Any]) -> bool:
     return all(document.get(key) == other.get(key) for key in _CONTENT)
 
 
+_WHY_AGAIN = {
+    "options": "it was made with other options",
+    "runs_digest": "other runs were looked at, or their archives were edited",
+    "epoch": "its epoch has other runs, or another end, by now",
+    "environment": "its environment was read anew",
+}
+
+
+def why_again(document: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Why a snapshot was published beside another one that holds the same rows."""
+    reasons = [words for key, words in _WHY_AGAIN.items() if document.get(key) != other.get(key)]
+    if (document.get("parquet") is None) != (other.get("parquet") is None):
+        reasons.append("one has Parquet files, and the other none")
+    return reasons
+
+
+def twin_of(published: Path) -> tuple[str, list[str]] | None:
+    """(name of the newest other snapshot beside it with the same dataset_hash, why it was not enough)."""
+    document = read_snapshot(published) or {}
+    for folder in candidates(PublishPlace(published.parent)):
+        other = read_snapshot(folder) or {}
+        if folder != published and other.get("dataset_hash") == document.get("dataset_hash"):
+            return folder.name, why_again(document, other)
+    return None
+
+
 def read_snapshot(folder: Path) -> dict[str, Any] | None:
     """snapshot.json of a directory; None if it is none of ours."""
     try:

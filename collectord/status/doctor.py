@@ -140,6 +140,7 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
         owner=name_of(owner_of(repo)),
         foreign=looks.at("ownership", lambda: foreign_in(settings.state_dir, owner_of(repo)), ()),
         without_effect=looks.at("severities", lambda: overrides_without_effect(settings), ()),
+        backup_at=settings.config.backup.at,
         known=known,
         missing=missing,
     )

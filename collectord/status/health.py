@@ -16,6 +16,7 @@ from collectord.system.mounts import DiskRules
 
 QUARANTINED = str(OutcomeKind.QUARANTINED)
 MANY_MISSING = 20
+OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class HealthFacts:
     time of change, `schema` the version of the index file, `kernel` the document of its processes (see
     `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not;
     `foreign` are paths in the state folder that belong to another than the `owner` of the repo;
-    `without_effect` are rules and paths of the configuration that match nothing of the environment.
+    `without_effect` are rules and paths of the configuration that match nothing of the environment;
+    `backup_at` is when a daemon copies the index each day (UTC), or `off`.
     """
 
     archives: FolderFacts
@@ -69,6 +71,7 @@ class HealthFacts:
     owner: str = ""
     foreign: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
+    backup_at: str = OFF
 
 
 class State(StrEnum):
@@ -82,7 +85,8 @@ class State(StrEnum):
 # https://sqlite.org/wal.html#walresetbug: concurrent checkpoints can corrupt the log before this version.
 WAL_FIXED = (3, 51, 3)
 LEAST_WATCHES, LEAST_INODES = 8192, 10_000
-BACKUP_AGE_MS = 3 * 86_400_000
+DAY_MS = 86_400_000
+BACKUP_AGE_MS = 3 * DAY_MS
 FUTURE_MS = 3_600_000
 
 
@@ -186,8 +190,11 @@ def _sqlite(facts: HealthFacts) -> Iterator[Check]:
     if version >= WAL_FIXED:
         yield Check("SQLite", State.GOOD, facts.sqlite)
         return
-    said = f"{facts.sqlite}: before 3.51.3 several writers that checkpoint at once can damage the log"
-    yield Check("SQLite", State.GOOD, f"{said}; collectord has one writer, and its readers cannot checkpoint")
+    said = (
+        f"{facts.sqlite}, fine here: only before 3.51.3 and with several writers can checkpoints damage the "
+        "log, and collectord has one writer"
+    )
+    yield Check("SQLite", State.GOOD, said)
 
 
 def _index(facts: HealthFacts) -> Iterator[Check]:
@@ -205,14 +212,24 @@ def _index(facts: HealthFacts) -> Iterator[Check]:
 def _backups(facts: HealthFacts) -> Iterator[Check]:
     if facts.status is None:
         return
-    if facts.newest_backup_ms is None:
+    if facts.newest_backup_ms is None and _is_first_backup_to_come(facts, facts.status):
+        said = f"none yet: the daemon makes the first at {facts.backup_at} UTC"
+        yield Check("backups", State.GOOD, said)
+    elif facts.newest_backup_ms is None:
         advice = "run `collectord db backup`: a pruned archive is only in the index"
         yield Check("backups", State.WATCH, "there is none", advice)
     elif facts.clock_ms - facts.newest_backup_ms > BACKUP_AGE_MS:
-        days = (facts.clock_ms - facts.newest_backup_ms) // 86_400_000
+        days = (facts.clock_ms - facts.newest_backup_ms) // DAY_MS
         yield Check("backups", State.WATCH, f"the newest is {days} days old", "run `collectord db backup`")
     else:
         yield Check("backups", State.GOOD, f"{facts.backups}, the newest less than three days old")
+
+
+def _is_first_backup_to_come(facts: HealthFacts, status: Mapping[str, Any]) -> bool:
+    """Whether the index is younger than the first night in which a daemon could have copied it."""
+    first_ms, life = status.get("first_ingest_ms"), (status.get("daemon") or {}).get("life")
+    is_young = first_ms is not None and facts.clock_ms - first_ms < DAY_MS
+    return bool(is_young and life == Life.ALIVE and facts.backup_at != OFF)
 
 
 def _clock(facts: HealthFacts) -> Iterator[Check]:
@@ -362,7 +379,9 @@ def _alerts(facts: HealthFacts) -> Iterator[Check]:
     found = {k: n for k, n in (environment.get("alerts") or {}).items() if not k.startswith("epoch.")}
     if found:
         said = ", ".join(f"{count} {event}" for event, count in found.items())
-        yield Check("alerts", State.WATCH, said, "`collectord drift list`, then `collectord drift ack`")
+        yield Check(
+            "alerts", State.WATCH, said, "`collectord drift list`, then `collectord drift ack ID` or `--all`"
+        )
 
 
 _SEE_IT = (

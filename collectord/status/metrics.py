@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.errors import CollectordError
+from collectord.errors import ExtraMissing
 from collectord.status.doctor import examine
 from collectord.status.health import Check, State, worst
 from collectord.system.durable import atomic_write, permitted
@@ -26,16 +26,12 @@ _PARTS = {"index": "index", "backups": "backups", "snapshots": "snapshots", "row
 Samples = Sequence[tuple[dict[str, str], float | None]]
 
 
-class MetricsMissing(CollectordError):
-    """The extra is not installed."""
-
-
 def require_client() -> None:
-    """Raise MetricsMissing where prometheus_client is not installed."""
+    """Raise ExtraMissing where prometheus_client is not installed."""
     from importlib.util import find_spec
 
     if find_spec("prometheus_client") is None:
-        raise MetricsMissing("metrics want the extra `metrics`: pip install 'collectord[metrics]'")
+        raise ExtraMissing("metrics want", "metrics")
 
 
 def metrics(settings: Settings) -> str:

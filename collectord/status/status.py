@@ -147,7 +147,7 @@ def status_of(
     `environment` is what stands as of the last look, with the open alerts by event.
     """
     found = queries.totals(reader)
-    last = reader.info("last_ingest_ms")
+    first, last = reader.info("first_ingest_ms"), reader.info("last_ingest_ms")
     return {
         "schema": SCHEMA,
         "repo": repo,
@@ -160,6 +160,7 @@ def status_of(
         "issues": found.issues,
         "issue_lines_dropped": json.loads(reader.info(DROPPED) or "[]"),
         "time_conflicts": found.time_conflicts,
+        "first_ingest_ms": int(first) if first else None,
         "last_ingest_ms": int(last) if last else None,
         "lock": dict(holder) if holder is not None else None,
         "vanished": int(reader.info("vanished") or 0),

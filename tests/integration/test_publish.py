@@ -17,6 +17,7 @@ import pytest
 
 from collectord.config import Settings
 from collectord.dataset.exporter import Exported, export
+from collectord.dataset.publish import twin_of, why_again
 from collectord.dataset.row_plan import BUILDER, ExportOptions
 from collectord.dataset.verify import verify
 from collectord.errors import CollectordError
@@ -59,6 +60,44 @@ def test_the_same_content_again_makes_nothing_new(kernel: Settings) -> None:
     assert not again.is_new
     assert again.path == first.path
     assert (again.rows_computed, again.rows_reused) == (0, 66)
+
+
+def test_the_same_rows_are_published_again_with_the_reason(kernel: Settings) -> None:
+    first = export(kernel, ExportOptions(), epoch="current")
+    assert first.path is not None
+    assert twin_of(first.path) is None
+    archive = min(kernel.archives_dir.glob("wc-126-*"))
+    shutil.copytree(archive, archive.with_name("wc-900-20261123T181340Z"))
+    ingest(kernel)
+    second = export(kernel, ExportOptions(), epoch="current")
+    assert second.path is not None
+    assert second.document["left_out"] == {f"copy_of {archive.name}": 1}
+    assert twin_of(second.path) == (first.path.name, ["its epoch has other runs, or another end, by now"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "word"),
+    [
+        ({"runs_digest": "b"}, "runs"),
+        ({"options": {}}, "options"),
+        ({"epoch": {"runs": 3}}, "epoch"),
+        ({"environment": {}}, "environment"),
+        ({"parquet": None}, "Parquet"),
+    ],
+)
+def test_each_difference_of_two_snapshots_with_the_same_rows_is_named(
+    changed: dict[str, Any], word: str
+) -> None:
+    document = {
+        "runs_digest": "a",
+        "options": {"n": 8},
+        "epoch": {"runs": 2},
+        "environment": None,
+        "parquet": {},
+    }
+    assert why_again(document, document) == []
+    [reason] = why_again(document, {**document, **changed})
+    assert word in reason
 
 
 def test_other_content_on_the_same_day_gets_the_next_name(kernel: Settings) -> None:

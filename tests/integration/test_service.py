@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import plistlib
+import pwd
 import sys
 from pathlib import Path
 
@@ -24,11 +25,12 @@ def test_installing_twice_writes_once_and_says_what_to_run(bare: Cli, tmp_path: 
     root = tmp_path / "root"
     unit = unit_of(bare, root)
     first = bare.ok("service", "install", "--system", "--root", str(root)).splitlines()
-    assert first[0] == f"created {unit}"
+    owner = pwd.getpwuid(bare.repo.stat().st_uid).pw_name
+    assert first[0] == f"created {unit}: a service of the machine, run as {owner}"
     assert f"  sudo systemctl enable {unit.name}" in first
     assert "  sudo systemctl daemon-reload" in first
     again = bare.ok("service", "install", "--system", "--root", str(root)).splitlines()
-    assert again[0] == f"unchanged {unit}"
+    assert again[0].startswith(f"unchanged {unit}: ")
     assert unit.read_text() == bare.ok("service", "print", "--system")
 
 
@@ -39,6 +41,22 @@ def test_uninstalling_twice_removes_once(bare: Cli, tmp_path: Path) -> None:
     assert bare.ok("service", "uninstall", *place).startswith("removed ")
     assert not unit_of(bare, root, system=False).exists()
     assert bare.ok("service", "uninstall", *place).startswith("nothing to do")
+
+
+def test_with_a_root_the_file_is_all_that_is_made(bare: Cli, tmp_path: Path) -> None:
+    before = sorted(bare.repo.rglob("*"))
+    said = bare.ok("service", "install", "--user", "--root", str(tmp_path / "root"))
+    assert ": a service of yours" in said
+    assert "made" not in said
+    assert sorted(bare.repo.rglob("*")) == before
+
+
+def test_a_user_whom_the_machine_does_not_know_is_noted(bare: Cli, tmp_path: Path) -> None:
+    place = ("--system", "--root", str(tmp_path / "root"))
+    done = bare("service", "install", *place, "--run-as", "nobody-of-that-name")
+    assert done.returncode == 0
+    assert "there is no user nobody-of-that-name on this machine" in done.stderr
+    assert "there is no user" not in bare("service", "install", *place).stderr
 
 
 def test_a_unit_changed_by_hand_stays_until_forced(bare: Cli, tmp_path: Path) -> None:

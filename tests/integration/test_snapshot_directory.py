@@ -21,6 +21,7 @@ from collectord.dataset.snapshot import Provenance
 from collectord.dataset.verify import verify
 from collectord.intake.ingest import ingest
 from tests.conftest import unpack
+from tests.support.cli import Cli
 from tests.support.snapshots import (
     export_with,
     file_names,
@@ -168,6 +169,17 @@ def test_a_snapshot_without_parquet_is_published_again_once_pyarrow_is_there(
     assert whole.is_new
     assert bare.meta == whole.meta
     assert not export(settings, ExportOptions()).is_new
+
+
+def test_an_export_without_pyarrow_says_that_there_is_no_parquet(ingested: Cli) -> None:
+    hidden = ingested.home / "hidden"
+    hidden.mkdir()
+    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['pyarrow'] = None\n")
+    done = ingested("export", env={"PYTHONPATH": str(hidden)})
+    assert "none: the extra `parquet` is not installed" in done.stdout
+    again = ingested.ok("export")
+    assert "Parquet" not in again.split("dataset_hash")[0]
+    assert "published again because one has Parquet files, and the other none" in again
 
 
 def test_an_epoch_stands_in_the_card_the_documents_and_the_columns(kernel: Settings, tmp_path: Path) -> None:

@@ -68,6 +68,19 @@ def test_what_is_wrong_is_found_and_says_what_to_do(changes: dict[str, Any], che
     assert found[0].advice
 
 
+def test_the_first_backup_of_a_new_index_is_waited_for() -> None:
+    young = {**STATUS, "first_ingest_ms": FACTS.clock_ms - 3_600_000}
+    facts = replace(FACTS, newest_backup_ms=None, backup_at="03:00", status=young)
+    assert {found.state for found in checks(facts)} == {State.GOOD}
+    [found] = [found for found in checks(facts) if found.check == "backups"]
+    assert "the first at 03:00 UTC" in found.said
+    old = {**young, "first_ingest_ms": FACTS.clock_ms - 30 * 3_600_000}
+    stopped = {**young, "daemon": {"life": "stopped"}}
+    for changed in ({"status": old}, {"status": stopped}, {"backup_at": "off"}):
+        [found] = [one for one in checks(replace(facts, **changed)) if one.check == "backups"]
+        assert found.state is State.WATCH
+
+
 def test_a_small_disk_is_not_asked_for_more_than_a_tenth_of_itself() -> None:
     small = replace(FOLDER, free_bytes=200 * 2**20, total_bytes=GIB)
     assert {finding.state for finding in checks(replace(FACTS, state=small))} == {State.GOOD}
