@@ -42,6 +42,20 @@ def epoch_list(invocation: Invocation, as_json: bool) -> None:
     )
     if not found["epochs"]:
         note("there are no runs yet, so no epochs")
+    for row in found["epochs"]:
+        if words := _ending_words(row):
+            note(f"epoch {row['number']} {words}")
+
+
+def _ending_words(row: dict[str, Any]) -> str:
+    """What is to be known of an epoch that ended and is the current one, or can still get runs."""
+    said = []
+    if row["current"] and row["ended_ms"]:
+        said.append("stays the current one, which `export` takes, until a run of the next is indexed")
+    if row["sealed_by_ms"]:
+        by = time_text(row["sealed_by_ms"])
+        said.append(f"is sealed once nothing of it can be in flight, at the latest at {by}")
+    return "; it ".join(said)
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
@@ -94,7 +108,7 @@ def _rows(row: dict[str, Any], runs: int) -> list[tuple[str, str]]:
         ("dispatched", f"{time_text(row['first_ms'])} to {time_text(row['last_ms'])}"),
         ("runs", f"{runs}{_strays(row)}"),
         ("ended", ended),
-        ("state", f"{row['state']}{sealed}"),
+        ("state", f"{row['state']}{sealed}{f': {words}' if (words := _ending_words(row)) else ''}"),
         *((name, digest[:12]) for name, digest in row["digests"].items()),
     ]
 

@@ -249,7 +249,7 @@ class _Check:
         # Damaged files are found already, and what they would give is no use.
         if pyarrow_version() is None:
             self.skipped.append(
-                "Parquet was only held against its sums: collectord[parquet] is not installed"
+                "Parquet was only held against its sums: the extra `parquet` is not installed"
             )
         elif not self.findings:
             self.checked.append(TABLES)

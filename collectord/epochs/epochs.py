@@ -269,7 +269,7 @@ def _was_seen_ending(epoch: Epoch, first_look_ms: int | None) -> bool:
 def _final(
     epoch: Epoch, seal: Seal, folded: Folded, in_flight: Sequence[InFlight], now_ms: int, limit_ms: int
 ) -> str | None:
-    if now_ms >= max(seal.closing_ms, min(epoch.last_ms, now_ms)) + limit_ms:
+    if now_ms >= sealed_by_ms(epoch, seal, now_ms, limit_ms):
         return LIMIT
     assert epoch.ended_ms is not None
     until_ms = epoch.ended_ms
@@ -280,6 +280,11 @@ def _final(
         until_ms = max([until_ms, *later])
     waiting = any(f.created_ms is None or f.created_ms <= until_ms for f in in_flight)
     return None if waiting else NOTHING_IN_FLIGHT
+
+
+def sealed_by_ms(epoch: Epoch, seal: Seal, now_ms: int, limit_ms: int) -> int:
+    """When a closing epoch is sealed at the latest."""
+    return max(seal.closing_ms, min(epoch.last_ms, now_ms)) + limit_ms
 
 
 def _later_start(other: Epoch, epoch: Epoch) -> Iterator[int]:

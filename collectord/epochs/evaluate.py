@@ -108,7 +108,7 @@ def evaluate(
     for epoch in found.folded.epochs:
         opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _epoch_fields(epoch))
         notices += note_moment(connection, opened, now_ms)
-    limits = _limits(found, seal_after_ms)
+    limits = seal_limits(found, seal_after_ms)
     notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
     _store_current(connection, found.folded.epochs)
     store_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
@@ -177,7 +177,9 @@ def _epoch_fields(epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def _limits(found: Survey, seal_after_ms: int | None) -> Callable[[Epoch], int]:
+def seal_limits(found: Survey, seal_after_ms: int | None) -> Callable[[Epoch], int]:
+    """Gives after how many milliseconds of closing an epoch is sealed, whatever may still be in flight."""
+
     def limit_ms(epoch: Epoch) -> int:
         if seal_after_ms is not None:
             return seal_after_ms

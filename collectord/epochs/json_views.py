@@ -9,7 +9,7 @@ from typing import Any
 
 from collectord.epochs.assign import RunKey
 from collectord.epochs.drift import Change, affected, compare, cuts
-from collectord.epochs.epochs import POLICY, former_keys
+from collectord.epochs.epochs import POLICY, former_keys, sealed_by_ms
 from collectord.epochs.fingerprint import masked
 from collectord.epochs.reasons import reasons_of
 from collectord.epochs.rules import SEVERITIES, Overrides
@@ -18,7 +18,7 @@ from collectord.epochs.timeline import Stretch, position_at
 from collectord.index.environments import EpochSnapshot, Seal
 from collectord.kernel.jsonio import JsonObject
 from collectord.kernel.policy import Surface
-from collectord.model import Alert, Environment, EnvironmentChange
+from collectord.model import Alert, Environment, EnvironmentChange, Epoch
 
 MAX_LABELS = 3
 
@@ -194,23 +194,34 @@ def difference(before: Environment, after: Environment, overrides: Overrides, at
 
 
 def epoch_documents(
-    found: Survey, seals: Mapping[str, Seal], snapshots: Mapping[str, Sequence[EpochSnapshot]]
+    found: Survey,
+    seals: Mapping[str, Seal],
+    snapshots: Mapping[str, Sequence[EpochSnapshot]],
+    *,
+    now_ms: int,
+    limit_ms: Callable[[Epoch], int],
 ) -> list[dict[str, Any]]:
-    """Every epoch: `state` is open, ended (before anybody looked), closing or sealed."""
+    """Every epoch: `state` is open, ended (before anybody looked), closing or sealed.
+
+    `sealed_by_ms` is when one that is closing is sealed at the latest, `limit_ms` later than it began to.
+    """
     current, former = found.folded.current, former_keys(found.folded, seals)
     documents = []
     for epoch in found.folded.epochs:
         seal = seals.get(epoch.key)
         keys = (*former.get(epoch.key, ()), epoch.key)
-        state = "open" if epoch.ended_ms is None else "ended"
+        state, by_ms = "open" if epoch.ended_ms is None else "ended", None
         if seal is not None:
             state = "closing" if seal.sealed_ms is None else "sealed"
+        if seal is not None and seal.sealed_ms is None:
+            by_ms = sealed_by_ms(epoch, seal, now_ms, limit_ms(epoch))
         documents.append(
             {
                 **asdict(epoch),
                 "current": epoch is current,
                 "state": state,
                 "closing_ms": seal.closing_ms if seal else None,
+                "sealed_by_ms": by_ms,
                 "sealed_ms": seal.sealed_ms if seal else None,
                 "sealed_because": seal.why_sealed if seal else None,
                 "snapshots": [_snapshot(one) for key in keys for one in snapshots.get(key, ())],

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord.epochs.evaluate import evaluate as bring_up_to_date
-from collectord.epochs.evaluate import note_unreadable
+from collectord.epochs.evaluate import note_unreadable, seal_limits
 from collectord.epochs.json_views import (
     alert_document,
     difference,
@@ -295,8 +295,16 @@ def list_epochs(settings: Settings) -> dict[str, Any]:
     """Every epoch."""
     with reader_for(settings) as reader:
         found = survey_of(settings, reader.connection)
-        sealed = seals(reader.connection), epoch_snapshots(reader.connection)
-        return {"schema": "collectord.epochs.v1", "epochs": epoch_documents(found, *sealed)}
+        return {
+            "schema": "collectord.epochs.v1",
+            "epochs": _epoch_documents(settings, reader.connection, found),
+        }
+
+
+def _epoch_documents(settings: Settings, connection: IndexConnection, found: Survey) -> list[dict[str, Any]]:
+    limits = seal_limits(found, seal_after_ms(settings))
+    sealed = seals(connection), epoch_snapshots(connection)
+    return epoch_documents(found, *sealed, now_ms=now_ms(), limit_ms=limits)
 
 
 def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
@@ -307,10 +315,9 @@ def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
         found = survey_of(settings, reader.connection)
         epoch = find_epoch(found, str(number))
         selection = select(found, str(number), None, overrides_of(settings))
-        sealed = seals(reader.connection), epoch_snapshots(reader.connection)
         return {
             "schema": "collectord.epoch.v1",
-            "epoch": epoch_documents(found, *sealed)[epoch.number - 1],
+            "epoch": _epoch_documents(settings, reader.connection, found)[epoch.number - 1],
             "environment": selection.environment_document,
             "drift": list(selection.drift),
             "runs": [run.name for run in found.by_epoch[epoch.number]],

@@ -29,9 +29,9 @@ NEWS = ("environment.drift", "epoch.closing", "epoch.sealed", "epoch.published")
 END = """
 Kept: {folder}
   {page}   the page that the daemon writes every Monday
-  {repo}   look around: `collectord --repo {repo} status`
+  {repo}   look around: `{program} --repo {repo} status`
 
-In your own repo, the one that holds .cyntra/:
+In your own repo, the one that holds .cyntra/ (the README installs `collectord`; until then it is {program}):
   collectord run                 in the foreground, beside `cyntra run --watch`; ctrl-C ends it
   collectord service install     as a service, when you have seen enough"""
 
@@ -72,8 +72,14 @@ def main(folder: Path, repo: Path = GOLDEN / "kernel-run.tar.gz") -> int:
     _live(cli, sorted((folder / "finished").iterdir(), key=dispatched), show)
     page = folder / "audit.html"
     code = _afterwards(cli, page, show)
-    print(END.format(folder=folder, page=page, repo=cli.repo))
+    print(END.format(folder=folder, page=page, repo=cli.repo, program=_program()))
     return code
+
+
+def _program() -> str:
+    """The command of this environment, from the working directory where it lies below it."""
+    path = Path(sys.executable).with_name("collectord")
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _same_as_the_kernel(cli: Cli, show: Show) -> bool:

@@ -93,6 +93,22 @@ def test_an_edit_is_told_with_what_it_does_and_once(kernel: Cli) -> None:
     assert len(_json(kernel, "environment", "history")["stretches"]) == 2
 
 
+def test_an_epoch_that_ended_says_why_it_is_current_and_when_it_is_sealed(kernel: Cli) -> None:
+    workcell = kernel.repo / ".workcells/wc-900-20261123T181340Z"
+    workcell.mkdir(parents=True)
+    (workcell / ".workcell").write_text('{"id": "wc-900-20261123T181340Z", "created": "20261123T181340Z"}')
+    _edit(kernel, "timeout_minutes: 45", "timeout_minutes: 50")
+    kernel.ok("ingest")
+    [epoch] = _json(kernel, "epoch", "list")["epochs"]
+    assert (epoch["current"], epoch["state"]) == (True, "closing")
+    # The longest time limit of its toolchains is an hour, and ten minutes are granted.
+    assert epoch["sealed_by_ms"] == epoch["closing_ms"] + 70 * 60_000
+    said = kernel("epoch", "list").stderr
+    assert "epoch 1 stays the current one, which `export` takes, until a run of the next is indexed" in said
+    assert "sealed once nothing of it can be in flight, at the latest at 20" in said
+    assert "at the latest at 20" in kernel.ok("epoch", "show", "1")
+
+
 def test_an_edit_that_is_undone_says_so(kernel: Cli) -> None:
     _edit(kernel, "timeout_minutes: 45", "timeout_minutes: 50")
     kernel.ok("ingest")
