@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 
@@ -10,7 +11,7 @@ from collectord.cli.environment import print_changes
 from collectord.cli.invocation import Group, Invocation
 from collectord.cli.output import column_time, emit_json, json_option, line, note, pairs, table, time_text
 from collectord.cli.runs import since_start_ms
-from collectord.epochs.json_views import summary_of
+from collectord.epochs.json_views import NOTED, summary_of
 from collectord.errors import UsageError
 
 _TOLD_APART = frozenset({"changes", "more_changes"})
@@ -66,14 +67,28 @@ def drift_show(invocation: Invocation, number: int, as_json: bool) -> None:
         [
             ("alert", f"{found['id']}: {found['event']} ({found['state']})"),
             ("opened", time_text(found["opened_ms"])),
-            ("resolved", time_text(found["resolved_ms"])),
-            ("acknowledged", time_text(found["acked_ms"])),
-            *((key, _text(key, value)) for key, value in fields.items()),
+            *_times(found),
+            *(
+                (_label(key), _text(key, value))
+                for key, value in fields.items()
+                if value not in (None, [], "")
+            ),
         ]
     )
     print_changes(found["fields"].get("changes", []))
     if more := found["fields"].get("more_changes"):
         line(f"… and {more} more changes: `collectord environment diff` shows them all")
+
+
+def _times(alert: dict[str, Any]) -> list[tuple[str, str]]:
+    told = {"resolved": alert["resolved_ms"], "acknowledged": alert["acked_ms"]}
+    if alert["state"] == NOTED:
+        del told["resolved"]
+    return [(name, time_text(at_ms)) for name, at_ms in told.items() if at_ms is not None]
+
+
+def _label(key: str) -> str:
+    return key.removesuffix("_ms").replace("_", " ")
 
 
 def _text(key: str, value: object) -> str:

@@ -151,26 +151,9 @@ def _epoch(options: dict[str, Any]) -> str:
 
 
 def _print(exported: Exported) -> None:
-    document = exported.document
-    splits = ", ".join(f"{name} {count}" for name, count in document["split_counts"].items())
-    pairs(
-        [
-            ("profile", document["profile"]),
-            ("epoch", _epoch(document["options"])),
-            ("rows", f"{document['example_count']} ({splits})"),
-            *_split_by(document),
-            *_redacted(document),
-            ("left out", _counts(document["left_out"]) or "none"),
-            ("not selected", _counts(document["not_selected"]) or "none"),
-            ("recorded inputs", _counts(document["input_hashes"]) or "none taken verbatim"),
-            (
-                "computed",
-                f"{exported.rows_computed} rows, {exported.rows_reused} reused from the last export",
-            ),
-            *_parquet(),
-            ("dataset_hash", document["dataset_hash"]),
-        ]
-    )
+    rows, reused = exported.rows_computed, exported.rows_reused
+    computed = ("computed", f"{rows} rows, {reused} reused from the last export")
+    pairs([*document_rows(exported.document), computed, *_parquet()])
     if exported.path is None:
         line("dry run: nothing was written")
     elif exported.is_new:
@@ -193,6 +176,25 @@ def _explain_twin(published: Path) -> None:
         name, reasons = twin
         why = ", and ".join(reasons) or "it is another place"
         line(f"the rows are those of {name}; published again because {why}")
+
+
+def document_rows(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a snapshot.json says, for a person."""
+    from collectord.dataset.columns import SPLIT_NAMES
+
+    counts = document["split_counts"]
+    splits = ", ".join(f"{name} {counts[name]}" for name in SPLIT_NAMES if name in counts)
+    return [
+        ("profile", document["profile"]),
+        ("epoch", _epoch(document["options"])),
+        ("rows", f"{document['example_count']} ({splits})"),
+        *_split_by(document),
+        *_redacted(document),
+        ("left out", _counts(document["left_out"]) or "none"),
+        ("not selected", _counts(document["not_selected"]) or "none"),
+        ("recorded inputs", _counts(document["input_hashes"]) or "none taken verbatim"),
+        ("dataset_hash", document["dataset_hash"]),
+    ]
 
 
 def _split_by(document: dict[str, Any]) -> list[tuple[str, str]]:

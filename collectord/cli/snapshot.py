@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from collectord.cli.export import document_rows
 from collectord.cli.invocation import Group, Invocation
-from collectord.cli.output import emit_json, json_option, line, pairs, table
+from collectord.cli.output import emit_json, json_option, line, pairs, table, time_text
 from collectord.errors import CollectordError
 
 _HASH = 12
@@ -69,17 +70,30 @@ def snapshot_show(invocation: Invocation, name: str, as_json: bool) -> None:
     if as_json:
         emit_json({**document, "path": str(folder)})
         return
-    pairs([("path", str(folder)), *((key, _text(value)) for key, value in _members(document).items())])
+    pairs([("path", str(folder)), *document_rows(document), *_origin(document)])
 
 
-def _members(document: dict[str, Any]) -> dict[str, Any]:
-    left = ("distributions", "files", "schema", "cut")
-    return {key: value for key, value in document.items() if key not in left}
+def _origin(document: dict[str, Any]) -> list[tuple[str, str]]:
+    """Of which epoch and options a snapshot is, and what made it; `--json` has all of it."""
+    epoch, parquet = document.get("epoch"), document.get("parquet")
+    options, software = document.get("options") or {}, document.get("software") or {}
+    said = [(name, value) for name, value in options.items() if name not in ("epoch", "environment")]
+    rows = [("options", ", ".join(f"{name} {_word(value)}" for name, value in said))]
+    if epoch:
+        first, last = time_text(epoch["first_ms"]), time_text(epoch["last_ms"])
+        ended = f", ended {time_text(epoch['ended_ms'])}" if epoch.get("ended_ms") else ""
+        rows += [
+            ("environment", str(epoch["fingerprint"])),
+            ("dispatched", f"{first} to {last}, {epoch['runs']} runs in the epoch{ended}"),
+        ]
+    made_by = ", ".join(f"{name} {version}" for name, version in software.items())
+    with_tables = f"pyarrow {parquet['pyarrow']}" if parquet else "no Parquet"
+    return [*rows, ("made by", f"{made_by}, {with_tables}")]
 
 
-def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(inner)}" for name, inner in value.items()) or "none"
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return "none" if value is None else str(value)
 
 

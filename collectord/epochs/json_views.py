@@ -252,7 +252,12 @@ def _snapshot(snapshot: EpochSnapshot) -> dict[str, Any]:
     return {**shown, "superseded": snapshot.superseded_ms is not None}
 
 
+NOTED = "noted"
+
+
 def alert_document(alert: Alert) -> dict[str, Any]:
-    """One alert; `state` is open, resolved or acknowledged."""
+    """One alert; `state` is open, resolved, acknowledged, or noted where it is about one moment."""
     state = "open" if alert.resolved_ms is None else "resolved"
+    if alert.resolved_ms == alert.opened_ms:
+        state = NOTED
     return {**asdict(alert), "state": "acknowledged" if alert.acked_ms is not None else state}
