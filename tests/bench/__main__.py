@@ -22,7 +22,7 @@ PAGE = """# Benchmarks
 Written by `{command}`. Machine: {machine}.
 
 What people wait for, in seconds of processor time (user and system) of the whole process, start-up
-included: the median of {repeat} runs. "Before" is commit {before}, measured in turns with the files of today on
+included: the median of {repeat} runs. "Before" is commit {before}, measured in turns with today's files on
 the same archives; the ratio is of each pair, with its smallest and largest. What stands beside does the same
 work by other means, or the least of it, in the same turns. Processor time, because what else the machine
 does hides in seconds.
