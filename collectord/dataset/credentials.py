@@ -203,14 +203,30 @@ def counter_for(*, redacted: bool) -> _Counter:
         return _Counter(lambda _row: ())
     detector = Detector()
     kinds_in = lru_cache(maxsize=10_000)(lambda text: frozenset(detector.kinds_in(_decoded(text))))
-    return _Counter(lambda row: kinds_in(_issue_of(row)))
+    return _Counter(lambda row: kinds_in(issue_in(row)))
 
 
-def _issue_of(row: str) -> str:
-    """The text of the issue in a row; all of the row where that cannot be told."""
-    start, end = row.find(_ISSUE), row.find(_AFTER_ISSUE)
-    once = start == row.rfind(_ISSUE) and end == row.rfind(_AFTER_ISSUE)
-    return row[start + len(_ISSUE) - 1 : end] if once and 0 <= start < end else row
+def issue_in(row: str) -> str:
+    """The text of the issue in a row; all of the row where that cannot be told.
+
+    Histories name job types too, so it ends at the first one after its beginning; one that has a member of
+    that name of its own is no whole object up to there.
+    """
+    start = row.find(_ISSUE)
+    end = row.find(_AFTER_ISSUE, start)
+    if not 0 <= start == row.rfind(_ISSUE) or end < 0:
+        return row
+    issue = row[start + len(_ISSUE) - 1 : end]
+    return issue if _is_whole(issue) else row
+
+
+@lru_cache(maxsize=10_000)
+def _is_whole(text: str) -> bool:
+    try:
+        _decoded(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _decoded(text: str) -> Any:

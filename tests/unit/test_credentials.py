@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectord.dataset.credentials import KINDS, REPLACED, Detector
+from collectord.dataset.credentials import KINDS, REPLACED, Detector, issue_in
+from collectord.kernel.jsonio import ITEM, KEY, marked
 from tests.support.planted_credentials import PLANTED
 
 DETECTOR = Detector()
@@ -85,3 +87,18 @@ def test_no_pattern_matches_a_text_without_a_sign(data: Any) -> None:
     value = pattern.search(text)
     assert value is not None
     assert DETECTOR.find(text), (pattern.pattern, text)
+
+
+def test_only_the_issue_of_a_row_is_looked_at_although_histories_name_job_types_too() -> None:
+    runs = [{"a": 1, "issue_id": "7", "job_type": "code"}]
+    issue = {"id": "7", "title": 'a "quoted" title, "job_type": none'}
+    row = marked({"planner_input": {"history": {"runs": runs}, "issue": issue, "job_type": "code"}})
+    assert json.loads(issue_in(row).translate(str.maketrans({ITEM: ",", KEY: ":"}))) == issue
+
+
+@pytest.mark.parametrize(
+    "issue", [{"a": 1, "job_type": "x", "z": "y"}, {"a": {"b": 1, "job_type": 2}}, "none"]
+)
+def test_all_of_a_row_is_looked_at_where_its_issue_cannot_be_told(issue: object) -> None:
+    row = marked({"planner_input": {"issue": issue, "job_type": "code"}})
+    assert issue_in(row) == row
