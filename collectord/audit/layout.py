@@ -87,6 +87,11 @@ def capped(text: str, most: int = MAX_TEXT) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def capitalised(text: str) -> str:
+    """As a sentence begins: with a capital, where it begins with a letter."""
+    return text[:1].upper() + text[1:]
+
+
 def day(ms: int) -> str:
     """`2026-11-23`, in UTC."""
     return _date(ms // DAY_MS)[0]

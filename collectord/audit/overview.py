@@ -69,6 +69,14 @@ def pressing(findings: Sequence[Finding]) -> list[Finding]:
     return [one for one in findings if one.kind not in NOT_PRESSING]
 
 
+def more_words(findings: Sequence[Finding]) -> str:
+    """What is folded in every form: `3 more to do, 2 notes`; nothing where nothing is."""
+    todo = len(pressing(findings))
+    more, notes = max(0, todo - MOST_TO_DO), len(findings) - todo
+    said = [f"{more:,} more to do"] if more else []
+    return ", ".join([*said, count(notes, "note")] if notes else said)
+
+
 def _sentence(answers: Answers) -> str:
     said = f"{_pace(answers)}; {_mix(answers)}."
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]

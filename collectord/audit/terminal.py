@@ -9,7 +9,7 @@ from collectord.audit.document import AuditDocument
 from collectord.audit.findings import Finding
 from collectord.audit.layout import Table, day
 from collectord.audit.overview import MOST_TO_DO, overview_lines, pressing
-from collectord.audit.sections import SECTIONS, Section
+from collectord.audit.sections import Section, shown_sections, waiting_words
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ def show(document: AuditDocument, file: TextIO, *, width: int | None = None, ful
     _head(console, document)
     _to_do(console, document.findings)
     _since(console, document)
-    for section in SECTIONS:
+    said, waiting = shown_sections(document)
+    for section in said:
         _section(console, section, document)
+    if waiting:
+        _line(console, waiting_words(waiting))
 
 
 def _first_screen(console: Console, document: AuditDocument) -> None:
@@ -135,6 +138,13 @@ def _section(console: Console, section: Section, document: AuditDocument) -> Non
     for table in section.tables(document):
         if table.rows:
             _table(console, table)
+    items = section.items(document)
+    if items:
+        _line(console, section.items_title, "italic")
+    for place, item in enumerate(items, 1):
+        _line(console, f"{place}. {item.what}")
+        for words in item.words:
+            _line(console, f"   {words}")
     console.print()
 
 
