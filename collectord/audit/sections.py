@@ -350,6 +350,8 @@ def drift_tables(document: AuditDocument) -> list[Table]:
 def quality_lines(document: AuditDocument) -> list[str]:
     """Quality: what is said of it."""
     found = document.quality
+    if not found.looked_at:
+        return ["no issue is open and none was run"]
     return [f"{found.faultless:,} of {count(found.looked_at, 'issue')} break no rule"]
 
 
@@ -432,7 +434,9 @@ GLOSSARY = (
     ("label", "the plan that was executed, which a model is to learn: swarm, candidates, minutes"),
     ("epoch", "a stretch of runs under one configuration of the kernel; a version of the dataset"),
     ("gate", "a command that decides whether a run passed, such as the tests"),
-    ("profile", "how rows are made: dispatch shows what was known when a run was started"),
+    ("labelled run", "a run whose executed plan is known: what lanes, coverage and phases count"),
+    ("row", "one example of a published dataset, made of a labelled run"),
+    ("phase", "how far a collection is: 0 begins, 1 trains a first planner, 2 one that can be trusted"),
     ("ready", "an issue that the kernel may take now"),
     ("tentative", "by the estimate alone: the interval around it does not decide yet"),
 )
