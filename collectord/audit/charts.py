@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from collectord.audit.coverage import Cell
 from collectord.audit.document import AuditDocument
 from collectord.audit.facts import RISKS, SIZES
 from collectord.audit.findings import DAY_MS
-from collectord.audit.layout import week
+from collectord.audit.layout import capitalised, day, percent, span, week
 from collectord.errors import ExtraMissing
 
 _VEGA_LITE = "5.20"
@@ -48,54 +47,57 @@ JsonObject = dict[str, Any]
 Spec = dict[str, Any]
 # Okabe and Ito's, which can be told apart by whoever sees few colours.
 COLOURS = {"A": "#0072b2", "B": "#d55e00", "C": "#009e73", "other": "#808080"}
-_STATES = {
-    "enough": "#3b8a3e",
-    "thin": "#d9a441",
-    "empty": "#c2590c",
-    "unknown": "#9a6fb0",
-    "unreachable": "#8a8a8a66",
-}
-_TEXT = {"enough": "white", "thin": "black", "empty": "white", "unknown": "white", "unreachable": "white"}
+_STATES = {"enough": "#2f7d33", "thin": "#e0b252", "empty": "#d55e0033", "unknown": "#8a5fa3"}
 _NARROW = 480
+_FONT = 12
+_BAND = "#88888844"
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart: where it stands, what it shows in words, and its specification for a width in pixels."""
+    """One chart: where it stands, what it shows, what that means, its specification for a width in pixels.
+
+    The specification is None where there is nothing to draw, and then `words` are not asked for.
+    """
 
     section: str
     title: str
-    words: str
+    words: Callable[[AuditDocument], str]
     spec: Callable[[AuditDocument, int], Spec | None]
 
 
-def _base(values: Sequence[JsonObject], width: int, height: int | None = 220) -> Spec:
-    muted = {"stroke": "#8888"}
+def _base(values: Sequence[JsonObject], width: int) -> Spec:
     axis = {
         "labelColor": "currentColor",
         "titleColor": "currentColor",
         "gridColor": "#8884",
         "domainColor": "#888",
         "tickColor": "#888",
+        "labelFontSize": _FONT,
+        "titleFontSize": _FONT,
         "labelLimit": 150 if width > _NARROW else 110,
     }
     config = {
         "axis": axis,
-        "legend": {"labelColor": "currentColor", "titleColor": "currentColor", "orient": "bottom"},
+        "legend": {"labelColor": "currentColor", "labelFontSize": _FONT, "orient": "bottom", "title": None},
+        "header": {"labelColor": "currentColor", "labelFontSize": _FONT, "labelFontWeight": "bold"},
+        "text": {"fontSize": _FONT},
         "view": {"stroke": None},
-        "rule": muted,
         "font": "sans-serif",
     }
-    spec: Spec = {
+    return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "data": {"values": list(values)},
-        "width": width,
         "background": None,
         "padding": 4,
-        "autosize": {"type": "fit-x", "contains": "padding"},
         "config": config,
     }
-    return {**spec, "height": height} if height else spec
+
+
+def _single(values: Sequence[JsonObject], width: int, height: int) -> Spec:
+    """One plot as wide as it may be, with its axes."""
+    size = {"width": width, "height": height}
+    return {**_base(values, width), **size, "autosize": {"type": "fit-x", "contains": "padding"}}
 
 
 def _lane_scale(keys: Sequence[str]) -> JsonObject:
@@ -103,41 +105,125 @@ def _lane_scale(keys: Sequence[str]) -> JsonObject:
 
 
 def _x_weeks() -> JsonObject:
-    return {"field": "week", "type": "ordinal", "title": None, "axis": {"labelAngle": -45, "grid": False}}
+    axis = {
+        "labelAngle": 0,
+        "labelExpr": "slice(datum.value, -3)",
+        "labelOverlap": True,
+        "labelSeparation": 6,
+        "grid": False,
+    }
+    return {"field": "week", "type": "ordinal", "title": None, "axis": axis}
 
 
-def _percent_axis(title: str, **scale: object) -> JsonObject:
-    return {"axis": {"format": "%", "title": title, "tickCount": 5}, "scale": {"domain": [0, 1], **scale}}
+def _percent_axis(**scale: object) -> JsonObject:
+    return {"type": "quantitative", "title": None, "axis": {"format": "%", "tickCount": 4}, "scale": scale}
 
 
-def weekly_labels(document: AuditDocument, width: int) -> Spec | None:
-    """Stacked shares of lanes by week, with a line where an epoch began."""
-    weeks = [one for one in document.lanes.trend if one.runs]
-    if not weeks:
+def epoch_weeks(document: AuditDocument, shown: Sequence[str]) -> dict[str, str]:
+    """The shown week in which, or after which, each later epoch began: `{"2026-W44": "epoch 2"}`."""
+    found: dict[str, str] = {}
+    for epoch in document.health.epochs[1:]:
+        began = week(epoch.from_ms)
+        place = next((name for name in shown if name >= began), None)
+        if place is not None and place != shown[0]:
+            found[place] = f"epoch {epoch.number}"
+    return found
+
+
+def _panels(document: AuditDocument, values: Sequence[JsonObject], width: int, y: JsonObject) -> Spec | None:
+    """A panel for each lane: its share by week as a line, the wanted band, a mark where an epoch began.
+
+    A value has `lane`, `panel`, `week`, `share`, and perhaps `low` and `high`. None for a single week.
+    """
+    weeks = sorted({one["week"] for one in values})
+    if len(weeks) < 2:
         return None
-    values = [
-        {"week": one.week, "lane": lane, "share": share}
-        for one in weeks
-        for lane, share in (one.shares or {}).items()
-        if share
-    ]
-    lane = {"field": "lane", "type": "nominal", "title": "lane", "scale": _lane_scale(tuple(COLOURS))}
-    bars = {
-        "mark": {"type": "bar"},
+    begun = epoch_weeks(document, weeks)
+    told = [{**one, "epoch": begun.get(one["week"])} for one in values]
+    panels = list(dict.fromkeys(one["panel"] for one in values))
+    columns = len(panels) if width > _NARROW else 1
+    bands = {
+        "mark": {"type": "rect", "color": _BAND},
         "encoding": {
-            "x": _x_weeks(),
-            "y": {"field": "share", "type": "quantitative", **_percent_axis("share of labels")},
-            "color": lane,
+            "y": {"field": "low", "aggregate": "min", "type": "quantitative"},
+            "y2": {"field": "high", "aggregate": "max"},
         },
     }
-    shown = {one.week for one in weeks}
-    begun = {week(epoch.from_ms) for epoch in document.health.epochs} & shown
-    lines = {
-        "data": {"values": [{"week": name} for name in sorted(begun)]},
-        "mark": {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 2, "stroke": "currentColor"},
-        "encoding": {"x": {"field": "week", "type": "ordinal", "bandPosition": 0}},
+    x = _x_weeks()
+    colour = {"field": "lane", "type": "nominal", "legend": None, "scale": _lane_scale(tuple(COLOURS))}
+    line = {
+        "mark": {"type": "line", "point": {"size": 40, "filled": True}, "strokeWidth": 2},
+        "encoding": {"x": x, "y": {"field": "share", **y}, "color": colour},
     }
-    return {**_base(values, width), "layer": [bars, lines] if begun else [bars]}
+    began: Spec = {
+        "transform": [{"filter": "datum.epoch != null"}],
+        "encoding": {"x": {**x, "bandPosition": 0}},
+    }
+    dash = {"type": "rule", "strokeDash": [4, 3], "strokeWidth": 1.5, "stroke": "currentColor"}
+    name = {"type": "text", "baseline": "bottom", "y": -3, "fill": "currentColor"}
+    marks = [{**began, "mark": dash}]
+    if len(begun) <= _MOST_NAMED:
+        marks.append({**began, "mark": name, "encoding": {**began["encoding"], "text": {"field": "epoch"}}})
+    layers = [bands] if any("low" in one for one in values) else []
+    return {
+        **_base(told, width),
+        "facet": {
+            "field": "panel",
+            "type": "nominal",
+            "title": None,
+            "sort": panels,
+            "header": {"labelPadding": 20 if begun else 8, "labelAnchor": "start"},
+        },
+        "columns": columns,
+        "bounds": "flush",
+        "spacing": {"column": _AXIS_ROOM, "row": 84},
+        "resolve": {"scale": {"y": "independent"}, "axis": {"x": "independent", "y": "independent"}},
+        "spec": {
+            "width": (width - 16) // columns - _AXIS_ROOM,
+            "height": 130,
+            "layer": [*layers, *(marks if begun else []), line],
+        },
+    }
+
+
+_AXIS_ROOM = 52
+_MOST_NAMED = 3
+
+
+def weekly_lanes(document: AuditDocument, width: int) -> Spec | None:
+    """The share of each lane by week, beside the band that is wanted."""
+    bands = {lane.key: lane for lane in document.targets.lanes}
+    weeks = [(one.week, one.shares) for one in document.lanes.trend if one.shares]
+    values = [
+        {
+            "lane": key,
+            "panel": f"{key}: {percent(weeks[-1][1][key])}, {span(lane.low, lane.high)} wanted",
+            "week": name,
+            "share": shares[key],
+            "low": lane.low,
+            "high": lane.high,
+        }
+        for key, lane in bands.items()
+        for name, shares in weeks
+    ]
+    return _panels(document, values, width, _percent_axis(zero=True, nice=True))
+
+
+def pass_rates(document: AuditDocument, width: int) -> Spec | None:
+    """The success share of each lane by week."""
+    values = []
+    for key in COLOURS:
+        weeks = [one for one in document.outcomes.lanes_by_week if one["lane"] == key]
+        values += [
+            {
+                "lane": key,
+                "panel": f"lane {key}: {percent(_share(weeks[-1]))}",
+                "week": one["week"],
+                "share": _share(one),
+            }
+            for one in weeks
+        ]
+    return _panels(document, values, width, _percent_axis(domain=[0, 1]))
 
 
 def lane_bars(document: AuditDocument, width: int) -> Spec | None:
@@ -145,18 +231,23 @@ def lane_bars(document: AuditDocument, width: int) -> Spec | None:
     if not document.lanes.runs:
         return None
     values = [
-        {"lane": one.key, "from": one.low, "to": one.high, **asdict(one.interval)}
+        {
+            "lane": one.key,
+            "said": f"lane {one.key}: {percent(one.interval.share)}|{_placed(one.verdict)}",
+            "from": one.low,
+            "to": one.high,
+            **asdict(one.interval),
+        }
         for one in document.lanes.lanes
     ]
-    y = {"field": "lane", "type": "nominal", "title": "lane"}
-    bounds = _percent_axis("share")
+    # The extent of a label of several lines is not measured.
+    lines = {"labelExpr": "split(datum.value, '|')", "labelLineHeight": 15, "minExtent": 88}
+    labels = {**lines, "ticks": False, "domain": False}
+    y = {"field": "said", "type": "nominal", "title": None, "axis": labels}
+    bounds = _percent_axis(domain=[0, 1])
     band = {
-        "mark": {"type": "bar", "color": "#88888855", "height": {"band": 0.95}},
-        "encoding": {
-            "y": y,
-            "x": {"field": "from", "type": "quantitative", **bounds},
-            "x2": {"field": "to"},
-        },
+        "mark": {"type": "bar", "color": _BAND, "height": {"band": 0.9}},
+        "encoding": {"y": y, "x": {"field": "from", **bounds}, "x2": {"field": "to"}},
     }
     colour = {"field": "lane", "type": "nominal", "legend": None, "scale": _lane_scale(("A", "B", "C"))}
     bar = {
@@ -167,163 +258,198 @@ def lane_bars(document: AuditDocument, width: int) -> Spec | None:
         "mark": {"type": "rule", "strokeWidth": 2, "stroke": "currentColor"},
         "encoding": {"y": y, "x": {"field": "low", "type": "quantitative"}, "x2": {"field": "high"}},
     }
-    return {**_base(values, width, 150), "layer": [band, bar, whisker]}
+    return {**_single(values, width, 150), "layer": [band, bar, whisker]}
 
 
 def coverage_map(document: AuditDocument, width: int) -> Spec | None:
-    """Each action by risk, and by size too where there is room; coloured by state, with the rows in it."""
-    wide = width > _NARROW
-    cells = _cells_by(document, lambda cell: f"{cell.risk} {cell.size}" if wide else cell.risk)
-    # No issue can get there: the section has a line for these.
-    possible = {cell["action"] for cell in cells if cell["state"] != "unreachable"}
-    values = [cell for cell in cells if cell["action"] in possible]
-    if not values:
+    """Each action by risk, and by size too where there is room, with the labelled runs in it.
+
+    What no issue can reach is left blank: the section has a line for it.
+    """
+    if not any(cell.rows for cell in document.coverage.cells):
         return None
-    order = [f"{risk} {size}" for risk in RISKS for size in SIZES] if wide else list(RISKS)
-    x = {"field": "kind", "type": "ordinal", "sort": order, "title": None, "axis": {"labelAngle": -45}}
-    labels = {"minExtent": 112, "labelLimit": 120}
-    y = {"field": "action", "type": "ordinal", "sort": None, "title": None, "axis": labels}
-    states = {"domain": list(_STATES), "range": list(_STATES.values())}
+    wide = width > _NARROW
+    values = _cells(document, by_size=wide)
+    risks = [risk for risk in RISKS if any(cell["risk"] == risk for cell in values)]
+    actions = list(dict.fromkeys(cell["action"] for cell in values))
+    states = [state for state in _STATES if any(cell["state"] == state for cell in values)]
+    x = {
+        "field": "size" if wide else "risk",
+        "type": "ordinal",
+        "sort": list(SIZES) if wide else list(RISKS),
+        "title": None,
+        "axis": {"labelAngle": 0 if wide else -45, "ticks": False, "domain": False},
+    }
+    y_axis = {"minExtent": 112, "labelLimit": 120, "ticks": False, "domain": False}
+    y = {"field": "action", "type": "ordinal", "sort": actions, "title": None, "axis": y_axis}
+    scale = {"domain": states, "range": [_STATES[state] for state in states]}
+    legend = {"columns": len(states) if wide else 2}
     boxes = {
         "mark": {"type": "rect", "stroke": "#8888", "strokeWidth": 1},
         "encoding": {
             "x": x,
             "y": y,
-            "color": {
-                "field": "state",
-                "type": "nominal",
-                "title": None,
-                "scale": states,
-                "legend": {"columns": len(_STATES) if wide else 2},
-            },
+            "color": {"field": "state", "type": "nominal", "title": None, "scale": scale, "legend": legend},
         },
     }
-    inks = {"domain": list(_TEXT), "range": list(_TEXT.values())}
+    ink = {"condition": {"test": "datum.state == 'thin'", "value": "black"}, "value": "white"}
     numbers = {
         "transform": [{"filter": "datum.rows > 0"}],
-        "mark": {"type": "text", "fontSize": 10},
-        "encoding": {
-            "x": x,
-            "y": y,
-            "text": {"field": "rows", "type": "quantitative"},
-            "color": {"field": "state", "type": "nominal", "legend": None, "scale": inks},
-        },
+        "mark": {"type": "text"},
+        "encoding": {"x": x, "y": y, "text": {"field": "said"}, "color": ink},
     }
-    base = _base(values, width, 60 + 26 * len(possible))
-    return {**base, "layer": [boxes, numbers], "resolve": {"scale": {"color": "independent"}}}
+    layers = {"layer": [boxes, numbers]}
+    height = 28 * len(actions)
+    if not wide:
+        return {**_single(values, width, height + 90), **layers}
+    return {
+        **_base(values, width),
+        "facet": {
+            "column": {
+                "field": "risk",
+                "type": "ordinal",
+                "sort": risks,
+                "title": None,
+                "header": {"labelExpr": "datum.value + ' risk'"},
+            }
+        },
+        "spacing": 6,
+        "spec": {"width": (width - 124) // len(risks) - 6, "height": height, **layers},
+    }
 
 
-def _cells_by(document: AuditDocument, key: Callable[[Cell], str]) -> list[JsonObject]:
-    """Cells merged by a key: their rows, and the best state of them."""
-    merged: dict[tuple[str, str], JsonObject] = {}
+def _cells(document: AuditDocument, *, by_size: bool) -> list[JsonObject]:
+    """The cells that an issue can reach, merged over sizes unless `by_size`: their runs, the best state."""
+    merged: dict[tuple[str, str, str], JsonObject] = {}
     for cell in document.coverage.cells:
+        if cell.state == "unreachable":
+            continue
         words = cell.action.words.replace("serial_handoff", "serial").replace("speculate_vote", "spec")
-        place = words, key(cell)
-        found = merged.setdefault(
-            place, {"action": words, "kind": place[1], "rows": 0, "state": "unreachable"}
-        )
+        place = words, cell.risk, cell.size if by_size else ""
+        named = dict(zip(("action", "risk", "size"), place, strict=True))
+        found = merged.setdefault(place, {**named, "rows": 0, "state": "unknown"})
         found["rows"] += cell.rows
         found["state"] = min(found["state"], cell.state, key=list(_STATES).index)
     for found in merged.values():
         if found["rows"] >= document.coverage.thin_below:
             found["state"] = "enough"
+        found["said"] = f"{found['rows']}" if found["rows"] < 1000 else f"{found['rows'] / 1000:.1f}k"
     return list(merged.values())
 
 
-def pass_rates(document: AuditDocument, width: int) -> Spec | None:
-    """The success share of each lane by week."""
-    values = document.outcomes.lanes_by_week
-    if not values:
-        return None
-    encoding = {
-        "x": _x_weeks(),
-        "y": {"field": "success_share", "type": "quantitative", **_percent_axis("success")},
-        "color": {"field": "lane", "type": "nominal", "scale": _lane_scale(tuple(COLOURS))},
-        # Of one domain with the colours, or there would be a legend for each.
-        "shape": {"field": "lane", "type": "nominal", "scale": {"domain": list(COLOURS)}},
-    }
-    mark = {"type": "line", "point": {"size": 60, "filled": True}, "strokeWidth": 2}
-    return {**_base(values, width), "mark": mark, "encoding": encoding}
-
-
-def conflicts(document: AuditDocument, width: int) -> Spec | None:
-    """The worst contradictions: rows of each label in a situation."""
-    clusters = document.consistency.keys[1].worst
-    if not clusters:
-        return None
-    values = [
-        {"cluster": f"{place}.", "label": label, "rows": number}
-        for place, c in enumerate(clusters, 1)
-        for label, number in c.labels.items()
-    ]
-    encoding = {
-        "y": {"field": "cluster", "type": "nominal", "sort": None, "title": None},
-        "x": {
-            "field": "rows",
-            "type": "quantitative",
-            "title": "rows",
-            "axis": {"tickMinStep": 1, "tickCount": 8, "format": ",d"},
-        },
-        "color": {
-            "field": "label",
-            "type": "nominal",
-            "title": None,
-            "legend": {"columns": 1, "labelLimit": 260},
-            "scale": {"range": [*COLOURS.values(), "#9a6fb0", "#d9a441"]},
-        },
-    }
-    height = 40 + 34 * len(clusters)
-    return {**_base(values, width, height), "mark": {"type": "bar"}, "encoding": encoding}
-
-
 def arrivals(document: AuditDocument, width: int) -> Spec | None:
-    """Runs that arrived in each week."""
-    counts = document.health.by_week
-    if not any(counts.values()):
+    """Runs that arrived in each week, from the first one with any."""
+    values = _arrived(document)
+    if len(values) < 2:
         return None
-    values = [{"week": name, "runs": number} for name, number in counts.items()]
-    y = {"field": "runs", "type": "quantitative", "title": "runs"}
-    mark = {"type": "bar", "color": COLOURS["A"]}
-    return {**_base(values, width, 160), "mark": mark, "encoding": {"x": _x_weeks(), "y": y}}
+    x = _x_weeks()
+    y = {"field": "runs", "type": "quantitative", "axis": None}
+    bars = {"mark": {"type": "bar", "color": COLOURS["A"]}, "encoding": {"x": x, "y": y}}
+    text = {"field": "runs", "type": "quantitative", "format": "," if width > _NARROW else ".2~s"}
+    numbers = {
+        "mark": {"type": "text", "dy": -8, "fill": "currentColor"},
+        "encoding": {"x": x, "y": y, "text": text},
+    }
+    return {**_single(values, width, 140), "layer": [bars, numbers]}
+
+
+def _arrived(document: AuditDocument) -> list[JsonObject]:
+    counts = list(document.health.by_week.items())
+    first = next((place for place, (_, runs) in enumerate(counts) if runs), len(counts))
+    return [{"week": name, "runs": runs} for name, runs in counts[first:]]
 
 
 def environments(document: AuditDocument, width: int) -> Spec | None:
-    """When each environment was in force."""
+    """When the environment of each epoch was in effect; one alone is told by the table."""
     epochs = document.health.epochs
-    if not epochs:
+    if len(epochs) < 2:
         return None
-    values = [{"epoch": str(e.number), "from": e.from_ms, "to": e.to_ms or document.made_ms} for e in epochs]
-    days = {"format": "%Y-%m-%d", "tickMinStep": DAY_MS, "tickCount": width // 120, "labelOverlap": True}
+    values = [
+        {"epoch": f"epoch {e.number}", "from": e.from_ms, "to": e.to_ms or document.made_ms} for e in epochs
+    ]
+    days = {"format": "%Y-%m-%d", "tickMinStep": DAY_MS, "tickCount": width // 140}
+    days |= {"labelOverlap": True}
+    y_axis = {"ticks": False, "domain": False}
     encoding = {
-        "y": {"field": "epoch", "type": "ordinal", "title": "epoch", "sort": None},
+        "y": {"field": "epoch", "type": "ordinal", "title": None, "sort": None, "axis": y_axis},
         "x": {"field": "from", "type": "temporal", "title": None, "scale": {"type": "utc"}, "axis": days},
         "x2": {"field": "to"},
     }
     mark = {"type": "bar", "color": COLOURS["A"], "height": {"band": 0.6}}
-    return {**_base(values, width, 40 + 24 * len(epochs)), "mark": mark, "encoding": encoding}
+    # The last date may stand at the very end of the axis, half of it beyond.
+    padding = {"left": 4, "top": 4, "bottom": 4, "right": 40}
+    single = {**_single(values, width, 40 + 24 * len(epochs)), "padding": padding}
+    return {**single, "mark": mark, "encoding": encoding}
+
+
+def _lanes_mean(document: AuditDocument) -> str:
+    """`Lane A is in the band, lane B is leaning low, lane C is about right.`"""
+    placed = [_placed(lane.verdict) for lane in document.lanes.lanes]
+    judged = ", ".join(f"lane {lane.key} is {_placed(lane.verdict)}" for lane in document.lanes.lanes)
+    if len(set(placed)) == 1:
+        judged = f"all three lanes: {placed[0]}"
+    how = "The grey field is the band; the line shows where the share may truly lie, at 95 % for all three."
+    return f"{capitalised(judged)}. {how}"
+
+
+def _placed(verdict: str) -> str:
+    return "in the band" if verdict == "in" else verdict
+
+
+def _trend_means(document: AuditDocument) -> str:
+    weeks = [(one.week, one.shares) for one in document.lanes.trend if one.shares]
+    (first, before), (last, now) = weeks[0], weeks[-1]
+    went = ", ".join(f"{key} from {percent(before[key])} to {percent(now[key])}" for key in _keys(document))
+    return f"From {first} to {last} the shares of labelled runs went: {went}. {_HOW}"
+
+
+def _keys(document: AuditDocument) -> list[str]:
+    return [lane.key for lane in document.targets.lanes]
+
+
+_HOW = "A dashed line stands where an epoch began."
+
+
+def _pass_rates_mean(document: AuditDocument) -> str:
+    found = document.outcomes.lanes_by_week
+    went = []
+    for key in COLOURS:
+        of_lane = [one for one in found if one["lane"] == key]
+        if len(of_lane) > 1:
+            first, last = (str(percent(_share(one))) for one in (of_lane[0], of_lane[-1]))
+            went.append(f"{key} from {first} to {last}")
+    return f"From the first week to the last: lane {', '.join(went)}. {_HOW}"
+
+
+def _share(one: Mapping[str, object]) -> float:
+    share = one["success_share"]
+    assert isinstance(share, float | int)
+    return float(share)
+
+
+def _coverage_means(document: AuditDocument) -> str:
+    states = document.coverage.states
+    few = f"{states['thin']} cells are thin (under {document.coverage.thin_below} labelled runs)"
+    return (
+        f"{few} and {states['empty']} empty: a model has little to learn from there. Blank: no issue gets it."
+    )
+
+
+def _arrivals_mean(document: AuditDocument) -> str:
+    most = max(_arrived(document), key=lambda one: one["runs"])
+    return f"The most came in {most['week']}: {most['runs']:,}. The last week may not be over yet."
+
+
+def _environments_mean(document: AuditDocument) -> str:
+    last = document.health.epochs[-1]
+    return f"Epoch {last.number} began on {day(last.from_ms)}; each epoch is a dataset of its own."
 
 
 CHARTS = (
-    Chart(
-        "lanes",
-        "Lanes against their bands",
-        "Share of each lane as a bar, its interval as a line, the wanted band in grey.",
-        lane_bars,
-    ),
-    Chart(
-        "lanes",
-        "Labels by week",
-        "Share of each lane in each week; a dashed line where an epoch began.",
-        weekly_labels,
-    ),
-    Chart("coverage", "Coverage", "State and rows of each action by risk and size.", coverage_map),
-    Chart(
-        "consistency",
-        "Worst contradictions",
-        "Rows of each label in the worst situations, numbered as in the table.",
-        conflicts,
-    ),
-    Chart("outcomes", "Success by lane and week", "Success share of each lane in each week.", pass_rates),
-    Chart("health", "Runs by week", "Runs that arrived in each week.", arrivals),
-    Chart("health", "Environments", "From when to when each environment was in force.", environments),
+    Chart("lanes", "Share of each lane, against the band that is wanted", _lanes_mean, lane_bars),
+    Chart("lanes", "Share of each lane by week", _trend_means, weekly_lanes),
+    Chart("coverage", "Labelled runs of each action, by risk and size", _coverage_means, coverage_map),
+    Chart("outcomes", "Runs that succeeded, by lane and week", _pass_rates_mean, pass_rates),
+    Chart("health", "Runs by week", _arrivals_mean, arrivals),
+    Chart("health", "When the environment of each epoch was in effect", _environments_mean, environments),
 )

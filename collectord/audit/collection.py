@@ -237,7 +237,7 @@ def _steadiness_findings(found: Steadiness) -> Iterator[Finding]:
         why += f"{found.active_days} of {found.days} days active"
         yield Finding(Kind.UNSTEADY, "steadiness", do, why)
     if found.runs >= _LEAST_RUNS and found.busiest_issue_share > BUSIEST_ISSUE:
-        do = f"stop running issue {found.busiest_issue} again and again: its rows say one thing many times"
+        do = f"stop running issue {found.busiest_issue} again and again: its runs say one thing many times"
         why = f"{percent(found.busiest_issue_share)} of {count(found.runs, 'run')} are of this one issue"
         yield Finding(Kind.UNSTEADY, "steadiness", do, why)
     if found.gaps:

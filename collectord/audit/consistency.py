@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from collectord.audit.facts import Action, AuditFacts, AuditRun
-from collectord.audit.findings import SERIAL, Finding, Kind
+from collectord.audit.findings import FEW_CONFLICTS, SERIAL, Finding, Kind
 from collectord.audit.layout import count, listing, percent
 
 Groups = Mapping[Hashable, Sequence[AuditRun]]
@@ -320,12 +320,12 @@ def _findings(
         why += f"{flips[0].before} → {flips[0].after} (epochs {flips[0].epochs[0]} and {flips[0].epochs[1]})"
         yield Finding(Kind.CONFLICT, "consistency", do, why)
     if invalid:
-        why = listing(f"{what}: {count(number, 'row')}" for what, number in invalid.items())
-        do = "leave out the rows whose label breaks a validity rule, and find out what executed them"
+        why = listing(f"{what}: {count(number, 'labelled run')}" for what, number in invalid.items())
+        do = "leave out the runs whose label breaks a validity rule, and find out what executed them"
         yield Finding(Kind.CONFLICT, "consistency", do, why)
     if sum(fallbacks.values()) > rows / 20:
-        why = listing(f"{what}: {count(number, 'row')}" for what, number in fallbacks.most_common())
-        do = "look into the fallbacks: these rows teach what was possible, not what the policy chose"
+        why = listing(f"{what}: {count(number, 'labelled run')}" for what, number in fallbacks.most_common())
+        do = "look into the fallbacks: these runs teach what was possible, not what the policy chose"
         yield Finding(Kind.CONFLICT, "consistency", do, f"{percent(sum(fallbacks.values()) / rows)}: {why}")
 
 
@@ -333,8 +333,9 @@ def _conflict(answer: KeyAnswer) -> Finding:
     top = answer.worst[0]
     labels = listing(f"{number} {label}" for label, number in top.labels.items())
     why = (
-        f"{percent(answer.conflicting)} of rows contradict others that share {answer.words} ({answer.key}), "
-        f"so every policy on it is wrong on {percent(answer.g3)}; the worst: {top.situation} "
+        f"{percent(answer.conflicting)} of labelled runs contradict others that share {answer.words} "
+        f"({answer.key}), so every policy on it is wrong on {percent(answer.g3)}; the worst: {top.situation} "
         f"({labels}), such as {listing(top.runs, 2)}"
     )
-    return Finding(Kind.CONFLICT, "consistency", f"take away the cause of contradictions: {top.cause}", why)
+    kind = Kind.CONFLICT if answer.conflicting > FEW_CONFLICTS else Kind.NOTE
+    return Finding(kind, "consistency", f"take away the cause of contradictions: {top.cause}", why)

@@ -300,5 +300,6 @@ def _thin(cells: Sequence[Cell]) -> Iterator[Finding]:
     if not empty and not thin:
         return
     shown = listing((f"{c.action.words} for {c.risk}/{c.size}" for c in empty or thin), 2)
-    why = f"{count(len(empty), 'reachable cell')} empty, {len(thin)} thin (under {THIN_BELOW} rows): {shown}"
+    few = f"{len(thin)} thin (under {THIN_BELOW} labelled runs)"
+    why = f"{count(len(empty), 'reachable cell')} empty, {few}: {shown}"
     yield Finding(Kind.NOTE, "coverage", "vary risk and size where cells are empty or thin", why)

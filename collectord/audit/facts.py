@@ -219,6 +219,7 @@ class AuditFacts:
     """Everything the audit looks at, as of `now_ms`; `runs` are in order of dispatch.
 
     `credentials` are the kinds of what looks like one in an issue's texts, by issue; never the values.
+    `unrun_since_ms` is since when another environment is in effect than the last run has.
     """
 
     repo: str
@@ -233,6 +234,7 @@ class AuditFacts:
     concurrent: int | None = None
     varieties: tuple[LabelVariety, ...] = ()
     credentials: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    unrun_since_ms: int | None = None
 
     @property
     def window_start_ms(self) -> int:

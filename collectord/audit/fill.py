@@ -11,7 +11,7 @@ from collectord.audit.backlog import Backlog
 from collectord.audit.coverage import DEFAULT_RISK, Coverage, Reach, kind_of
 from collectord.audit.facts import RISKS, SIZES, AuditFacts, AuditRun, is_ready
 from collectord.audit.findings import MOST_RUNS, READY_RANGE, TREND_WEEKS, WEEK_MS, Finding, Kind
-from collectord.audit.lanes import CERTAIN, LaneAnswer, Lanes, Verdict, lane_share_words
+from collectord.audit.lanes import LaneAnswer, Lanes, Verdict, lane_share_words
 from collectord.audit.layout import Interval, count, interval_words, listing, percent, wilson
 
 Amount = tuple[int, int, int]
@@ -22,7 +22,7 @@ class Wanted:
     """Issues to add this week for one lane: `issues` is (about, at least, at most).
 
     `yield_` is the share of runs of that risk that end in the lane, None where none has yet; `is_tentative`
-    where only the estimate says that the lane is short.
+    where only the estimate says that the lane is short, or the ready issues would make it so.
     """
 
     lane: str
@@ -103,7 +103,7 @@ def fill(facts: AuditFacts, found: Lanes, cover: Coverage, reach: Reach | None, 
 
 
 def _kind(lane: LaneAnswer) -> Kind:
-    return Kind.OUT if lane.verdict in CERTAIN else Kind.LEANING
+    return Kind.OUT if lane.verdict in (Verdict.LOW, Verdict.HIGH) else Kind.LEANING
 
 
 def _wanted(
@@ -121,7 +121,7 @@ def _wanted(
     blocked = tuple(_blocks(lane, cover, reach))
     # Where none has ended there yet the policy alone says that all of that risk would.
     needed = issues_needed(lane, found, coming, share or _UNSEEN) if risk else None
-    is_tentative = lane.verdict not in CERTAIN
+    is_tentative = lane.verdict is not Verdict.LOW
     words = _add_words(lane, risk, sizes, needed, is_tentative)
     short_by = lane.short_by
     return Wanted(lane.key, risk, sizes, needed, share, short_by, ready, blocked, words, is_tentative)
@@ -198,7 +198,8 @@ def _add_words(
     size = f", size {_range(sizes)}" if sizes else ""
     about, least, most = needed
     amount = f"about {count(about, 'issue')}" if about < MOST_RUNS else "issues"
-    why = f"as {name} is short" + ("; tentative, by the estimate alone" if is_tentative else "")
+    short = "is short" if lane.is_low else "would be short by the ready issues"
+    why = f"as {name} {short}" + ("; tentative" if is_tentative else "")
     return f"add {amount} with dk_risk {risk}{size} this week{_between(least, most)}, {why}"
 
 
@@ -240,10 +241,11 @@ def _stop(lane: LaneAnswer, amount: Amount, seen: Sequence[AuditRun]) -> str:
     about, least, most = amount
     shares = listing(f"{risk} {percent(risks[risk] / total)}" for risk in chosen)
     named = " and ".join(chosen) or "any"
-    tentative = "" if lane.verdict in CERTAIN else "; tentative, by the estimate alone"
+    over = "is over" if lane.is_high else "would be over by the ready issues"
+    tentative = "" if lane.verdict is Verdict.HIGH else "; tentative"
     return (
         f"hold about {count(about, 'issue')} with dk_risk {named} back this week{_between(least, most)}, as "
-        f"lane {lane.key} ({lane.name}) is over ({shares} of it){tentative}"
+        f"lane {lane.key} ({lane.name}) {over} ({shares} of its runs){tentative}"
     )
 
 

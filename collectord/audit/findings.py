@@ -44,6 +44,9 @@ MOST_RUNS = 100_000
 # A cell of the grid with fewer rows teaches little: its pass rate is not even known to ±20 points.
 THIN_BELOW = 20
 
+# Fewer labelled runs than this that contradict others are noise, and no reason to do something.
+FEW_CONFLICTS = 0.02
+
 # Drift: reported only when both hold, so that a large collection does not report trifles.
 DRIFT_P = 0.01
 DRIFT_SHIFT = 0.10

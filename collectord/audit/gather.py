@@ -245,6 +245,7 @@ class AuditContext:
     policy_unknown: str | None = None
     varieties: tuple[LabelVariety, ...] = ()
     snapshots: tuple[Mapping[str, Any], ...] = ()
+    unrun_since_ms: int | None = None
 
 
 def gather(
@@ -278,6 +279,7 @@ def gather(
         policy_unknown=beside.policy_unknown,
         concurrent=beside.concurrent,
         varieties=beside.varieties,
+        unrun_since_ms=beside.unrun_since_ms,
     )
 
 

@@ -67,6 +67,16 @@ class LaneAnswer:
         return self.high - AIM * (self.high - self.low)
 
     @property
+    def is_low(self) -> bool:
+        """Whether it is below its band, for certain or by the estimate."""
+        return self.verdict in (Verdict.LOW, Verdict.LEANING_LOW)
+
+    @property
+    def is_high(self) -> bool:
+        """Whether it is above its band, for certain or by the estimate."""
+        return self.verdict in (Verdict.HIGH, Verdict.LEANING_HIGH)
+
+    @property
     def short_by(self) -> tuple[float, float]:
         """Points that are missing to the band, at least and at most."""
         return max(0.0, self.low - self.interval.high), max(0.0, self.low - self.interval.low)

@@ -52,11 +52,14 @@ MAX_TEXT = 160
 
 
 def percent(share: float) -> str:
-    """`63 %`; one digit more where rounding would say 0 or 100 of what is neither."""
+    """`63 %`; one digit more where rounding would say 0 or 100 of what is neither: `<0.1 %` at the least."""
     text = f"{100 * share:.0f}"
     if (text == "0" and share > 0) or (text == "100" and share < 1):
         text = f"{100 * share:.1f}"
-    return f"{text} %"
+    return f"{_NEARLY.get(text, text)} %"
+
+
+_NEARLY = {"0.0": "<0.1", "100.0": ">99.9"}
 
 
 def span(low: float, high: float) -> str:
@@ -85,6 +88,11 @@ def capped(text: str, most: int = MAX_TEXT) -> str:
     """One line of at most so many characters, from a text that is not ours."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def capitalised(text: str) -> str:
+    """As a sentence begins: with a capital, where it begins with a letter."""
+    return text[:1].upper() + text[1:]
 
 
 def day(ms: int) -> str:
@@ -121,5 +129,10 @@ class Table:
         return place > 0 and all(_is_number(row[place]) for row in self.rows)
 
 
+# A dash for nothing, and what a cell of the grid has where no number can be.
+_NO_NUMBERS = ("", "–", "×", "?")
+
+
 def _is_number(cell: str) -> bool:
-    return cell.replace(",", "").replace(".", "").replace(" %", "").strip("–-").isdigit() or cell in ("", "–")
+    digits = cell.replace(",", "").replace(".", "").replace(" %", "").strip("–-<>")
+    return digits.isdigit() or cell in _NO_NUMBERS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from collectord.audit.document import AuditDocument
 from collectord.audit.layout import day
-from collectord.audit.overview import MOST_TO_DO, pressing
+from collectord.audit.overview import MOST_TO_DO, more_words, pressing
 from collectord.system.names import printable
 
 _MARKS = {"good": "✓", "watch": "◐", "act": "▲"}
@@ -31,10 +31,10 @@ def _lines(document: AuditDocument) -> Iterator[str]:
     todo = pressing(document.findings)
     for number, one in enumerate(todo[:MOST_TO_DO], 1):
         yield f"{number}. **{_text(one.do)}**: {_text(one.why)}"
-    if more := len(todo) - MOST_TO_DO if len(todo) > MOST_TO_DO else 0:
-        yield f"\n… and {more} more in the page."
     if not todo:
         yield "Nothing to do this week."
+    if more := more_words(document.findings):
+        yield f"\nThe page has {more}."
 
 
 def _text(text: str) -> str:

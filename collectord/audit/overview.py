@@ -8,14 +8,14 @@ from enum import StrEnum
 
 from collectord.audit.answers import Answers
 from collectord.audit.facts import AuditFacts
-from collectord.audit.findings import DAY_MS, Finding, Kind
+from collectord.audit.findings import DAY_MS, FEW_CONFLICTS, Finding, Kind
 from collectord.audit.lanes import LaneAnswer, Verdict
 from collectord.audit.layout import NOTHING, count, day, percent, span
 
 # Nobody has to do anything about these this week.
 NOT_PRESSING = frozenset({Kind.NOTE, Kind.UNDETERMINED, Kind.DRIFT})
 MOST_TO_DO = 5
-_CONFLICTS = (0.02, 0.10)
+_MANY_CONFLICTS = 0.10
 _ENVIRONMENT_FAILURES = (0.0, 0.10)
 _OLD_DATASET_DAYS = 14
 
@@ -69,6 +69,14 @@ def pressing(findings: Sequence[Finding]) -> list[Finding]:
     return [one for one in findings if one.kind not in NOT_PRESSING]
 
 
+def more_words(findings: Sequence[Finding]) -> str:
+    """What is folded in every form: `3 more to do, 2 notes`; nothing where nothing is."""
+    todo = len(pressing(findings))
+    more, notes = max(0, todo - MOST_TO_DO), len(findings) - todo
+    said = [f"{more:,} more to do"] if more else []
+    return ", ".join([*said, count(notes, "note")] if notes else said)
+
+
 def _sentence(answers: Answers) -> str:
     said = f"{_pace(answers)}; {_mix(answers)}."
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]
@@ -77,6 +85,8 @@ def _sentence(answers: Answers) -> str:
 
 def _pace(answers: Answers) -> str:
     steadiness = answers.steadiness
+    if not answers.phase.archives:
+        return "Nothing was collected yet"
     if not steadiness.runs:
         return "Nothing was collected in this window"
     if steadiness.active_days * 2 < steadiness.days or steadiness.gaps:
@@ -88,13 +98,14 @@ def _mix(answers: Answers) -> str:
     lanes = answers.lanes.lanes
     if all(lane.verdict is Verdict.TOO_FEW for lane in lanes):
         return "too few runs to judge the mix"
+    how = {lane.key: "is short" if lane.is_low else "would be short by the ready issues" for lane in lanes}
     wanted = next((one for one in answers.fill.add if one.issues), None)
     if wanted is not None and wanted.issues is not None and not wanted.blocked:
         size = f"add about {count(wanted.issues[0], f'{wanted.risk}-risk issue')}"
-        return f"lane {wanted.lane} is short: {size}"
+        return f"lane {wanted.lane} {how[wanted.lane]}: {size}"
     blocked = next((one for one in answers.fill.add if one.blocked), None)
     if blocked is not None:
-        return f"lane {blocked.lane} is short, and no issue can get there: {blocked.blocked[0]}"
+        return f"lane {blocked.lane} {how[blocked.lane]}, and no issue can get there: {blocked.blocked[0]}"
     if answers.fill.stop:
         return answers.fill.stop[0].partition(", as ")[0]
     return "the mix is right"
@@ -103,8 +114,10 @@ def _mix(answers: Answers) -> str:
 def _rows(answers: Answers) -> Tile:
     snapshot, labelled = answers.health.snapshot, answers.phase.labelled
     if snapshot is None:
-        return Tile("rows", "Rows", f"{labelled:,}", "labelled runs; none published", State.WATCH, "phase")
-    return Tile("rows", "Rows", f"{snapshot.rows:,}", f"of {labelled:,} labelled runs", State.GOOD, "health")
+        detail = f"published yet, of {count(labelled, 'labelled run')}"
+        return Tile("rows", "Rows", "none", detail, State.WATCH, "health")
+    detail = f"published, of {count(labelled, 'labelled run')}"
+    return Tile("rows", "Rows", f"{snapshot.rows:,}", detail, State.GOOD, "health")
 
 
 def _phase(answers: Answers) -> Tile:
@@ -112,9 +125,10 @@ def _phase(answers: Answers) -> Tile:
     if phase.next_at is None:
         detail, state = "the last one that is about numbers", State.GOOD
     elif phase.next_ms is None:
-        detail, state = f"{phase.next_at:,} rows to the next: at this pace never", State.WATCH
+        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; none came lately"
+        state = State.WATCH
     else:
-        detail = f"{phase.labelled:,} of {phase.next_at:,} rows; the next about {day(phase.next_ms)}"
+        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; the next about {day(phase.next_ms)}"
         state = State.GOOD
     if not phase.meaningful_gates and phase.labelled:
         detail, state = f"{detail}; no gate tests anything", State.ACT
@@ -131,7 +145,8 @@ def _lanes(answers: Answers) -> Tile:
         state = State.ACT
     elif verdicts <= {Verdict.IN, Verdict.ABOUT_RIGHT}:
         state = State.GOOD
-    shares = " · ".join(percent(lane.interval.share) for lane in lanes) if answers.lanes.runs else NOTHING
+    numbers = [percent(lane.interval.share).removesuffix(" %") for lane in lanes]
+    shares = f"{' · '.join(numbers)} %" if answers.lanes.runs else NOTHING
     detail = "all in their bands" if state is State.GOOD else f"lane {worst.key} {worst.verdict}"
     if worst.verdict is Verdict.TOO_FEW:
         detail = "too few runs to judge"
@@ -151,10 +166,10 @@ def _state(share: float, watch: float, act: float) -> State:
 
 def _consistency(answers: Answers) -> Tile:
     key = answers.consistency.keys[1]
-    watch, act = _CONFLICTS
+    watch, act = FEW_CONFLICTS, _MANY_CONFLICTS
     state = _state(key.conflicting, watch, act) if key.rows else State.WATCH
     value = percent(1 - key.conflicting) if key.rows else NOTHING
-    detail = f"of {count(key.rows, 'row')}: equal issues, equal labels"
+    detail = f"of {count(key.rows, 'labelled run')}: equal issues, equal labels"
     return Tile("consistency", "Consistent labels", value, detail, state, "consistency")
 
 
@@ -187,8 +202,12 @@ def _environment(facts: AuditFacts, answers: Answers) -> Tile:
         )
     if alerts:
         detail += f"; {count(len(alerts), 'open alert')}"
+    if facts.unrun_since_ms is not None:
+        detail = f"in effect since {day(facts.unrun_since_ms)}, no run has it yet; the last run: {detail}"
+        return Tile("environment", "Environment", "new", detail, State.WATCH, "health")
     state = State.WATCH if alerts else State.GOOD
-    return Tile("environment", "Environment", f"{count(days, 'day')} stable", detail, state, "health")
+    value = f"{count(days, 'day')} stable" if days else "began today"
+    return Tile("environment", "Environment", value, detail, state, "health")
 
 
 def _dataset(facts: AuditFacts, answers: Answers) -> Tile:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from collectord.audit.charts import CHARTS, Chart, draw
 from collectord.audit.document import AuditDocument
-from collectord.audit.layout import Table, day
-from collectord.audit.overview import MOST_TO_DO, pressing
-from collectord.audit.sections import GLOSSARY, SECTIONS, Section
+from collectord.audit.layout import Table, capitalised, day
+from collectord.audit.overview import MOST_TO_DO, more_words, pressing
+from collectord.audit.sections import GLOSSARY, Item, Section, shown_sections, waiting_words
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-WIDTHS = (("narrow", 300), ("wide", 700))
-LONG_TABLE = 8
+WIDTHS = (("narrow", 300), ("wide", 740))
+LONG_TABLE = 6
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -44,6 +44,8 @@ class Part:
     lines: list[str]
     figures: list[Figure]
     tables: list[Table]
+    items: list[Item]
+    items_title: str
 
 
 def page(document: AuditDocument) -> str:
@@ -61,9 +63,10 @@ def page(document: AuditDocument) -> str:
         keep_trailing_newline=True,
         finalize=_shown,
     )
-    environment.filters |= {"code": _code, "day": day}
+    environment.filters |= {"code": _code, "day": day, "capitalised": capitalised}
     window = document.window
     todo = pressing(document.findings)
+    said, waiting = shown_sections(document)
     return environment.get_template("page.html.j2").render(
         document=document,
         style=Markup(folder.joinpath("page.css").read_text(encoding="utf-8")),
@@ -73,8 +76,11 @@ def page(document: AuditDocument) -> str:
         + (f", epoch {document.epoch}" if document.epoch is not None else ""),
         todo=todo,
         notes=[one for one in document.findings if one not in todo],
+        more=more_words(document.findings),
         most=MOST_TO_DO,
-        sections=[_part(section, document) for section in SECTIONS],
+        sections=[_part(section, document) for section in said],
+        waiting=waiting_words(waiting) if waiting else "",
+        keys={section.key for section in said},
         glossary=GLOSSARY,
         long=LONG_TABLE,
     )
@@ -102,20 +108,25 @@ def _code(text: str) -> Markup:
 def _part(section: Section, document: AuditDocument) -> Part:
     tables = [table for table in section.tables(document) if table.rows]
     figures = list(_figures(section, document))
-    return Part(section.key, section.title, section.lines(document), figures, tables)
+    items = section.items(document)
+    return Part(
+        section.key, section.title, section.lines(document), figures, tables, items, section.items_title
+    )
 
 
 def _figures(section: Section, document: AuditDocument) -> Iterator[Figure]:
+    """The charts of a section that have something to draw."""
     for place, chart in enumerate(CHARTS):
-        if chart.section == section.key:
-            drawn = tuple(_drawn(chart, document, f"c{place}"))
-            yield Figure(f"c{place}", chart.title, chart.words, drawn)
+        if chart.section == section.key and chart.spec(document, WIDTHS[0][1]) is not None:
+            words = chart.words(document)
+            drawn = tuple(_drawn(chart, words, document, f"c{place}"))
+            yield Figure(f"c{place}", chart.title, words, drawn)
 
 
-def _drawn(chart: Chart, document: AuditDocument, mark: str) -> Iterator[tuple[str, Markup]]:
+def _drawn(chart: Chart, words: str, document: AuditDocument, mark: str) -> Iterator[tuple[str, Markup]]:
     from markupsafe import Markup, escape
 
-    label = escape(printable(f"{chart.title}. {chart.words} The numbers stand in the text and tables here."))
+    label = escape(printable(f"{chart.title}. {words} The numbers stand in the text and tables here."))
     for name, width in WIDTHS:
         spec = chart.spec(document, width)
         if spec is not None:

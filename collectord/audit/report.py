@@ -167,6 +167,7 @@ def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     return {
         "epochs": epochs,
         "varieties": tuple(_varieties(survey)),
+        "unrun_since_ms": survey.unrun_since_ms,
         "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
         "alerts": tuple(
             OpenAlert(one.event, one.opened_ms, capped(summary_of(one.event, one.fields))) for one in opened

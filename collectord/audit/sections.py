@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from collectord.audit.consistency import ByDesign, KeyAnswer
+from collectord.audit.consistency import ByDesign
 from collectord.audit.coverage import Row
 from collectord.audit.document import AuditDocument
 from collectord.audit.lanes import LaneAnswer, Week
@@ -22,18 +22,39 @@ from collectord.audit.outcomes import Group
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One of a list: what it is, and what there is to say of it."""
+
+    what: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
-    """One answer: `lines` come first, then `tables`."""
+    """One answer: `lines` come first, then `tables`, then `items` under `items_title`.
+
+    Without any run there is nothing to say in it, unless `without_runs`.
+    """
 
     key: str
     title: str
     lines: Callable[[AuditDocument], list[str]]
-    tables: Callable[[AuditDocument], list[Table]]
+    tables: Callable[[AuditDocument], list[Table]] = lambda _document: []
+    items: Callable[[AuditDocument], list[Item]] = lambda _document: []
+    items_title: str = ""
+    without_runs: bool = False
 
 
-def no_tables(_document: AuditDocument) -> list[Table]:
-    """For answers that are lines alone."""
-    return []
+def shown_sections(document: AuditDocument) -> tuple[list[Section], list[Section]]:
+    """(those that have something to say, those that wait for the first run)."""
+    said = [section for section in SECTIONS if document.runs or section.without_runs]
+    return said, [section for section in SECTIONS if section not in said]
+
+
+def waiting_words(sections: Sequence[Section]) -> str:
+    """One line in place of sections that have nothing to say."""
+    named = ", ".join(section.title.lower() for section in sections)
+    return f"Nothing was collected yet. With the first runs come: {named}."
 
 
 # Lanes
@@ -96,12 +117,11 @@ def coverage_lines(document: AuditDocument) -> list[str]:
     """Coverage: what is said of it."""
     cover = document.coverage
     states = ", ".join(f"{number} {state}" for state, number in cover.states.items() if number)
-    said = [
-        f"{len(cover.cells)} cells of action × risk × size: {states} (thin: under {cover.thin_below} rows)"
-    ]
+    thin = f"(thin: under {cover.thin_below} labelled runs)"
+    said = [f"{len(cover.cells)} cells of action × risk × size: {states} {thin}"]
     said += _unreachable(cover.grid)
     if cover.outside:
-        said.append(f"{count(cover.outside, 'row')} with an action outside of the grid")
+        said.append(f"{count(cover.outside, 'labelled run')} with an action outside of the grid")
     return said
 
 
@@ -136,7 +156,7 @@ def coverage_tables(document: AuditDocument) -> list[Table]:
         words = row.action.words
         cells = [_cell(row.by_risk[risk], states[words, risk]) for risk in risks]
         rows.append([words, *cells, row.state])
-    caption = "Rows by risk (×: no issue of that risk can get it, 0: none yet)"
+    caption = "Labelled runs by risk (×: no issue of that risk can get it, 0: none yet)"
     return [Table(caption, ("action", *risks, "state"), rows)]
 
 
@@ -194,7 +214,7 @@ def consistency_lines(document: AuditDocument) -> list[str]:
             f"executed as requested in {asked['equal']:,} of {asked['compared']:,}; differing in {differ}"
         )
     broken = ", ".join(f"{what}: {number}" for what, number in found.invalid.items())
-    said.append(f"validity rules: {broken or 'kept by every row'}")
+    said.append(f"validity rules: {broken or 'kept by every labelled run'}")
     fallbacks = ", ".join(f"{what}: {number}" for what, number in found.fallbacks.items())
     said.append(f"fallbacks: {fallbacks or 'none'}")
     said += [_by_design(one) for one in found.by_design]
@@ -207,7 +227,7 @@ def _by_design(one: ByDesign) -> str:
     labels = " | ".join(one.labels)
     return (
         f"by design of the policy (epoch {one.epoch}, {rule}): {labels} for equal issues, "
-        f"{count(one.rows, 'row')}, {percent(one.g3)} of g3; {one.remedy} would make it one label"
+        f"{count(one.rows, 'labelled run')}, {percent(one.g3)} of g3; {one.remedy} would make it one label"
     )
 
 
@@ -221,28 +241,27 @@ def consistency_tables(document: AuditDocument) -> list[Table]:
     ]
     epochs = [[str(e.epoch), f"{e.rows:,}", percent(e.conflicting), percent(e.g3)] for e in found.epochs]
     flips = [[f.situation, f.before, f.after, f"{f.epochs[0]} → {f.epochs[1]}"] for f in found.flips]
-    names = ("key", "rows", "situations", "conflicting", "g3: no policy errs less", "seen once")
+    names = ("key", "labelled runs", "situations", "conflicting", "no policy errs less (g3)", "seen once")
+    columns = ("epoch", "labelled runs", "conflicting", "no policy errs less (g3)")
     return [
         Table("Equal situations, equal labels?", names, keys),
-        Table("By epoch (K1)", ("epoch", "rows", "conflicting", "g3"), epochs if len(epochs) > 1 else []),
-        Table(
-            "Worst contradictions (K1)",
-            ("situation", "labels", "cause", "such as"),
-            _clusters(found.keys[1]),
-        ),
+        Table("By epoch (K1)", columns, epochs if len(epochs) > 1 else []),
         Table("Changed from one epoch to the next (K2)", ("situation", "before", "after", "epochs"), flips),
     ]
 
 
-def _clusters(key: KeyAnswer) -> list[list[str]]:
+def contradictions(document: AuditDocument) -> list[Item]:
+    """The situations (K1) that cost the most, each with its labels, the likely cause and some of its runs."""
     return [
-        [
-            f"{place}. {c.situation}",
-            "; ".join(f"{number} {label}" for label, number in c.labels.items()),
-            c.cause,
-            ", ".join(c.runs[:2]),
-        ]
-        for place, c in enumerate(key.worst, 1)
+        Item(
+            cluster.situation,
+            (
+                "; ".join(f"{number} {label}" for label, number in cluster.labels.items()),
+                f"cause: {cluster.cause}",
+                f"runs: {', '.join(cluster.runs)}",
+            ),
+        )
+        for cluster in document.consistency.keys[1].worst
     ]
 
 
@@ -331,6 +350,8 @@ def drift_tables(document: AuditDocument) -> list[Table]:
 def quality_lines(document: AuditDocument) -> list[str]:
     """Quality: what is said of it."""
     found = document.quality
+    if not found.looked_at:
+        return ["no issue is open and none was run"]
     return [f"{found.faultless:,} of {count(found.looked_at, 'issue')} break no rule"]
 
 
@@ -413,7 +434,9 @@ GLOSSARY = (
     ("label", "the plan that was executed, which a model is to learn: swarm, candidates, minutes"),
     ("epoch", "a stretch of runs under one configuration of the kernel; a version of the dataset"),
     ("gate", "a command that decides whether a run passed, such as the tests"),
-    ("profile", "how rows are made: dispatch shows what was known when a run was started"),
+    ("labelled run", "a run whose executed plan is known: what lanes, coverage and phases count"),
+    ("row", "one example of a published dataset, made of a labelled run"),
+    ("phase", "how far a collection is: 0 begins, 1 trains a first planner, 2 one that can be trusted"),
     ("ready", "an issue that the kernel may take now"),
     ("tentative", "by the estimate alone: the interval around it does not decide yet"),
 )
@@ -421,14 +444,21 @@ GLOSSARY = (
 SECTIONS = (
     Section("lanes", "Lanes", lanes_lines, lanes_tables),
     Section("coverage", "Coverage", coverage_lines, coverage_tables),
-    Section("fill", "Targeted fill", fill_lines, no_tables),
-    Section("backlog", "Backlog", backlog_lines, backlog_tables),
-    Section("consistency", "Label consistency", consistency_lines, consistency_tables),
-    Section("agreement", "Train and serve", agreement_lines, no_tables),
+    Section("fill", "Targeted fill", fill_lines),
+    Section("backlog", "Backlog", backlog_lines, backlog_tables, without_runs=True),
+    Section(
+        "consistency",
+        "Label consistency",
+        consistency_lines,
+        consistency_tables,
+        contradictions,
+        "Equal issues with different labels, the most expensive first",
+    ),
+    Section("agreement", "Train and serve", agreement_lines),
     Section("outcomes", "Outcomes", outcomes_lines, outcomes_tables),
     Section("drift", "Drift", drift_lines, drift_tables),
-    Section("quality", "Issue quality", quality_lines, quality_tables),
-    Section("steadiness", "Steadiness", steadiness_lines, no_tables),
+    Section("quality", "Issue quality", quality_lines, quality_tables, without_runs=True),
+    Section("steadiness", "Steadiness", steadiness_lines),
     Section("phase", "Phase", phase_lines, phase_tables),
-    Section("health", "Collection", health_lines, health_tables),
+    Section("health", "Collection", health_lines, health_tables, without_runs=True),
 )

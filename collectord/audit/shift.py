@@ -211,7 +211,7 @@ def _tested(rows: Sequence[Row]) -> Iterator[Tested]:
 
 def _insufficient(counted: Sides) -> str:
     return (
-        f"insufficient: {counted.effective_recent:.0f} effective rows in the window and "
+        f"insufficient: {counted.effective_recent:.0f} effective runs in the window and "
         f"{counted.effective_before:.0f} before it in the epoch, {EFFECTIVE_ROWS} of each wanted"
     )
 

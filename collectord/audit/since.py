@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from collectord.audit.overview import Overview
 from collectord.kernel.values import as_object, is_int, text_or_none
 
 JsonObject = dict[str, Any]
+_NUMBERS = re.compile(r" \([\d,]+ (?:to [\d,]+|or many more)\)|\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,8 @@ def since(before: JsonObject | None, facts: AuditFacts, answers: Answers, found:
 
 
 def _key(answer: str, do: str) -> tuple[str, str]:
-    """A finding is the same where only its numbers moved."""
-    return answer, "".join(character for character in do if not character.isdigit())
+    """A finding is the same where only its numbers moved, or a range of them came or went."""
+    return answer, _NUMBERS.sub("", do)
 
 
 def _advised(before: JsonObject, made_ms: int, facts: AuditFacts, answers: Answers) -> Iterator[str]:

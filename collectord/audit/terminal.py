@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, TextIO
 from collectord.audit.document import AuditDocument
 from collectord.audit.findings import Finding
 from collectord.audit.layout import Table, day
-from collectord.audit.overview import MOST_TO_DO, overview_lines, pressing
-from collectord.audit.sections import SECTIONS, Section
+from collectord.audit.overview import MOST_TO_DO, more_words, overview_lines, pressing
+from collectord.audit.sections import Section, shown_sections, waiting_words
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MOST_TO_DO = 10
 _PLAIN_WIDTH = 110
 SCREEN = 24
 _STYLES = {"good": "green", "watch": "yellow", "act": "bold red"}
@@ -32,8 +31,11 @@ def show(document: AuditDocument, file: TextIO, *, width: int | None = None, ful
     _head(console, document)
     _to_do(console, document.findings)
     _since(console, document)
-    for section in SECTIONS:
+    said, waiting = shown_sections(document)
+    for section in said:
         _section(console, section, document)
+    if waiting:
+        _line(console, waiting_words(waiting))
 
 
 def _first_screen(console: Console, document: AuditDocument) -> None:
@@ -48,16 +50,21 @@ def _first_screen(console: Console, document: AuditDocument) -> None:
     room = SCREEN - 1 - len(sentence) - len(document.overview.tiles) - 3
     todo = pressing(document.findings)
     _line(console, "This week" if todo else "Nothing to do this week", "bold")
-    shown = 0
-    for number, finding in enumerate(todo[:MOST_TO_DO], 1):
-        lines = _wrapped(f"{number}. {finding.do}", console.width)
-        if len(lines) > room:
-            break
-        room, shown = room - len(lines), number
+    listed = [_wrapped(f"{n}. {finding.do}", console.width) for n, finding in enumerate(todo[:MOST_TO_DO], 1)]
+    for lines in _fitted(listed, room):
         for text in lines:
             _line(console, text)
-    more = len(document.findings) - shown
-    _line(console, f"{more} more, the reasons and every section: --full", "dim")
+    more = more_words(document.findings)
+    _line(console, f"{more}, the reasons and every section: --full" if more else "All of it: --full", "dim")
+
+
+def _fitted(listed: list[list[str]], room: int) -> list[list[str]]:
+    """All of them in so many lines: the longest lose their ends, each keeps its first line."""
+    fitted = [list(lines) for lines in listed]
+    while sum(map(len, fitted)) > room and (longest := max(fitted, key=len))[1:]:
+        longest.pop()
+        longest[-1] = f"{longest[-1][:-1]}…"
+    return fitted
 
 
 def _wrapped(text: str, width: int) -> list[str]:
@@ -102,14 +109,14 @@ def _head(console: Console, document: AuditDocument) -> None:
 def _to_do(console: Console, findings: Sequence[Finding]) -> None:
     todo = pressing(findings)
     _line(console, "This week" if todo else "Nothing to do this week", "bold underline")
-    for number, finding in enumerate(todo[:_MOST_TO_DO], 1):
+    for number, finding in enumerate(todo[:MOST_TO_DO], 1):
         _finding(console, f"{number}. ", finding)
-    if len(todo) > _MOST_TO_DO:
-        _line(console, f"… and {len(todo) - _MOST_TO_DO} more in --json", "dim")
-    notes = [finding for finding in findings if finding not in todo]
-    if notes:
-        _line(console, "Less pressing", "bold")
-        for finding in notes:
+    if more := more_words(findings):
+        _line(console, more, "bold")
+    for number, finding in enumerate(todo[MOST_TO_DO:], MOST_TO_DO + 1):
+        _finding(console, f"{number}. ", finding)
+    for finding in findings:
+        if finding not in todo:
             _finding(console, "·  ", finding)
     console.print()
 
@@ -135,6 +142,13 @@ def _section(console: Console, section: Section, document: AuditDocument) -> Non
     for table in section.tables(document):
         if table.rows:
             _table(console, table)
+    items = section.items(document)
+    if items:
+        _line(console, section.items_title, "italic")
+    for place, item in enumerate(items, 1):
+        _line(console, f"{place}. {item.what}")
+        for words in item.words:
+            _line(console, f"   {words}")
     console.print()
 
 

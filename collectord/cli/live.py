@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from collectord.audit.layout import percent
 from collectord.cli.output import line, time_text
 from collectord.cli.status_texts import archives_text, daemon_rows, kernel_text
 from collectord.status.live import Frame, Watching, sparkline
@@ -107,7 +108,7 @@ def _lanes(status: dict[str, Any]) -> str:
     for row in status["outcomes"]:
         counts[lane_of(row["swarm_id"], row["max_candidates"])] += row["runs"]
     total = sum(count for lane, count in counts.items() if lane != "none")
-    shares = (f"{lane} {100 * counts[lane] // total} % (of {band})" for lane, band in _BANDS.items() if total)
+    shares = (f"{lane} {percent(counts[lane] / total)} (of {band})" for lane, band in _BANDS.items() if total)
     return ", ".join(shares) or "no run has an executed plan"
 
 

@@ -184,6 +184,21 @@ class Survey:
         found = self.folded.epochs
         return found[number - 1] if 0 < number <= len(found) else None
 
+    @property
+    def unrun_since_ms(self) -> int | None:
+        """Since when what is in effect is another environment than that of the epoch of now.
+
+        None where it is the same, where there is no run, and where nothing says what is in effect.
+        """
+        current, since_ms = self.folded.current, None
+        if current is None or current.fingerprint not in self.standing.environments:
+            return None
+        for at_ms, in_effect in reversed(self.standing.effects):
+            if not in_effect or any(self.is_same(current.fingerprint, name) for name in in_effect):
+                break
+            since_ms = at_ms
+        return since_ms
+
     @cached_property
     def by_epoch(self) -> Mapping[int, Sequence[ShownRun]]:
         """The runs of each epoch in dispatch order, by its number."""

@@ -6,7 +6,6 @@ Skipped, loudly, where there is no Chromium: `apt-get install chromium chromium-
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,27 +20,13 @@ from collectord.audit.findings import DAY_MS
 from collectord.audit.page import page
 from collectord.audit.report import answer
 from tests.conftest import unpack
+from tests.support.chromium import BROWSER, DRIVER, chromium, opened
 from tests.support.cli import Cli
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 HOSTILE = (
     "</script></style><script>document.title='owned'</script><img src=x onerror=alert(1)>\"'&\x1b[31m\u202e"
 )
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    # Whatever the page asked for would end here, and be seen.
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-)
-
 pytest.importorskip("vl_convert", reason="the extra `report` is not installed")
 
 
@@ -97,30 +82,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not (CHROMIUM and DRIVER):
+    if not (BROWSER and DRIVER):
         pytest.skip("no Chromium: `apt-get install chromium chromium-driver` brings it; the page is untested")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    try:
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
         yield driver
-    finally:
-        driver.quit()
-
-
-def opened(browser: Any, made: Path, *, width: int = 1440, height: int = 900, scheme: str = "light") -> Any:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    browser.get(made.as_uri())
-    return browser
 
 
 def test_the_page_runs_nothing_that_archives_say(made: Path) -> None:

@@ -36,7 +36,7 @@ def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
     todo, lanes = text.index("This week"), text.index("\nLanes\n")
     assert todo < text.index("1. give the gates real commands") < lanes
     assert "60 successes (100 %) with an empty diff" in text
-    assert "serial_handoff×1, 60 min  15   25      ×     ×         enough" in text
+    assert "serial_handoff×1, 60 min   15      25     ×         ×  enough" in text
     assert "66 verified, 0 mismatch, 0 absent" in text
     assert "unreachable: serial_handoff×1 with 15, 30 or 120 min; speculate_vote×2 with 15" in text
     assert "\x1b" not in text
@@ -131,6 +131,22 @@ def test_a_pattern_of_the_policy_that_never_ends_holds_nothing_up(kernel: Cli) -
     assert "serial_handoff×1" in text
 
 
+def test_an_environment_that_no_run_has_yet_is_in_its_tile(kernel: Cli) -> None:
+    def tile() -> tuple[str, str, str]:
+        shown = json.loads(kernel.ok("audit", "--json"))["overview"]["tiles"]
+        return next(
+            (one["value"], one["state"], one["detail"]) for one in shown if one["key"] == "environment"
+        )
+
+    assert "stable" in tile()[0] or tile()[0] == "began today"
+    config = kernel.repo / ".cyntra/config.yaml"
+    config.write_text(config.read_text().replace("model: ", "model: another-"))
+    kernel.ok("ingest")
+    value, state, detail = tile()
+    assert (value, state) == ("new", "watch")
+    assert "no run has it yet; the last run: epoch 1" in detail
+
+
 def test_rebuild_tells_whether_the_dataset_comes_out_the_same(kernel: Cli) -> None:
     kernel.ok("export")
     assert "rebuilt to the same hash" in kernel.ok("audit", "--rebuild")
@@ -169,7 +185,7 @@ def test_the_html_page_is_written_whole_and_named(kernel: Cli) -> None:
     text = target.read_text()
     assert text.startswith("<!doctype html>")
     assert text.endswith("</html>\n")
-    assert text.count("<svg") >= 10
+    assert text.count("<svg") == 4  # lanes and coverage, in two widths: all runs are of one week
 
 
 def test_a_page_that_cannot_be_written_is_said_before_any_work(kernel: Cli) -> None:

@@ -101,7 +101,7 @@ def test_too_few_effective_rows_are_insufficient_whatever_they_show() -> None:
     found = drift(facts([*before, *hero]))
     assert found.verdict == "insufficient"
     assert found.words == (
-        "insufficient: 20 effective rows in the window and 300 before it in the epoch, 50 of each wanted"
+        "insufficient: 20 effective runs in the window and 300 before it in the epoch, 50 of each wanted"
     )
 
 

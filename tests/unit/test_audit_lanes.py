@@ -230,7 +230,7 @@ def test_a_lane_that_leans_is_filled_with_an_amount_that_is_called_tentative(tmp
     assert found.add[0].issues is not None
     assert found.add[0].issues[0] > 0
     assert said(found)[0].startswith("leaning: add about ")
-    assert "tentative, by the estimate alone" in said(found)[0]
+    assert "is short; tentative" in said(found)[0]
 
 
 def test_a_lane_that_is_empty_gets_an_amount_by_what_the_policy_would_do(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_what_to_stop_adding_is_said_of_an_overfull_lane(tmp_path: Path) -> None
     [stop] = found.stop
     assert stop.startswith("hold about ")
     assert "with dk_risk low back this week" in stop
-    assert stop.endswith("as lane A (serial_handoff) is over (low 100 % of it)")
+    assert stop.endswith("as lane A (serial_handoff) is over (low 100 % of its runs)")
 
 
 def test_too_few_runs_ask_for_nothing(tmp_path: Path) -> None:

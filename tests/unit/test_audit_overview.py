@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from collectord.audit.document import AuditDocument, document_of, plain
-from collectord.audit.facts import AuditFacts, BacklogIssue, Epoch, OpenAlert
+from collectord.audit.facts import AuditFacts, BacklogIssue, Epoch, OpenAlert, SnapshotFact
 from collectord.audit.findings import WEEK_MS, Finding, Kind, in_order
 from collectord.audit.markdown import markdown
 from collectord.audit.overview import Overview
@@ -52,8 +53,10 @@ def test_a_short_lane_is_in_the_sentence_with_an_amount(tmp_path: Path) -> None:
 
 def test_nothing_collected_and_too_few_runs_are_said(tmp_path: Path) -> None:
     assert document(tmp_path, facts([])).overview.sentence.startswith(
-        "Nothing was collected in this window; too few runs to judge the mix."
+        "Nothing was collected yet; too few runs to judge the mix."
     )
+    old = document(tmp_path, facts(runs(BALANCED, days=60), window_ms=60_000))
+    assert old.overview.sentence.startswith("Nothing was collected in this window")
 
 
 def test_each_tile_has_a_state_by_what_it_is_about(tmp_path: Path) -> None:
@@ -81,6 +84,77 @@ def test_the_first_screen_fits_a_terminal_of_24_lines(tmp_path: Path) -> None:
         assert len(lines) <= SCREEN
         assert max(map(len, lines)) <= width
         assert "--full" in lines[-1]
+
+
+def many_findings() -> list[Finding]:
+    todo = [_finding(f"do {k} {'at length ' * k}") for k in range(8)]
+    return [*todo, *(_finding(f"note {k}", Kind.NOTE) for k in range(3))]
+
+
+@pytest.mark.parametrize("width", [80, 110])
+def test_every_form_tells_five_things_to_do_and_how_many_more_there_are(tmp_path: Path, width: int) -> None:
+    found = replace(document(tmp_path, facts(runs(SHORT))), findings=tuple(many_findings()))
+    shown = {name: io.StringIO() for name in ("screen", "full")}
+    for name, out in shown.items():
+        show(found, out, width=width, full=name == "full")
+    texts = {name: out.getvalue() for name, out in shown.items()} | {"markdown": markdown(found)}
+    for text in texts.values():
+        before, _, after = text.partition("3 more to do, 3 notes")
+        assert [k for k in range(8) if f"do {k}" in before] == [0, 1, 2, 3, 4]
+        assert after
+    assert [k for k in range(8) if f"do {k}" in texts["full"]] == list(range(8))
+    assert len(texts["screen"].splitlines()) < SCREEN
+
+
+def test_a_lane_that_is_right_now_would_be_short_and_is_not_called_short(tmp_path: Path) -> None:
+    low_alone = [issue(k, risk="low") for k in range(40)]
+    found = document(tmp_path, facts(runs(BALANCED), low_alone))
+    assert "lane B would be short by the ready issues: add about " in found.overview.sentence
+    advice = [one for one in found.findings if one.answer == "fill"]
+    assert {one.kind for one in advice} == {Kind.LEANING}
+    assert any("as lane A (serial_handoff) would be over by the ready issues" in one.do for one in advice)
+
+
+def test_what_a_dataset_has_is_called_rows_and_what_the_index_has_labelled_runs(tmp_path: Path) -> None:
+    snapshot = SnapshotFact("/benches/v1", "f" * 64, 33, NOW_MS, True)
+    found = facts(runs({SERIAL: 40, DOUBLE: 20, TRIPLE: 6}))
+    found = replace(found, health=replace(found.health, snapshot=snapshot))
+    told = document(tmp_path, found)
+    details = {tile.key: (tile.value, tile.detail) for tile in told.overview.tiles}
+    assert details["rows"] == ("33", "published, of 66 labelled runs")
+    assert details["phase"][1].startswith("66 of 500 labelled runs")
+    assert details["consistency"][1].startswith("of 66 labelled runs")
+    out = io.StringIO()
+    show(told, out, width=200)
+    spoken = [line for line in out.getvalue().splitlines() if "row" in line.replace("narrow", "")]
+    assert all("33 rows" in line or line.startswith(("good   Rows", "profile")) for line in spoken), spoken
+    assert tiles(tmp_path, facts(runs(BALANCED)))["rows"] == ("watch", "none")
+
+
+def test_a_new_environment_that_no_run_has_is_told_in_its_tile(tmp_path: Path) -> None:
+    found = facts(runs(BALANCED), epochs=(Epoch(1, NOW_MS - WEEK_MS, None),))
+    assert tiles(tmp_path, found)["environment"] == ("good", "7 days stable")
+    later = replace(found, unrun_since_ms=NOW_MS - 60_000)
+    assert tiles(tmp_path, later)["environment"] == ("watch", "new")
+    began = replace(found, epochs=(Epoch(1, NOW_MS - 60_000, None),))
+    assert tiles(tmp_path, began)["environment"] == ("good", "began today")
+
+
+def test_a_contradiction_of_a_few_runs_in_thousands_is_a_note(tmp_path: Path) -> None:
+    few = [run(5000 + k, (SERIAL, DOUBLE)[k], k1="same") for k in range(2)]
+    found = document(tmp_path, facts([*runs(BALANCED), *few])).findings
+    [kind] = [one.kind for one in found if "contradictions" in one.do]
+    assert kind is Kind.NOTE
+
+
+def test_a_finding_whose_range_went_is_the_same_as_before(tmp_path: Path) -> None:
+    before = plain(document(tmp_path, facts(runs(SHORT))))
+    before["made_ms"] = NOW_MS - WEEK_MS
+    for one in before["findings"]:
+        one["do"] = re.sub(r" \([\d,]+ to [\d,]+\)", "", one["do"])
+    compared = document(tmp_path, facts(runs(SHORT)), before).since
+    assert compared is not None
+    assert (compared.new, compared.gone) == ((), ())
 
 
 def test_markdown_has_the_sentence_the_tiles_and_what_to_do(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_contradictions_from_the_critical_path_are_found_and_explained() -> None
         "conflict: take away the cause of contradictions: the critical path: an issue of "
         "this risk speculates "
         "only while it lies on it, and no input says whether it does "
-        "(10 % of rows contradict others that share the input without id, history, attempts and times (K1), "
-        "so every policy on it is wrong on 4 %; the worst: code, high/M, no hint, area:cache "
+        "(10 % of labelled runs contradict others that share the input without id, history, attempts and "
+        "times (K1), so every policy on it is wrong on 4 %; the worst: code, high/M, no hint, area:cache "
         "(6 speculate_vote×2, 60 min, 4 serial_handoff×1, 60 min), such as wc-500, wc-501 and 4 more)"
     ]
 
@@ -100,8 +100,8 @@ def test_validity_rules_fallbacks_and_requests_are_counted() -> None:
     }
     assert found.fallbacks == {"codex unavailable": 1}
     assert found.requested == {"compared": 3, "equal": 1, "swarm": 0, "candidates": 1, "minutes": 1}
-    assert any("leave out the rows whose label breaks a validity rule" in text for text in said(found))
-    assert any("25 %: codex unavailable: 1 row" in text for text in said(found))
+    assert any("leave out the runs whose label breaks a validity rule" in text for text in said(found))
+    assert any("25 %: codex unavailable: 1 labelled run" in text for text in said(found))
 
 
 # Agreement
