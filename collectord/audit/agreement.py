@@ -85,12 +85,11 @@ def _findings(
         why = f"{count(len(mismatched), 'input')} without the hash recorded with it: {listing(mismatched, 3)}"
         yield Finding(Kind.DISAGREEMENT, "agreement", do, why)
     if differing:
-        why = f"{len(differing)} of {compared} histories hold other runs, such as {listing(differing, 3)}"
-        missing = sum(bool(one.missing) for one in facts.agreement)
-        extra = sum(bool(one.extra) for one in facts.agreement)
-        why += f"; {missing} show a run that had not ended yet or is not in the index, {extra} lack one"
-        do = "expect inputs at serving to look unlike the recorded ones; `collectord export "
-        do += "--histories rebuilt` makes every history again"
+        why = (
+            f"what the kernel recorded is right as it is; {len(differing)} of {compared} recorded histories "
+        )
+        why += f"hold other runs than one from the index would, such as {listing(differing, 3)}"
+        do = "where a planner will be served histories from this index, train on `export --histories rebuilt`"
         yield Finding(Kind.NOTE, "agreement", do, why)
     if fields:
         why = listing(f"{name} in {count(number, 'run')}" for name, number in fields.most_common())

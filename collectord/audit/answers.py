@@ -29,11 +29,11 @@ class Answers:
     backlog: Backlog
     consistency: Consistency
     agreement: AgreementAnswer
+    phase: Phase
     outcomes: Outcomes
     drift: Drift
     quality: Quality
     steadiness: Steadiness
-    phase: Phase
     health: HealthAnswer
 
     @property

@@ -98,13 +98,13 @@ def _held_back(issues: Sequence[BacklogIssue]) -> dict[str, int]:
 
 def _pressure(ready: int, concurrent: int | None) -> str:
     low, high = READY_RANGE
-    where = "in" if low <= ready <= high else "too few" if ready < low else "too many"
-    said = f"{count(ready, 'ready issue')}, {low}–{high} wanted: {where}"
+    where = "as wanted" if low <= ready <= high else "too few" if ready < low else "too many"
+    said = f"{count(ready, 'issue')} ready, {where} ({low}–{high})"
     if concurrent is None:
         return said
     least, most = CONCURRENT_RANGE
-    fits = "in" if least <= concurrent <= most else "out"
-    return f"{said}; {concurrent} at once, {least}–{most} wanted: {fits}"
+    fits = "as wanted" if least <= concurrent <= most else "too few" if concurrent < least else "too many"
+    return f"{said}; the kernel runs {concurrent} at once, {fits} ({least}–{most})"
 
 
 def _findings(
@@ -115,7 +115,8 @@ def _findings(
 ) -> Iterator[Finding]:
     low, high = READY_RANGE
     if facts.backlog and len(ready) < low:
-        do = f"make {low - len(ready)} more issues ready: the kernel is about to have nothing to choose from"
+        left = "few issues" if ready else "nothing"
+        do = f"make {count(low - len(ready), 'more issue')} ready: the kernel has {left} to choose from"
         yield Finding(Kind.PRESSURE, "backlog", do, _pressure(len(ready), facts.concurrent))
     if len(ready) > high:
         do = f"hold {len(ready) - high} issues back: with this many the oldest are boosted and labels shift"

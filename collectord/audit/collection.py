@@ -231,18 +231,31 @@ def _length(hours: float) -> str:
 
 
 def _steadiness_findings(found: Steadiness) -> Iterator[Finding]:
-    if found.runs >= _LEAST_RUNS and found.busiest_day_share > BUSIEST_DAY and found.days > 1:
-        do = "spread the runs over the week: most of them are of one day"
-        why = f"{percent(found.busiest_day_share)} of {count(found.runs, 'run')} on {found.busiest_day}, "
-        why += f"{found.active_days} of {found.days} days active"
-        yield Finding(Kind.UNSTEADY, "steadiness", do, why)
+    crowded = found.runs >= _LEAST_RUNS and found.busiest_day_share > BUSIEST_DAY and found.days > 1
+    if crowded or found.gaps:
+        yield _unsteady(found, crowded=crowded)
     if found.runs >= _LEAST_RUNS and found.busiest_issue_share > BUSIEST_ISSUE:
         do = f"stop running issue {found.busiest_issue} again and again: its runs say one thing many times"
         why = f"{percent(found.busiest_issue_share)} of {count(found.runs, 'run')} are of this one issue"
         yield Finding(Kind.UNSTEADY, "steadiness", do, why)
+
+
+def _unsteady(found: Steadiness, *, crowded: bool) -> Finding:
+    """One finding, as runs on one day and days without any are two sides of one thing."""
+    jobs = (["spread the runs over the week"] if crowded else []) + (
+        ["keep the queue filled"] if found.gaps else []
+    )
+    said = []
+    if crowded:
+        whole = found.busiest_day_share == 1
+        share = (
+            f"all {found.runs:,} runs"
+            if whole
+            else f"{percent(found.busiest_day_share)} of {found.runs:,} runs"
+        )
+        said.append(f"{share} are of {found.busiest_day}, {found.active_days} of {found.days} days had any")
     if found.gaps:
         longest = max(found.gaps, key=lambda gap: gap.hours)
-        do = "keep the queue filled"
-        why = f"{count(len(found.gaps), 'gap')} of more than a day without a dispatch, "
-        why += f"the longest {_length(longest.hours)} from {day(longest.from_ms)}"
-        yield Finding(Kind.UNSTEADY, "steadiness", do, why)
+        gaps = f"{count(len(found.gaps), 'gap')} of more than a day without a dispatch"
+        said.append(f"{gaps}, the longest {_length(longest.hours)} from {day(longest.from_ms)}")
+    return Finding(Kind.UNSTEADY, "steadiness", " and ".join(jobs), "; ".join(said))

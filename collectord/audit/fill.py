@@ -10,9 +10,9 @@ from math import ceil
 from collectord.audit.backlog import Backlog
 from collectord.audit.coverage import DEFAULT_RISK, Coverage, Reach, kind_of
 from collectord.audit.facts import RISKS, SIZES, AuditFacts, AuditRun, is_ready
-from collectord.audit.findings import MOST_RUNS, READY_RANGE, TREND_WEEKS, WEEK_MS, Finding, Kind
+from collectord.audit.findings import DAY_MS, MOST_RUNS, READY_RANGE, TREND_WEEKS, WEEK_MS, Finding, Kind
 from collectord.audit.lanes import LaneAnswer, Lanes, Verdict, lane_share_words
-from collectord.audit.layout import Interval, count, interval_words, listing, percent, wilson
+from collectord.audit.layout import Interval, count, listing, percent, span, wilson
 
 Amount = tuple[int, int, int]
 
@@ -89,12 +89,15 @@ def fill(facts: AuditFacts, found: Lanes, cover: Coverage, reach: Reach | None, 
     coming = coming_week(found, backlog)
     judged = [lane for lane in found.lanes if lane.verdict is not Verdict.TOO_FEW]
     short = [one for one in judged if coming.leaves_short(one, found)]
-    over = [one for one in judged if coming.leaves_over(one, found)]
+    # Where nothing is ready there is nothing to hold back.
+    can_hold = backlog.ready or not facts.backlog
+    over = [one for one in judged if can_hold and coming.leaves_over(one, found)]
     add = tuple(_wanted(lane, found, coming, seen, facts, cover, reach) for lane in short)
     added = sum(wanted.issues[0] for wanted in add if wanted.issues and wanted.issues[0] < MOST_RUNS)
     stops = [(lane, held_back(lane, found, coming, added)) for lane in over]
     stop = tuple(_stop(lane, amount, seen) for lane, amount in stops if amount[0])
-    findings = [_finding(wanted) for wanted in add]
+    to_make_ready = max(0, READY_RANGE[0] - backlog.ready) if facts.backlog else 0
+    findings = [_finding(wanted, seen, to_make_ready) for wanted in add]
     findings += [
         Finding(_kind(lane), "fill", do, f"{lane_share_words(lane)}, of {count(found.runs, 'run')}")
         for do, (lane, _) in zip(stop, [one for one in stops if one[1][0]], strict=True)
@@ -198,9 +201,21 @@ def _add_words(
     size = f", size {_range(sizes)}" if sizes else ""
     about, least, most = needed
     amount = f"about {count(about, 'issue')}" if about < MOST_RUNS else "issues"
-    short = "is short" if lane.is_low else "would be short by the ready issues"
-    why = f"as {name} {short}" + ("; tentative" if is_tentative else "")
+    why = f"as {name} {short_words(lane)}" + ("; tentative" if is_tentative else "")
     return f"add {amount} with dk_risk {risk}{size} this week{_between(least, most)}, {why}"
+
+
+def short_words(lane: LaneAnswer) -> str:
+    """How sure it is that a lane is short, in the same words everywhere."""
+    if lane.verdict is Verdict.LOW:
+        return "is short"
+    return "looks short" if lane.is_low else "would be short by the ready issues"
+
+
+def _over_words(lane: LaneAnswer) -> str:
+    if lane.verdict is Verdict.HIGH:
+        return "is over"
+    return "looks over" if lane.is_high else "would be over by the ready issues"
 
 
 def _between(least: int, most: int) -> str:
@@ -215,12 +230,12 @@ def _range(sizes: Sequence[str]) -> str:
     return f"{sizes[0]}–{sizes[-1]}" if together and len(sizes) > 1 else ", ".join(sizes)
 
 
-def _finding(wanted: Wanted) -> Finding:
+def _finding(wanted: Wanted, seen: Sequence[AuditRun], to_make_ready: int) -> Finding:
     reasons = []
     if wanted.yield_ is not None and wanted.risk is not None:
-        reasons.append(f"{interval_words(wanted.yield_)} of {wanted.risk} runs of 8 weeks ended there")
+        reasons.append(_yield_words(wanted.lane, wanted.risk, wanted.yield_, seen))
     elif wanted.risk is not None:
-        reasons.append("no run of 8 weeks ended there; by the policy all of these would")
+        reasons.append(f"no run of 8 weeks ended in lane {wanted.lane}; by the policy all of these would")
     if wanted.blocked:
         reasons.insert(0, f"blocked: {'; '.join(wanted.blocked)}")
         return Finding(
@@ -229,8 +244,19 @@ def _finding(wanted: Wanted) -> Finding:
     if wanted.risk is not None:
         ready = f"{count(wanted.ready, 'ready issue')} of that risk now"
         reasons.append(ready if wanted.ready else "no issue of that risk is ready")
+    if wanted.risk is not None and to_make_ready:
+        reasons.append(f"they count towards the {to_make_ready} to make ready")
     kind = Kind.LEANING if wanted.is_tentative else Kind.OUT
     return Finding(kind, "fill", wanted.words, "; ".join(reasons) or "no run of 8 weeks ended there")
+
+
+def _yield_words(lane: str, risk: str, share: Interval, seen: Sequence[AuditRun]) -> str:
+    """`12 of 12 high-risk runs of 8 weeks ended in lane B (76–100 %), all of one day`."""
+    of_risk = [run for run in seen if kind_of(run)[0] == risk]
+    ended = sum(run.lane == lane for run in of_risk)
+    days = {run.started_ms // DAY_MS for run in of_risk}
+    said = f"{ended:,} of {len(of_risk):,} {risk}-risk runs of {TREND_WEEKS} weeks ended in lane {lane} "
+    return f"{said}({span(share.low, share.high)}){', all of one day' if len(days) == 1 else ''}"
 
 
 def _stop(lane: LaneAnswer, amount: Amount, seen: Sequence[AuditRun]) -> str:
@@ -241,11 +267,10 @@ def _stop(lane: LaneAnswer, amount: Amount, seen: Sequence[AuditRun]) -> str:
     about, least, most = amount
     shares = listing(f"{risk} {percent(risks[risk] / total)}" for risk in chosen)
     named = " and ".join(chosen) or "any"
-    over = "is over" if lane.is_high else "would be over by the ready issues"
     tentative = "" if lane.verdict is Verdict.HIGH else "; tentative"
     return (
         f"hold about {count(about, 'issue')} with dk_risk {named} back this week{_between(least, most)}, as "
-        f"lane {lane.key} ({lane.name}) {over} ({shares} of its runs){tentative}"
+        f"lane {lane.key} ({lane.name}) {_over_words(lane)} (of its runs {shares}){tentative}"
     )
 
 

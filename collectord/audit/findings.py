@@ -59,10 +59,11 @@ CONCURRENT_RANGE = (2, 3)
 
 # Archives that a phase begins with and wants; phase 3 is about candidates, not about numbers.
 PHASES = (
-    (0, "manifests and proofs arrive consistently, gates mean something", 10, 15),
-    (1, "a first planner can be trained", 500, 2_000),
-    (2, "a planner can be trusted", 5_000, 20_000),
+    (0, "until archives are whole and gates test something", 10, 15),
+    (1, "enough for a first planner", 500, 2_000),
+    (2, "enough for a planner to trust", 5_000, 20_000),
 )
+LAST_PHASE = 3
 
 # One day or one issue with a larger share makes its week a poor sample.
 BUSIEST_DAY = 0.50

@@ -73,8 +73,9 @@ def interval_words(interval: Interval) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """`1 run`, `2,000 runs`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+    """`1 run`, `2,000 runs`, `3 successes`."""
+    plural = "es" if what.endswith("s") else "s"
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}{plural}"
 
 
 def listing(items: Iterable[object], most: int = 5) -> str:

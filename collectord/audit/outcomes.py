@@ -110,6 +110,8 @@ _SHOWN = 10
 # A wave: more than chance failures of one cause, together, and a real part of what failed.
 _WAVE_RUNS = 3
 _WAVE_SHARE = 0.2
+# Successes with an empty diff: from this share on a success says nothing.
+MOSTLY_EMPTY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +244,19 @@ def _findings(facts: AuditFacts, causes: Sequence[CauseAnswer], empty: Sequence[
         wave = cause.runs >= _WAVE_RUNS and cause.runs >= _WAVE_SHARE * failed
         yield _cause_finding(cause, failed, facts.window_words, wave=wave)
     if empty:
-        share = len(empty) / max(1, sum(run.status == "success" for run in facts.recent))
+        successes = sum(run.status == "success" for run in facts.recent)
         do = "look at successes that changed nothing: they teach that doing nothing passes"
-        why = f"{count(len(empty), 'success')} ({percent(share)}) with an empty diff: {listing(empty, 3)}"
-        why = why.replace("successs", "successes")
-        yield Finding(Kind.QUALITY if share >= _WAVE_SHARE else Kind.NOTE, "outcomes", do, why)
+        why = f"{len(empty):,} of {count(successes, 'success')} ({percent(len(empty) / successes)}) have an "
+        yield Finding(
+            _empty_kind(len(empty) / successes), "outcomes", do, f"{why}empty diff: {listing(empty, 3)}"
+        )
+
+
+def _empty_kind(share: float) -> Kind:
+    """Where most successes changed nothing the outcome itself is false."""
+    if share >= MOSTLY_EMPTY:
+        return Kind.COLLECTION
+    return Kind.QUALITY if share >= _WAVE_SHARE else Kind.NOTE
 
 
 def _cause_finding(cause: CauseAnswer, failed: int, window: str, *, wave: bool) -> Finding:

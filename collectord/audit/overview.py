@@ -8,9 +8,11 @@ from enum import StrEnum
 
 from collectord.audit.answers import Answers
 from collectord.audit.facts import AuditFacts
-from collectord.audit.findings import DAY_MS, FEW_CONFLICTS, Finding, Kind
+from collectord.audit.fill import short_words
+from collectord.audit.findings import DAY_MS, FEW_CONFLICTS, LAST_PHASE, LEAST_RUNS, Finding, Kind
 from collectord.audit.lanes import LaneAnswer, Verdict
-from collectord.audit.layout import NOTHING, count, day, percent, span
+from collectord.audit.layout import NOTHING, capitalised, count, day, percent, span
+from collectord.audit.outcomes import MOSTLY_EMPTY
 
 # Nobody has to do anything about these this week.
 NOT_PRESSING = frozenset({Kind.NOTE, Kind.UNDETERMINED, Kind.DRIFT})
@@ -18,6 +20,8 @@ MOST_TO_DO = 5
 _MANY_CONFLICTS = 0.10
 _ENVIRONMENT_FAILURES = (0.0, 0.10)
 _OLD_DATASET_DAYS = 14
+# A weekend without runs is nothing to see to.
+_QUIET_DAYS = 3
 
 
 class State(StrEnum):
@@ -59,7 +63,7 @@ def overview(facts: AuditFacts, answers: Answers) -> Overview:
         _success(answers),
         _environment(facts, answers),
         _dataset(facts, answers),
-        _collection(answers),
+        _collection(facts, answers),
     )
     return Overview(_sentence(answers), tiles)
 
@@ -78,9 +82,9 @@ def more_words(findings: Sequence[Finding]) -> str:
 
 
 def _sentence(answers: Answers) -> str:
-    said = f"{_pace(answers)}; {_mix(answers)}."
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]
-    return f"{said} First: {others[0].do}." if others else said
+    first = f" First {others[0].do.partition(':')[0]}." if others else ""
+    return f"{_pace(answers)}.{first} {capitalised(_mix(answers))}."
 
 
 def _pace(answers: Answers) -> str:
@@ -89,6 +93,8 @@ def _pace(answers: Answers) -> str:
         return "Nothing was collected yet"
     if not steadiness.runs:
         return "Nothing was collected in this window"
+    if steadiness.active_days == 1 < steadiness.days:
+        return "Collected on one day only"
     if steadiness.active_days * 2 < steadiness.days or steadiness.gaps:
         return "Collecting in bursts"
     return "Collecting steadily"
@@ -98,7 +104,7 @@ def _mix(answers: Answers) -> str:
     lanes = answers.lanes.lanes
     if all(lane.verdict is Verdict.TOO_FEW for lane in lanes):
         return "too few runs to judge the mix"
-    how = {lane.key: "is short" if lane.is_low else "would be short by the ready issues" for lane in lanes}
+    how = {lane.key: short_words(lane) for lane in lanes}
     wanted = next((one for one in answers.fill.add if one.issues), None)
     if wanted is not None and wanted.issues is not None and not wanted.blocked:
         size = f"add about {count(wanted.issues[0], f'{wanted.risk}-risk issue')}"
@@ -123,23 +129,20 @@ def _rows(answers: Answers) -> Tile:
 def _phase(answers: Answers) -> Tile:
     phase = answers.phase
     if phase.next_at is None:
-        detail, state = "the last one that is about numbers", State.GOOD
-    elif phase.next_ms is None:
-        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; none came lately"
-        state = State.WATCH
+        detail, state, share = "the last one that is about numbers", State.GOOD, None
     else:
-        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; the next about {day(phase.next_ms)}"
-        state = State.GOOD
-    if not phase.meaningful_gates and phase.labelled:
-        detail, state = f"{detail}; no gate tests anything", State.ACT
-    share = min(1.0, phase.labelled / phase.next_at) if phase.next_at else None
-    return Tile("phase", "Phase", str(phase.phase), detail, state, "phase", share)
+        state = State.WATCH if phase.next_ms is None else State.GOOD
+        when = f"no date: {phase.undated}"
+        if phase.next_ms is not None:
+            when = f"phase {phase.next_phase} about {day(phase.next_ms)}"
+        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; {when}"
+        share = min(1.0, phase.labelled / phase.next_at)
+    return Tile("phase", "Phase", f"{phase.phase} of {LAST_PHASE}", detail, state, "phase", share)
 
 
 def _lanes(answers: Answers) -> Tile:
     lanes = answers.lanes.lanes
     verdicts = {lane.verdict for lane in lanes}
-    worst = max(lanes, key=_out_by)
     state = State.WATCH
     if verdicts & {Verdict.LOW, Verdict.HIGH}:
         state = State.ACT
@@ -147,12 +150,16 @@ def _lanes(answers: Answers) -> Tile:
         state = State.GOOD
     numbers = [percent(lane.interval.share).removesuffix(" %") for lane in lanes]
     shares = f"{' · '.join(numbers)} %" if answers.lanes.runs else NOTHING
-    detail = "all in their bands" if state is State.GOOD else f"lane {worst.key} {worst.verdict}"
-    if worst.verdict is Verdict.TOO_FEW:
-        detail = "too few runs to judge"
-    elif state is not State.GOOD:
-        detail += f", {span(worst.low, worst.high)} wanted"
-    return Tile("lanes", "Lanes A · B · C", shares, detail, state, "lanes")
+    return Tile("lanes", "Lanes A · B · C", shares, _lanes_detail(lanes, state), state, "lanes")
+
+
+def _lanes_detail(lanes: Sequence[LaneAnswer], state: State) -> str:
+    if any(lane.verdict is Verdict.TOO_FEW for lane in lanes):
+        return "too few runs to judge"
+    if state is State.GOOD:
+        return "all in their bands"
+    wrong = sorted((lane for lane in lanes if lane.is_low or lane.is_high), key=_out_by, reverse=True)
+    return "; ".join(f"{lane.key} {lane.verdict}, {span(lane.low, lane.high)} wanted" for lane in wrong)
 
 
 def _out_by(lane: LaneAnswer) -> float:
@@ -165,24 +172,48 @@ def _state(share: float, watch: float, act: float) -> State:
 
 
 def _consistency(answers: Answers) -> Tile:
+    """Of the runs that can contradict each other: those of situations that were seen more than once."""
     key = answers.consistency.keys[1]
-    watch, act = FEW_CONFLICTS, _MANY_CONFLICTS
-    state = _state(key.conflicting, watch, act) if key.rows else State.WATCH
-    value = percent(1 - key.conflicting) if key.rows else NOTHING
-    detail = f"of {count(key.rows, 'labelled run')}: equal issues, equal labels"
-    return Tile("consistency", "Consistent labels", value, detail, state, "consistency")
+    repeated = key.rows - round(key.singletons * key.rows)
+    title = "Consistent labels"
+    if not repeated:
+        return Tile("consistency", title, NOTHING, _no_situation_twice(key.rows), State.GOOD, "consistency")
+    conflicting = min(1.0, key.conflicting * key.rows / repeated)
+    detail = f"of the {count(repeated, 'labelled run')} in situations seen more than once"
+    if not conflicting and repeated < LEAST_RUNS:
+        detail = (
+            f"only {repeated:,} of {count(key.rows, 'labelled run')} are in situations seen more than once"
+        )
+        return Tile("consistency", title, "no conflict", detail, State.GOOD, "consistency")
+    state = _state(key.conflicting, FEW_CONFLICTS, _MANY_CONFLICTS)
+    return Tile("consistency", title, percent(1 - conflicting), detail, state, "consistency")
+
+
+def _no_situation_twice(rows: int) -> str:
+    return (
+        f"none of {count(rows, 'labelled run')} is in a situation of another" if rows else "no labelled runs"
+    )
 
 
 def _success(answers: Answers) -> Tile:
+    """How runs end, and whether that says anything: gates can be empty, and a success can change nothing."""
     window = answers.outcomes.window
-    failed = window.environment / window.runs if window.runs else 0.0
-    watch, act = _ENVIRONMENT_FAILURES
-    state = _state(failed, watch, act) if window.runs else State.WATCH
     value = percent(window.success_share.share) if window.runs else NOTHING
-    detail = f"of {count(window.runs, 'run')}"
-    if window.environment:
-        detail += f"; {count(window.environment, 'failure')} not of the task"
-    return Tile("success", "Success", value, detail, state, "outcomes")
+    state, detail = _success_state(answers)
+    return Tile("success", "Success", value, f"of {count(window.runs, 'run')}{detail}", state, "outcomes")
+
+
+def _success_state(answers: Answers) -> tuple[State, str]:
+    window, empty = answers.outcomes.window, answers.outcomes.empty_successes
+    if not window.runs:
+        return State.WATCH, ""
+    if not answers.phase.meaningful_gates:
+        return State.ACT, "; says nothing: no gate tests anything"
+    if window.success and empty >= MOSTLY_EMPTY * window.success:
+        return State.ACT, f"; {empty:,} of {count(window.success, 'success')} changed nothing"
+    watch, act = _ENVIRONMENT_FAILURES
+    failures = f"; {count(window.environment, 'failure')} not of the task" if window.environment else ""
+    return _state(window.environment / window.runs, watch, act), failures
 
 
 def _environment(facts: AuditFacts, answers: Answers) -> Tile:
@@ -215,24 +246,33 @@ def _dataset(facts: AuditFacts, answers: Answers) -> Tile:
     if snapshot is None:
         return Tile("dataset", "Dataset", "none", "`collectord export` publishes one", State.WATCH, "health")
     age = max(0, (facts.now_ms - snapshot.published_ms) // DAY_MS)
-    said = {None: "not rebuilt here", True: "rebuilt to the same hash", False: "CANNOT be rebuilt"}
+    said = {
+        None: "the weekly audit rebuilds it",
+        True: "rebuilt to the same hash",
+        False: "CANNOT be rebuilt",
+    }
     state = State.WATCH if age > _OLD_DATASET_DAYS else State.GOOD
     if not snapshot.exists or snapshot.rebuilt is False:
         state = State.ACT
     there = said[snapshot.rebuilt] if snapshot.exists else "no longer there"
-    old = f"{count(age, 'day')} old" if age else "made today"
-    return Tile("dataset", "Dataset", f"{snapshot.dataset_hash[:8]}", f"{old}; {there}", state, "health")
+    old = f"{count(age, 'day')} old" if age else "of today"
+    return Tile("dataset", "Dataset", old, f"hash {snapshot.dataset_hash[:8]}; {there}", state, "health")
 
 
-def _collection(answers: Answers) -> Tile:
+def _collection(facts: AuditFacts, answers: Answers) -> Tile:
     health = answers.health
     indexed = health.archives.get("indexed", 0) + health.archives.get("unchanged", 0)
     not_taken = {name: health.archives.get(name, 0) for name in ("quarantined", "partial")}
-    state = State.ACT if not_taken["quarantined"] else State.WATCH if not_taken["partial"] else State.GOOD
-    listed = [f"{number:,} {name}" for name, number in not_taken.items() if number] or ["nothing left out"]
-    if health.lag.median_s is not None:
-        listed.append(f"{health.lag.median_s:.0f} s after a run ends")
-    return Tile("collection", "Collected", f"{indexed:,}", "; ".join(listed), state, "health")
+    quiet_days = (facts.now_ms - facts.runs[-1].started_ms) // DAY_MS if facts.runs else 0
+    state = State.WATCH if not_taken["partial"] or quiet_days >= _QUIET_DAYS else State.GOOD
+    state = State.ACT if not_taken["quarantined"] else state
+    listed = [f"{number:,} {name}" for name, number in not_taken.items() if number]
+    listed = listed or ([] if quiet_days >= _QUIET_DAYS else ["none left out"])
+    if quiet_days >= _QUIET_DAYS:
+        listed.append(f"none started for {count(quiet_days, 'day')}")
+    elif health.lag.median_s is not None:
+        listed.append(f"indexed {health.lag.median_s:.0f} s after a run ends")
+    return Tile("collection", "Collected", count(indexed, "archive"), "; ".join(listed), state, "health")
 
 
 def overview_lines(found: Overview) -> Iterator[str]:

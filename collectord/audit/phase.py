@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log2
 
-from collectord.audit.facts import AuditFacts, AuditRun
-from collectord.audit.findings import PHASES, WEEK_MS, Finding, Kind
+from collectord.audit.facts import AuditFacts, AuditRun, is_ready
+from collectord.audit.findings import DAY_MS, LAST_PHASE, PHASES, WEEK_MS, Finding, Kind
 from collectord.audit.layout import count, day, listing, percent
 
 _RATE_WEEKS = 4
+_LEAST_DAYS = 3
 _MOST_ISSUES = 50
 _CONSISTENT = 0.9
 
@@ -27,7 +28,7 @@ class BestOf:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """The answer; `next_ms` is None where there is no next phase or no rate."""
+    """The answer; `next_ms` is None where there is no next phase, or for the reason in `undated`."""
 
     phase: int
     name: str
@@ -39,6 +40,7 @@ class Phase:
     next_phase: int | None
     next_at: int | None
     next_ms: int | None
+    undated: str | None
     best_of: tuple[BestOf, ...]
     best_of_total: int
     label_entropy_bits: float
@@ -56,7 +58,8 @@ def phase(facts: AuditFacts) -> Phase:
     meaningful = any(_has_real_gate(run) for run in facts.runs[-100:])
     number, name, next_phase, next_at = _place(len(labelled))
     rate = _rate(labelled, facts.now_ms)
-    next_ms = _when(facts.now_ms, next_at, len(labelled), rate)
+    undated = _undated(facts, labelled, rate) if next_at is not None else None
+    next_ms = None if undated else _when(facts.now_ms, next_at, len(labelled), rate)
     best = sorted(_best_of(facts.runs), key=lambda one: (-one.candidates, one.issue_id))
     labels = Counter(run.label.words for run in labelled if run.label)
     majority, top = labels.most_common(1)[0] if labels else (None, 0)
@@ -71,12 +74,13 @@ def phase(facts: AuditFacts) -> Phase:
         next_phase=next_phase,
         next_at=next_at,
         next_ms=next_ms,
+        undated=undated,
         best_of=tuple(best[:_MOST_ISSUES]),
         best_of_total=len(best),
         label_entropy_bits=entropy(labels.values()),
         majority_label=majority,
         majority_share=top / (len(labelled) or 1),
-        words=_words(number, name, len(labelled), next_phase, next_at, next_ms, rate),
+        words=_words(number, name, len(labelled), next_phase, next_at, next_ms or undated, rate),
         findings=tuple(_findings(facts.runs, consistent, meaningful)),
     )
 
@@ -97,6 +101,18 @@ def _rate(labelled: Sequence[AuditRun], now_ms: int) -> float:
         return 0.0
     weeks = min(_RATE_WEEKS, max(1.0, (now_ms - labelled[0].started_ms) / WEEK_MS))
     return sum(run.started_ms >= now_ms - weeks * WEEK_MS for run in labelled) / weeks
+
+
+def _undated(facts: AuditFacts, labelled: Sequence[AuditRun], rate: float) -> str | None:
+    """Why nobody can say when the next phase begins; None where the pace of the last weeks says it."""
+    if rate <= 0:
+        return "no run came in the last four weeks"
+    if facts.backlog and not any(map(is_ready, facts.backlog)):
+        return "nothing is ready to run"
+    days = {
+        run.started_ms // DAY_MS for run in labelled if run.started_ms >= facts.now_ms - _RATE_WEEKS * WEEK_MS
+    }
+    return f"all runs of four weeks are of {count(len(days), 'day')}" if len(days) < _LEAST_DAYS else None
 
 
 def _when(now_ms: int, next_at: int | None, rows: int, rate: float) -> int | None:
@@ -128,14 +144,14 @@ def _best_of(runs: Sequence[AuditRun]) -> Iterator[BestOf]:
 
 
 def _words(
-    number: int, name: str, rows: int, later: int | None, at: int | None, when: int | None, rate: float
+    number: int, name: str, rows: int, later: int | None, at: int | None, when: int | str | None, rate: float
 ) -> str:
-    said = f"phase {number} ({name}) with {count(rows, 'labelled run')}"
+    said = f"phase {number} of {LAST_PHASE} ({name}): {count(rows, 'labelled run')}"
     if later is None or at is None:
         return f"{said}; phase 3 is about issues with several candidates and a pass"
-    if when is None:
-        return f"{said}; phase {later} begins at {at:,}, and at the present rate never"
-    return f"{said}; phase {later} begins at {at:,}: about {day(when)} at {rate:,.0f} a week"
+    if isinstance(when, int):
+        return f"{said}; phase {later} begins at {at:,}: about {day(when)} at {rate:,.0f} a week"
+    return f"{said}; phase {later} begins at {at:,}; no date, as {when}"
 
 
 def _findings(runs: Sequence[AuditRun], consistent: float, meaningful: bool) -> Iterator[Finding]:
@@ -148,6 +164,7 @@ def _findings(runs: Sequence[AuditRun], consistent: float, meaningful: bool) -> 
         yield Finding(Kind.COLLECTION, "phase", do, why)
     if not meaningful:
         gates = sorted({gate for run in runs[-100:] for gate in run.recorded.empty_gates})
-        do = "give the gates real commands: an outcome that cannot fail teaches nothing"
-        why = f"no gate of the last {count(min(100, len(runs)), 'run')} does anything"
+        do = "give the gates real commands (`gates` in .cyntra/config.yaml): "
+        do += "one that always passes teaches nothing"
+        why = f"no gate of the last {count(min(100, len(runs)), 'run')} tests anything"
         yield Finding(Kind.COLLECTION, "phase", do, f"{why}: {listing(gates)}" if gates else why)

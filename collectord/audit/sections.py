@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from collectord.audit.consistency import ByDesign
 from collectord.audit.coverage import Row
 from collectord.audit.document import AuditDocument
-from collectord.audit.lanes import LaneAnswer, Week
+from collectord.audit.lanes import Week
 from collectord.audit.layout import (
     NOTHING,
     Table,
@@ -80,7 +80,7 @@ def lanes_tables(document: AuditDocument) -> list[Table]:
             f"{a.runs:,}",
             interval_words(a.interval),
             span(a.low, a.high),
-            _verdict(a),
+            str(a.verdict),
         ]
         for a in lanes.lanes
     ]
@@ -94,13 +94,6 @@ def lanes_tables(document: AuditDocument) -> list[Table]:
             [_week(week) for week in lanes.trend if week.runs],
         ),
     ]
-
-
-def _verdict(answer: LaneAnswer) -> str:
-    more = answer.runs_to_settle
-    return (
-        f"{answer.verdict}; {more:,} more runs would settle it" if more is not None else str(answer.verdict)
-    )
 
 
 def _week(week: Week) -> list[str]:

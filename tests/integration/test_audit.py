@@ -34,8 +34,8 @@ def kernel(audited_once: Path, tmp_path: Path) -> Cli:
 def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
     text = kernel.ok("audit", "--since", "5000w")
     todo, lanes = text.index("This week"), text.index("\nLanes\n")
-    assert todo < text.index("1. give the gates real commands") < lanes
-    assert "60 successes (100 %) with an empty diff" in text
+    assert todo < text.index("1. give the gates real commands (`gates` in .cyntra/config.yaml)") < lanes
+    assert "60 of 60 successes (100 %) have an empty diff" in text
     assert "serial_handoff×1, 60 min   15      25     ×         ×  enough" in text
     assert "66 verified, 0 mismatch, 0 absent" in text
     assert "unreachable: serial_handoff×1 with 15, 30 or 120 min; speculate_vote×2 with 15" in text

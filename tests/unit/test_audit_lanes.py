@@ -211,7 +211,8 @@ def test_a_shortage_in_c_with_nothing_in_the_way_says_which_issues_to_add(tmp_pa
     )
     assert said(found) == [
         f"out: {found.add[0].words} "
-        "(100 % (57–100 %) of critical runs of 8 weeks ended there; 3 ready issues of that risk now)"
+        "(5 of 5 critical-risk runs of 8 weeks ended in lane C (57–100 %); "
+        "3 ready issues of that risk now; they count towards the 7 to make ready)"
     ]
     assert not found.stop
 
@@ -230,7 +231,7 @@ def test_a_lane_that_leans_is_filled_with_an_amount_that_is_called_tentative(tmp
     assert found.add[0].issues is not None
     assert found.add[0].issues[0] > 0
     assert said(found)[0].startswith("leaning: add about ")
-    assert "is short; tentative" in said(found)[0]
+    assert "looks short; tentative" in said(found)[0]
 
 
 def test_a_lane_that_is_empty_gets_an_amount_by_what_the_policy_would_do(tmp_path: Path) -> None:
@@ -284,7 +285,13 @@ def test_what_to_stop_adding_is_said_of_an_overfull_lane(tmp_path: Path) -> None
     [stop] = found.stop
     assert stop.startswith("hold about ")
     assert "with dk_risk low back this week" in stop
-    assert stop.endswith("as lane A (serial_handoff) is over (low 100 % of its runs)")
+    assert stop.endswith("as lane A (serial_handoff) is over (of its runs low 100 %)")
+
+
+def test_nothing_is_held_back_where_nothing_is_ready(tmp_path: Path) -> None:
+    over = runs({SERIAL: 900, DOUBLE: 300, TRIPLE: 10})
+    assert not answers(tmp_path, facts(over, [issue(1, attempts=3)])).fill.stop
+    assert answers(tmp_path, facts(over, [issue(1)])).fill.stop
 
 
 def test_too_few_runs_ask_for_nothing(tmp_path: Path) -> None:
@@ -309,18 +316,20 @@ def test_ready_issues_and_what_holds_the_others_back(tmp_path: Path) -> None:
     assert found.held_back == {"blocked by an open issue": 1, "escalated": 1, "no attempts left": 1}
     assert found.lanes == pytest.approx({"A": 10 / 12, "B": 0, "C": 2 / 12, "other": 0})
     assert found.labels["serial_handoff×1, 45 min"] == 10
-    assert found.pressure == "12 ready issues, 10–50 wanted: in; 3 at once, 2–3 wanted: in"
+    assert found.pressure == "12 issues ready, as wanted (10–50); the kernel runs 3 at once, as wanted (2–3)"
 
 
 def test_a_backlog_that_runs_dry_or_over_is_said(tmp_path: Path) -> None:
     few = said(backlog(facts([], [issue(1)]), None))
-    assert few[0].startswith("pressure: make 9 more issues ready")
+    assert few[0].startswith("pressure: make 9 more issues ready: the kernel has few issues to choose from")
+    none = said(backlog(facts([], [issue(1, attempts=3)]), None))
+    assert "make 10 more issues ready: the kernel has nothing to choose from" in none[0]
     many = said(backlog(facts([], [issue(k) for k in range(60)]), None))
     assert many[0].startswith("pressure: hold 10 issues back")
     at_once = said(backlog(facts([], [issue(k) for k in range(20)], concurrent=6), None))
     assert at_once == [
         "pressure: set scheduling.max_concurrent_workcells to 2–3 "
-        "(20 ready issues, 10–50 wanted: in; 6 at once, 2–3 wanted: out)"
+        "(20 issues ready, as wanted (10–50); the kernel runs 6 at once, too many (2–3))"
     ]
 
 

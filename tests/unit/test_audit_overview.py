@@ -42,18 +42,18 @@ def mixed_backlog() -> list[BacklogIssue]:
 def test_a_steady_collection_with_the_right_mix_says_so(tmp_path: Path) -> None:
     spread = [replace(one, started_ms=NOW_MS - (k % 7) * 86_000_000) for k, one in enumerate(runs(BALANCED))]
     found = facts(sorted(spread, key=lambda one: one.started_ms), mixed_backlog())
-    assert document(tmp_path, found).overview.sentence.startswith("Collecting steadily; the mix is right.")
+    assert document(tmp_path, found).overview.sentence.startswith("Collecting steadily. The mix is right.")
 
 
 def test_a_short_lane_is_in_the_sentence_with_an_amount(tmp_path: Path) -> None:
     said = document(tmp_path, facts(runs(SHORT))).overview.sentence
-    assert "lane C is short: add about " in said
+    assert "Lane C looks short: add about " in said
     assert "critical-risk issues" in said
 
 
 def test_nothing_collected_and_too_few_runs_are_said(tmp_path: Path) -> None:
     assert document(tmp_path, facts([])).overview.sentence.startswith(
-        "Nothing was collected yet; too few runs to judge the mix."
+        "Nothing was collected yet. Too few runs to judge the mix."
     )
     old = document(tmp_path, facts(runs(BALANCED, days=60), window_ms=60_000))
     assert old.overview.sentence.startswith("Nothing was collected in this window")
@@ -109,7 +109,7 @@ def test_every_form_tells_five_things_to_do_and_how_many_more_there_are(tmp_path
 def test_a_lane_that_is_right_now_would_be_short_and_is_not_called_short(tmp_path: Path) -> None:
     low_alone = [issue(k, risk="low") for k in range(40)]
     found = document(tmp_path, facts(runs(BALANCED), low_alone))
-    assert "lane B would be short by the ready issues: add about " in found.overview.sentence
+    assert "Lane B would be short by the ready issues: add about " in found.overview.sentence
     advice = [one for one in found.findings if one.answer == "fill"]
     assert {one.kind for one in advice} == {Kind.LEANING}
     assert any("as lane A (serial_handoff) would be over by the ready issues" in one.do for one in advice)
@@ -123,7 +123,7 @@ def test_what_a_dataset_has_is_called_rows_and_what_the_index_has_labelled_runs(
     details = {tile.key: (tile.value, tile.detail) for tile in told.overview.tiles}
     assert details["rows"] == ("33", "published, of 66 labelled runs")
     assert details["phase"][1].startswith("66 of 500 labelled runs")
-    assert details["consistency"][1].startswith("of 66 labelled runs")
+    assert details["consistency"][1].endswith("66 labelled runs is in a situation of another")
     out = io.StringIO()
     show(told, out, width=200)
     spoken = [line for line in out.getvalue().splitlines() if "row" in line.replace("narrow", "")]

@@ -10,7 +10,7 @@ import pytest
 from collectord.audit.agreement import agreement
 from collectord.audit.collection import health, steadiness
 from collectord.audit.consistency import consistency
-from collectord.audit.facts import Action, Agreement, Health, OpenAlert, SnapshotFact
+from collectord.audit.facts import Action, Agreement, AuditRun, BacklogIssue, Health, OpenAlert, SnapshotFact
 from collectord.audit.findings import DAY_MS
 from collectord.audit.outcomes import cause_of, outcomes
 from collectord.audit.phase import entropy, phase
@@ -122,8 +122,9 @@ def test_altered_inputs_and_other_histories_are_disagreements() -> None:
         "runs --hash mismatch` "
         "(1 input without the hash recorded with it: wc-3)"
     )
-    assert text[1].startswith("note: expect inputs at serving to look unlike the recorded ones")
-    assert "5 of 20 histories hold other runs, such as wc-0, wc-1, wc-2 and 2 more" in text[1]
+    assert text[1].startswith("note: where a planner will be served histories from this index, train on ")
+    assert "what the kernel recorded is right as it is; 5 of 20 recorded histories hold other runs" in text[1]
+    assert text[1].endswith("such as wc-0, wc-1, wc-2 and 2 more)")
     assert text[2].endswith("(5 % differ from Beads as it was known: dk_priority in 1 run)")
 
 
@@ -225,8 +226,10 @@ def test_successes_that_changed_nothing_are_said() -> None:
     found = outcomes(facts([run(k, diff_lines=0 if k < 3 else 40) for k in range(10)]))
     assert said(found) == [
         "quality: look at successes that changed nothing: they teach that doing nothing passes "
-        "(3 successes (30 %) with an empty diff: wc-0, wc-1, wc-2)"
+        "(3 of 10 successes (30 %) have an empty diff: wc-0, wc-1, wc-2)"
     ]
+    most = outcomes(facts([run(k, diff_lines=0 if k < 5 else 40) for k in range(10)]))
+    assert said(most)[0].startswith("collection: look at successes that changed nothing")
 
 
 def test_groups_beyond_a_dozen_are_one() -> None:
@@ -284,9 +287,18 @@ def test_a_hero_week_is_said() -> None:
     hero = [run(k, days_ago=3 + k / 1000) for k in range(80)]
     found = steadiness(facts([*hero, *runs({SERIAL: 20}, first=500)]))
     assert (found.busiest_day, found.active_days, found.days) == ("2026-11-21", 8, 8)
-    assert said(found)[0].startswith(
-        "unsteady: spread the runs over the week: most of them are of one day (8"
+    assert said(found)[0] == (
+        "unsteady: spread the runs over the week (83 % of 100 runs are of 2026-11-21, 8 of 8 days had any)"
     )
+
+
+def test_runs_of_one_day_and_the_days_without_any_are_one_finding() -> None:
+    found = steadiness(facts([run(k, days_ago=5 + k / 1000) for k in range(40)]))
+    assert said(found) == [
+        "unsteady: spread the runs over the week and keep the queue filled "
+        "(all 40 runs are of 2026-11-19, 1 of 7 days had any; "
+        "1 gap of more than a day without a dispatch, the longest 5 days from 2026-11-19)"
+    ]
 
 
 def test_a_hero_issue_and_gaps_are_said() -> None:
@@ -316,9 +328,29 @@ def test_when_the_next_phase_begins_at_the_present_rate() -> None:
     found = phase(facts(runs({SERIAL: 400}, days=28)))
     assert found.rate_a_week == pytest.approx(100, rel=0.01)
     assert found.words == (
-        "phase 0 (manifests and proofs arrive consistently, gates mean something) with 400 labelled runs; "
+        "phase 0 of 3 (until archives are whole and gates test something): 400 labelled runs; "
         "phase 1 begins at 500: about 2026-12-01 at 100 a week"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "backlog", "why"),
+    [
+        (runs({SERIAL: 60}, days=28), [issue(1, attempts=3)], "nothing is ready to run"),
+        (
+            [run(k, days_ago=3 + k / 1000) for k in range(60)],
+            [issue(1)],
+            "all runs of four weeks are of 1 day",
+        ),
+        ([run(k, days_ago=40) for k in range(60)], [issue(1)], "no run came in the last four weeks"),
+    ],
+)
+def test_a_pace_that_says_nothing_gives_no_date(
+    given: list[AuditRun], backlog: list[BacklogIssue], why: str
+) -> None:
+    found = phase(facts(given, backlog))
+    assert (found.next_ms, found.undated) == (None, why)
+    assert found.words.endswith(f"no date, as {why}")
 
 
 def test_entropy_majority_and_the_list_for_best_of_k() -> None:
@@ -337,8 +369,8 @@ def test_gates_that_do_nothing_and_missing_proofs_are_said() -> None:
     assert said(phase(facts(empty))) == [
         "collection: find out why archives come without a proof or a manifest "
         "(50 % have both; without: wc-5, wc-7, wc-9)",
-        "collection: give the gates real commands: an outcome that cannot fail teaches nothing "
-        "(no gate of the last 20 runs does anything: lint, test)",
+        "collection: give the gates real commands (`gates` in .cyntra/config.yaml): one that always passes "
+        "teaches nothing (no gate of the last 20 runs tests anything: lint, test)",
     ]
 
 

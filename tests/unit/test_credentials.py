@@ -90,11 +90,11 @@ def test_no_pattern_matches_a_text_without_a_sign(data: Any) -> None:
 
 
 def test_only_the_issue_of_a_row_is_looked_at_although_histories_name_job_types_too() -> None:
-    runs: list[dict[str, Any]] = [{"a": 1, "issue_id": "7", "job_type": "code"}]
-    issue = {"id": "7", "title": 'a "quoted" title, "job_type": none'}
+    runs: list[Any] = [{"a": 1, "issue_id": "7", "job_type": "code"}]
+    issue: dict[str, Any] = {"id": "7", "title": 'a "quoted" title, "job_type": none'}
     planner_input: dict[str, Any] = {"history": {"runs": runs}, "issue": issue, "job_type": "code"}
     row = marked({"planner_input": planner_input})
-    assert json.loads(issue_in(row).translate(str.maketrans({ITEM: ",", KEY: ":"}))) == issue
+    assert json.loads(issue_in(row).replace(ITEM, ",").replace(KEY, ":")) == issue
 
 
 @pytest.mark.parametrize(
