@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from collectord.audit import document, report
-from collectord.audit.document import AuditDocument
 from collectord.cli.invocation import Invocation, age_ms
 from collectord.cli.output import emit_json, json_option, note
 from collectord.errors import CollectordError, UsageError
+
+if TYPE_CHECKING:
+    from collectord.audit.document import AuditDocument
 
 KINDS = (
     "out",
@@ -46,6 +48,8 @@ def _kinds(text: str | None) -> frozenset[str]:
 
 def _draw(found: AuditDocument, target: Path) -> Exception | None:
     """Write the page; what prevents that must not cost the answers, which took a while."""
+    from collectord.audit import report
+
     try:
         report.write_page(found, target)
     except Exception as error:
@@ -91,6 +95,8 @@ def audit(
 
     First what to do, then why. Works beside a running daemon.
     """
+    from collectord.audit import document, report
+
     if schema:
         emit_json(document.json_schema())
         return

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from collectord.model import Progress
 from collectord.system.names import printable
+
+if TYPE_CHECKING:
+    from collectord.model import Progress
 
 
 def prepare_streams() -> None:

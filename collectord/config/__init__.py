@@ -1,6 +1,6 @@
 """The configuration: keys and defaults, the sources they are read from, and what is wrong with them.
 
-Importing this brings pydantic and PyYAML, so the command line imports it only where it loads.
+pydantic and PyYAML are imported only where there is something to read.
 """
 
 from __future__ import annotations

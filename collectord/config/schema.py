@@ -1,14 +1,21 @@
-"""Every key of the configuration with its default, its unit and its limits."""
+"""Every key of the configuration with its default, its unit and its limits.
+
+Plain dataclasses: pydantic reads values into them, and is imported only where a value was given.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from typing import Annotated, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, ValidationInfo
+    from pydantic_core import CoreSchema
 
 _AMOUNT = re.compile(r"\s*(\d{1,18}(?:\.\d{1,9})?)\s*([A-Za-z]*)\s*", re.ASCII)
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -233,24 +240,49 @@ def _folder(value: object, info: ValidationInfo) -> str:
     return folder(value, (info.context or {}).get("home"))
 
 
-Duration = Annotated[float, BeforeValidator(duration)]
-Age = Annotated[float | str, BeforeValidator(age)]
-TimeOfDay = Annotated[str, BeforeValidator(time_of_day)]
-Size = Annotated[int, BeforeValidator(size)]
-Count = Annotated[int, BeforeValidator(count)]
-TextFile = Annotated[str, BeforeValidator(textfile)]
-Address = Annotated[str, BeforeValidator(address)]
-Percent = Annotated[float, BeforeValidator(percent)]
-Switch = Annotated[bool, BeforeValidator(switch)]
-Names = Annotated[tuple[str, ...], BeforeValidator(directory_names)]
-Folder = Annotated[str, BeforeValidator(_folder)]
-Day = Annotated[date, BeforeValidator(day)]
-Text = Annotated[str, BeforeValidator(text)]
-Path = Annotated[str, BeforeValidator(environment_path)]
-RuleOrPath = Annotated[str, BeforeValidator(rule_or_path)]
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Turns a given value into the key's, between limits where it has some; raises ValueError."""
+
+    by: Callable[..., Any]
+    least: float | None = None
+    most: float | None = None
+
+    def __call__(self, value: object) -> object:
+        """The value that was read."""
+        found = self.by(value)
+        if self.least is not None and found < self.least:
+            raise ValueError(f"{shown(found)} is too small; write {self.least} or more")
+        if self.most is not None and found > self.most:
+            raise ValueError(f"{shown(found)} is too large; write {self.most} or less")
+        return found
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        if self.by is _folder:
+            return core_schema.with_info_before_validator_function(_folder, handler(source))
+        return core_schema.no_info_before_validator_function(self, handler(source))
+
+
+Duration = Annotated[float, Read(duration)]
+Age = Annotated[float | str, Read(age)]
+TimeOfDay = Annotated[str, Read(time_of_day)]
+Size = Annotated[int, Read(size)]
+Count = Annotated[int, Read(count)]
+TextFile = Annotated[str, Read(textfile)]
+Address = Annotated[str, Read(address)]
+Percent = Annotated[float, Read(percent)]
+Switch = Annotated[bool, Read(switch)]
+Names = Annotated[tuple[str, ...], Read(directory_names)]
+Folder = Annotated[str, Read(_folder)]
+Day = Annotated[date, Read(day)]
+Text = Annotated[str, Read(text)]
+Path = Annotated[str, Read(environment_path)]
+RuleOrPath = Annotated[str, Read(rule_or_path)]
 Weekday = Annotated[
     Literal["off", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
-    BeforeValidator(word),
+    Read(word),
 ]
 Severity = Literal["epoch", "warn", "info"]
 
@@ -258,11 +290,8 @@ Severity = Literal["epoch", "warn", "info"]
 FILE_ONLY = object()
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Paths(_Section):
+@dataclass(frozen=True, slots=True)
+class Paths:
     """Folders, relative to the repo or absolute."""
 
     archives: Folder = ".cyntra/archives"
@@ -270,17 +299,19 @@ class Paths(_Section):
     benches: Folder = ".cyntra/benches"
 
 
-class Watch(_Section):
+@dataclass(frozen=True, slots=True)
+class Watch:
     """How new archives are noticed."""
 
     mode: Literal["auto", "events", "poll"] = "auto"
-    poll_interval: Duration = Field(default=30, ge=0.05)
+    poll_interval: Annotated[float, Read(duration, 0.05)] = 30
     gone_after: Duration = 60
     mass_gone_after: Duration = 86_400
     ignore: Names = ("orphaned-workcells",)
 
 
-class Settle(_Section):
+@dataclass(frozen=True, slots=True)
+class Settle:
     """When an archive counts as whole."""
 
     min_age: Duration = 2
@@ -289,68 +320,79 @@ class Settle(_Section):
     stalled_after: Duration = 3600
 
 
-class Limits(_Section):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """What one archive may make collectord read."""
 
-    json_bytes: Size = Field(default=8 * 2**20, ge=1024, le=2**30)
-    entries: Count = Field(default=10_000, ge=1, le=1_000_000)
+    json_bytes: Annotated[int, Read(size, 1024, 2**30)] = 8 * 2**20
+    entries: Annotated[int, Read(count, 1, 1_000_000)] = 10_000
 
 
-class Ingest(_Section):
+@dataclass(frozen=True, slots=True)
+class Ingest:
     """How archives go into the index."""
 
-    batch: Count = Field(default=200, ge=1, le=10_000)
-    quarantine_after: Count = Field(default=3, ge=1, le=1000)
+    batch: Annotated[int, Read(count, 1, 10_000)] = 200
+    quarantine_after: Annotated[int, Read(count, 1, 1000)] = 3
 
 
-class Export(_Section):
+@dataclass(frozen=True, slots=True)
+class Export:
     """What a dataset holds where the command does not say otherwise."""
 
     profile: Literal["dispatch", "builder"] = "dispatch"
-    n_similar: Count = Field(default=8, ge=0, le=10_000)
+    n_similar: Annotated[int, Read(count, 0, 10_000)] = 8
     include_world: Switch = False
 
 
-class Audit(_Section):
+@dataclass(frozen=True, slots=True)
+class Audit:
     """What `collectord audit` looks at, and when the daemon runs it."""
 
-    window: Duration = Field(default=7 * 86400, ge=3600)
+    window: Annotated[float, Read(duration, 3600)] = 7 * 86400
     weekly: Weekday = "monday"
-    hour: Count = Field(default=4, ge=0, le=23)
+    hour: Annotated[int, Read(count, 0, 23)] = 4
 
 
-class Disk(_Section):
+@dataclass(frozen=True, slots=True)
+class Disk:
     """When writing pauses because the disk is nearly full: below the larger of the two."""
 
     min_free_percent: Percent = 1
     min_free_bytes: Size = 512 * 2**20
 
 
-class IgnoredPath(_Section):
+@dataclass(frozen=True, slots=True)
+class IgnoredPath:
     """A place in the environment whose changes do not count until a day is over, and why."""
+
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
     path: Path
     reason: Text
     until: Day
 
 
-class Environment(_Section):
+@dataclass(frozen=True, slots=True)
+class Environment:
     """What collectord makes of changes in the configuration of the kernel."""
 
     debounce: Duration = 30
     seal_after: Duration = 0
-    severity: Annotated[Mapping[RuleOrPath, Severity], FILE_ONLY] = {}
+    severity: Annotated[Mapping[RuleOrPath, Severity], FILE_ONLY] = field(default_factory=dict)
     ignore: Annotated[tuple[IgnoredPath, ...], FILE_ONLY] = ()
 
 
-class Backup(_Section):
+@dataclass(frozen=True, slots=True)
+class Backup:
     """Copies of the index in the state folder, and when the daemon makes one (UTC)."""
 
     at: TimeOfDay = "03:00"
-    keep: Count = Field(default=7, ge=1, le=10_000)
+    keep: Annotated[int, Read(count, 1, 10_000)] = 7
 
 
-class Retention(_Section):
+@dataclass(frozen=True, slots=True)
+class Retention:
     """What the daemon prunes, and when it does (UTC)."""
 
     at: TimeOfDay = "04:30"
@@ -365,28 +407,32 @@ class Retention(_Section):
         return self.at != OFF and any(age != OFF for age in ages)
 
 
-class Log(_Section):
+@dataclass(frozen=True, slots=True)
+class Log:
     """What is said on stderr, and how."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class Daemon(_Section):
+@dataclass(frozen=True, slots=True)
+class Daemon:
     """Timers of the always-on loop."""
 
-    heartbeat_interval: Duration = Field(default=10, ge=0.05)
-    shutdown_timeout: Duration = Field(default=10, ge=0.05)
+    heartbeat_interval: Annotated[float, Read(duration, 0.05)] = 10
+    shutdown_timeout: Annotated[float, Read(duration, 0.05)] = 10
 
 
-class Metrics(_Section):
+@dataclass(frozen=True, slots=True)
+class Metrics:
     """Where the daemon puts what `collectord metrics` prints."""
 
     textfile: TextFile = OFF
     listen: Address = OFF
 
 
-class Config(_Section):
+@dataclass(frozen=True, slots=True)
+class Config:
     """The whole configuration; every section and key has a default."""
 
     paths: Paths = Paths()
@@ -405,20 +451,25 @@ class Config(_Section):
     metrics: Metrics = Metrics()
 
 
+DEFAULTS = Config()
+
+
+def section_names() -> tuple[str, ...]:
+    """Every section, in the order of the file."""
+    return tuple(section.name for section in fields(Config))
+
+
+@cache
 def dotted_keys() -> tuple[str, ...]:
-    """Every key as `section.key`, in the order of the model."""
+    """Every key as `section.key`, in the order of the file."""
     return tuple(
-        f"{section}.{key}"
-        for section, field in Config.model_fields.items()
-        for key in _section_type(field.annotation).model_fields
+        f"{section}.{key.name}" for section in section_names() for key in fields(getattr(DEFAULTS, section))
     )
 
 
 def is_file_only(dotted: str) -> bool:
     """Whether only a file can give the key: its value has parts of its own."""
-    section, _, key = dotted.partition(".")
-    field = _section_type(Config.model_fields[section].annotation).model_fields[key]
-    return any(mark is FILE_ONLY for mark in field.metadata)
+    return FILE_ONLY in _marks(dotted)
 
 
 def has_unit(dotted: str) -> bool:
@@ -441,9 +492,7 @@ def in_units(dotted: str, value: object) -> str | None:
 
 
 def _units_of(dotted: str) -> list[tuple[str, float]]:
-    section, _, key = dotted.partition(".")
-    field = _section_type(Config.model_fields[section].annotation).model_fields[key]
-    readers = {mark.func for mark in field.metadata if isinstance(mark, BeforeValidator)}
+    readers = {mark.by for mark in _marks(dotted) if isinstance(mark, Read)}
     if readers & {duration, age}:
         return [(unit, factor) for unit, factor in _SECONDS.items() if unit]
     return [("B", 1), ("KiB", 2**10), ("MiB", 2**20), ("GiB", 2**30)] if size in readers else []
@@ -452,10 +501,11 @@ def _units_of(dotted: str) -> list[tuple[str, float]]:
 def is_list(dotted: str) -> bool:
     """Whether the key holds a list, which text gives separated by commas."""
     section, _, key = dotted.partition(".")
-    return isinstance(getattr(getattr(Config(), section), key), tuple)
+    return isinstance(getattr(getattr(DEFAULTS, section), key), tuple)
 
 
-def _section_type(annotation: object) -> type[_Section]:
-    if not (isinstance(annotation, type) and issubclass(annotation, _Section)):
-        raise TypeError(f"{annotation} is not a section")
-    return annotation
+def _marks(dotted: str) -> tuple[object, ...]:
+    """What stands beside the type of a key."""
+    section, _, key = dotted.partition(".")
+    hints = get_type_hints(type(getattr(DEFAULTS, section)), include_extras=True)
+    return get_args(hints[key])[1:]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from collectord.config import document
-from collectord.config.document import Finding, Given, Layer, Place, unknown
+from collectord.config.layers import MAX_BYTES, Finding, Given, Layer, Place, unknown
 from collectord.config.schema import (
+    DEFAULTS,
     Config,
     IgnoredPath,
     dotted_keys,
@@ -115,7 +114,9 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if isinstance(value, IgnoredPath):
-        return value.model_dump(mode="json")
+        return {key: _plain(inner) for key, inner in asdict(value).items()}
+    if isinstance(value, date):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return dict(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
@@ -248,19 +249,25 @@ def _read_file(
     label = str(named) if named else _near(path, cwd)
     try:
         with path.open("rb") as stream:
-            data = stream.read(document.MAX_BYTES + 1)
+            data = stream.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError) as error:
         if named is None and not path.is_symlink():
             return None, Layer({})
         return path, Layer({}, (Finding(label, f"cannot be read: {_reason(error)}"),))
     except (OSError, ValueError) as error:
         return path, Layer({}, (Finding(label, f"cannot be read: {_reason(error)}"),))
-    return path, document.parse(data, label)
+    from collectord.config.document import parse
+
+    return path, parse(data, label)
 
 
 def _check(layer: Layer, home: str | None) -> Iterable[Finding]:
     """Every finding of one source, in its order; each source is checked on its own, shadowed or not."""
     findings = list(layer.findings)
+    if not layer.given:
+        return findings
+    from pydantic import ValidationError
+
     try:
         _build(layer.given, home)
     except ValidationError as error:
@@ -272,11 +279,15 @@ def _check(layer: Layer, home: str | None) -> Iterable[Finding]:
 
 
 def _build(given: Mapping[str, Given], home: str | None) -> Config:
+    if not given:
+        return DEFAULTS
+    from pydantic import TypeAdapter
+
     sections: dict[str, dict[str, object]] = {}
     for dotted, value in given.items():
         section, _, key = dotted.partition(".")
         sections.setdefault(section, {})[key] = value.value
-    return Config.model_validate(sections, context={"home": home})
+    return TypeAdapter(Config).validate_python(sections, context={"home": home})
 
 
 def _message(details: ErrorDetails) -> str:
@@ -286,17 +297,13 @@ def _message(details: ErrorDetails) -> str:
             return str(context["error"])
         case "literal_error":
             return f"{shown(details['input'])} is not {context['expected']}"
-        case "greater_than_equal":
-            return f"{shown(details['input'])} is too small; write {context['ge']} or more"
-        case "less_than_equal":
-            return f"{shown(details['input'])} is too large; write {context['le']} or less"
         case "missing":
             return f"has no {details['loc'][-1]}; write one"
-        case "extra_forbidden":
-            return unknown(str(details["loc"][-1]), IgnoredPath.model_fields)
+        case "unexpected_keyword_argument":
+            return unknown(str(details["loc"][-1]), [one.name for one in fields(IgnoredPath)])
         case "tuple_type":
             return f"{shown(details['input'])} is not a list; begin each entry with a dash"
-        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+        case "dict_type" | "mapping_type" | "dataclass_type":
             return f"{shown(details['input'])} is not a mapping; indent its keys below it"
     return f"{shown(details['input'])}: {details['msg']}"
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexBusy, IndexFull
+from collectord.index.info import put_info
 from collectord.index.sign_of_life import Heartbeat, beat
-from collectord.index.writer import IndexWriter, put_info
+from collectord.index.writer import IndexWriter
 from collectord.status.health import State, in_a_line, of_daemon
 from collectord.system.notify import Notifier, watchdog_interval_s
 

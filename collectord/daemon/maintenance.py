@@ -17,6 +17,7 @@ from collectord.daemon.jobs import Jobs
 from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily, wait_s
 from collectord.errors import LockHeld
 from collectord.index.alerts import unacknowledged_counts
+from collectord.index.info import DISK_USAGE
 from collectord.index.queries import totals
 from collectord.index.reader import IndexReader
 from collectord.index.writer import Gone, IndexWriter
@@ -25,7 +26,6 @@ from collectord.kernel.jsonio import ascii_json
 from collectord.model import ARCHIVE, Outcome
 from collectord.retention.plan import notes_left
 from collectord.retention.prune import is_there, prune_lock, put_back_unchecked
-from collectord.status.disk_usage import MEASURED
 from collectord.system.lock import StateLock, holder
 
 BACKUP, PRUNE, USAGE = "backup", "prune", "usage"
@@ -243,7 +243,7 @@ def _info(settings: Settings, key: str) -> int | None:
 
 
 def _note_usage(context: TaskContext, document: dict[str, Any]) -> None:
-    context.writer.set_info(MEASURED, ascii_json(document["disk"]))
+    context.writer.set_info(DISK_USAGE, ascii_json(document["disk"]))
 
 
 def _log_backup(journal: DaemonLog, document: dict[str, Any]) -> None:

@@ -13,14 +13,19 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
-from collectord.dataset import snapshot
+from collectord.dataset import layout, snapshot
 from collectord.dataset.columns import ARTIFACT_COLUMNS, ROW_COLUMNS, RUN_COLUMNS, split_file
 from collectord.dataset.documents import described
 from collectord.dataset.jsonl import file_sha256, published_row
+from collectord.dataset.layout import (
+    DATASET_FILE,
+    RUNS_FILE,
+    RUNS_TABLE,
+    SCHEMA_FILE,
+)
 from collectord.dataset.parquet import read_parquet
 from collectord.dataset.row_plan import BY_TIME, OUTCOME, Distributions, Tally
 from collectord.dataset.rowschema import row_schema, violations
-from collectord.dataset.snapshot import DATASET_FILE, RUNS_FILE, RUNS_TABLE, SCHEMA_FILE
 from collectord.dataset.tables import row_columns
 from collectord.index.rows import db_text
 from collectord.kernel.jsonio import JsonObject, canonical, loads
@@ -60,12 +65,12 @@ _OTHER = "has other bytes than when it was published"
 
 def check_sums(folder: Path, findings: Findings) -> dict[str, str]:
     """Every file is listed, there and as it was; returns name → sha256 as listed."""
-    sums = _read_sums(folder / snapshot.SUMS_FILE, findings)
+    sums = _read_sums(folder / layout.SUMS_FILE, findings)
     there = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if not S_ISDIR(p.lstat().st_mode)}
     for name in sorted(sums.keys() - there):
         findings.add(f"{name}: missing")
-    for name in sorted(there - sums.keys() - {snapshot.SUMS_FILE}):
-        findings.add(f"{name}: not part of the snapshot (not in {snapshot.SUMS_FILE})")
+    for name in sorted(there - sums.keys() - {layout.SUMS_FILE}):
+        findings.add(f"{name}: not part of the snapshot (not in {layout.SUMS_FILE})")
     for name in sorted(sums.keys() & there):
         if not _is_as_published(folder / name, sums[name]):
             findings.add(f"{name}: {_OTHER}")
@@ -161,12 +166,12 @@ def check_documents(
     """What can be told without reading the rows; a directory of an older collectord has less to tell."""
     for key in _COUNTS:
         if meta and document and meta.get(key) != document.get(key):
-            findings.add(f"{snapshot.META_FILE} and {snapshot.SNAPSHOT_FILE} do not say the same {key}")
+            findings.add(f"{layout.META_FILE} and {layout.SNAPSHOT_FILE} do not say the same {key}")
     if "files" not in document:
         return
-    expected = set(texts_of(document["files"])) | {snapshot.SNAPSHOT_FILE}
+    expected = set(texts_of(document["files"])) | {layout.SNAPSHOT_FILE}
     for name in sorted(expected ^ set(sums)):
-        findings.add(f"{name}: only one of {snapshot.SNAPSHOT_FILE} and {snapshot.SUMS_FILE} names it")
+        findings.add(f"{name}: only one of {layout.SNAPSHOT_FILE} and {layout.SUMS_FILE} names it")
     _check_croissant(folder, sums, findings)
     _check_rejects(folder, document, findings)
 
@@ -177,34 +182,34 @@ def texts_of(value: object) -> list[str]:
 
 
 def _check_croissant(folder: Path, sums: Mapping[str, str], findings: Findings) -> None:
-    if snapshot.CROISSANT_FILE not in sums:
+    if layout.CROISSANT_FILE not in sums:
         return
     try:
-        document = json.loads((folder / snapshot.CROISSANT_FILE).read_bytes())
+        document = json.loads((folder / layout.CROISSANT_FILE).read_bytes())
         listed = {str(file["contentUrl"]): file["sha256"] for file in document["distribution"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        findings.add(f"{snapshot.CROISSANT_FILE}: does not say which files there are")
+        findings.add(f"{layout.CROISSANT_FILE}: does not say which files there are")
         return
-    others = {name: digest for name, digest in sums.items() if name != snapshot.CROISSANT_FILE}
+    others = {name: digest for name, digest in sums.items() if name != layout.CROISSANT_FILE}
     for name in sorted(name for name in {*listed, *others} if listed.get(name) != others.get(name)):
-        findings.add(f"{snapshot.CROISSANT_FILE}: has another sum of {name} than {snapshot.SUMS_FILE}")
+        findings.add(f"{layout.CROISSANT_FILE}: has another sum of {name} than {layout.SUMS_FILE}")
 
 
 def _check_rejects(folder: Path, document: JsonObject, findings: Findings) -> None:
     try:
-        rejects = [json.loads(line) for line in lines_of(folder / snapshot.REJECTS_FILE)]
-        runs = [json.loads(line) for line in lines_of(folder / snapshot.RUNS_FILE)]
+        rejects = [json.loads(line) for line in lines_of(folder / layout.REJECTS_FILE)]
+        runs = [json.loads(line) for line in lines_of(folder / layout.RUNS_FILE)]
         named = [(r["kind"], r["workcell_id"], r["run_id"], r["reason"]) for r in rejects]
         listed = [(r["kind"], r["workcell_id"], r["run_id"], r["left_out"]) for r in runs if r["left_out"]]
         counted = Counter(str(reason) for *_, reason in named)
         stated = Counter({**document["left_out"], **document["not_selected"]})
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        findings.add(f"{snapshot.REJECTS_FILE} or {snapshot.RUNS_FILE}: not readable")
+        findings.add(f"{layout.REJECTS_FILE} or {layout.RUNS_FILE}: not readable")
         return
     if named != listed:
-        findings.add(f"{snapshot.REJECTS_FILE}: does not name the runs that {snapshot.RUNS_FILE} leaves out")
+        findings.add(f"{layout.REJECTS_FILE}: does not name the runs that {layout.RUNS_FILE} leaves out")
     if counted != stated:
-        findings.add(f"{snapshot.REJECTS_FILE}: has {dict(counted)}, {snapshot.SNAPSHOT_FILE} {dict(stated)}")
+        findings.add(f"{layout.REJECTS_FILE}: has {dict(counted)}, {layout.SNAPSHOT_FILE} {dict(stated)}")
 
 
 def check_counts(name: str, document: JsonObject, checked: CheckedRows, findings: Findings) -> None:
@@ -222,12 +227,12 @@ def check_described(
     by_time = member(document, "options", "split_by") in (None, BY_TIME)
     if document and by_time and checked.split_counts != split_counts(checked.rows):
         wanted = split_counts(checked.rows)
-        findings.add(f"{snapshot.SNAPSHOT_FILE}: the rows are not split by time as {wanted}")
+        findings.add(f"{layout.SNAPSHOT_FILE}: the rows are not split by time as {wanted}")
     if "distributions" not in document:
         return
     for name, values in checked.labels.items():
         if name != OUTCOME and member(document, "distributions", name) != values:
-            findings.add(f"{snapshot.SNAPSHOT_FILE}: the distribution of {name} is not that of the rows")
+            findings.add(f"{layout.SNAPSHOT_FILE}: the distribution of {name} is not that of the rows")
     if not findings and member(document, "software", "collectord") == version("collectord"):
         _check_rendered(folder, document, sums, checked, findings)
 
@@ -238,13 +243,13 @@ def _check_rendered(
     # Another version may word them otherwise, so this is only asked of our own.
     rendered: dict[str, Any] = {}
     try:
-        data = {name: digest for name, digest in sums.items() if name not in snapshot.DESCRIBING}
+        data = {name: digest for name, digest in sums.items() if name not in layout.DESCRIBING}
         rendered = described(document, data, checked.span_ms)
     except (KeyError, TypeError, AttributeError, ValueError):
-        findings.add(f"{snapshot.SNAPSHOT_FILE}: lacks what the card is written from")
+        findings.add(f"{layout.SNAPSHOT_FILE}: lacks what the card is written from")
     for name, wanted in rendered.items():
         if (folder / name).read_bytes() != wanted:
-            findings.add(f"{name}: does not say what {snapshot.SNAPSHOT_FILE} and the rows say")
+            findings.add(f"{name}: does not say what {layout.SNAPSHOT_FILE} and the rows say")
 
 
 Record = dict[str, Any]

@@ -22,7 +22,7 @@ from collectord.dataset.columns import (
     Column,
     split_file,
 )
-from collectord.dataset.snapshot import DATASET_FILE, RUNS_FILE, RUNS_TABLE
+from collectord.dataset.layout import DATASET_FILE, RUNS_FILE, RUNS_TABLE
 from collectord.kernel.jsonio import JsonObject
 from collectord.kernel.rows import SPLITS
 from collectord.kernel.values import format_ms

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from collectord.dataset import snapshot
+from collectord.dataset import layout
 from collectord.dataset.documents import differences, short
 from collectord.dataset.jsonl import row_mark
 from collectord.dataset.row_plan import BUDGETS, DIMENSIONS, LABEL_PARTS, OUTCOME, SWARM
@@ -52,14 +52,14 @@ class Side:
 
     def read(self, keys: list[Key]) -> Iterator[JsonObject]:
         """Rows, one at a time."""
-        with (self.folder / snapshot.DATASET_FILE).open("rb") as file:
+        with (self.folder / layout.DATASET_FILE).open("rb") as file:
             for key in keys:
                 file.seek(self.rows[key].offset)
                 yield json.loads(file.read(self.rows[key].size))
 
     def revisions(self, run_ids: set[str]) -> dict[str, str]:
         """Run id → the revision that its row was made of, as far as runs.jsonl says."""
-        path, found = self.folder / snapshot.RUNS_FILE, {}
+        path, found = self.folder / layout.RUNS_FILE, {}
         if run_ids and path.is_file():
             with path.open(encoding="utf-8") as file:
                 for run in map(json.loads, file):
@@ -70,14 +70,14 @@ class Side:
 
 def read_side(folder: Path) -> Side:
     """Read the documents and run once through the rows; raises CollectordError for what is no dataset."""
-    path = folder / snapshot.DATASET_FILE
+    path = folder / layout.DATASET_FILE
     if not path.is_file():
         raise CollectordError(f"{folder}: there is no {path.name} in it; name a dataset directory")
-    drift = _document(folder / snapshot.DRIFT_FILE).get("changes")
+    drift = _document(folder / layout.DRIFT_FILE).get("changes")
     return Side(
         folder,
-        _document(folder / snapshot.SNAPSHOT_FILE),
-        _document(folder / snapshot.ENVIRONMENT_FILE),
+        _document(folder / layout.SNAPSHOT_FILE),
+        _document(folder / layout.ENVIRONMENT_FILE),
         [change for change in drift if isinstance(change, dict)] if isinstance(drift, list) else [],
         dict(_entries(path)),
     )

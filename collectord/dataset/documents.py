@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from collectord.dataset import snapshot
+from collectord.dataset import layout, snapshot
 from collectord.dataset.card import CardFacts, card
 from collectord.dataset.croissant import CroissantFacts, croissant
 from collectord.dataset.jsonl import Written, file_sha256
@@ -74,19 +74,19 @@ def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> di
     tally = write_tables(folder, planned, reader, provenance) if pyarrow else count_rows(folder, planned)
     published = snapshot.published_document(contents.core, tally, pyarrow)
     sums = {name: file_sha256(folder / name) for name in published["files"] if name.endswith(".parquet")}
-    sums[snapshot.DATASET_FILE] = contents.written.file_sha256
+    sums[layout.DATASET_FILE] = contents.written.file_sha256
     documents = {
-        snapshot.META_FILE: snapshot.pretty(contents.meta),
-        snapshot.SNAPSHOT_FILE: snapshot.pretty(published),
-        snapshot.SCHEMA_FILE: snapshot.pretty(row_schema()),
-        snapshot.RUNS_FILE: b"".join(snapshot.runs_lines(planned)),
-        snapshot.REJECTS_FILE: b"".join(snapshot.rejects_lines(planned)),
+        layout.META_FILE: snapshot.pretty(contents.meta),
+        layout.SNAPSHOT_FILE: snapshot.pretty(published),
+        layout.SCHEMA_FILE: snapshot.pretty(row_schema()),
+        layout.RUNS_FILE: b"".join(snapshot.runs_lines(planned)),
+        layout.REJECTS_FILE: b"".join(snapshot.rejects_lines(planned)),
         **snapshot.provenance_documents(provenance),
     }
     sums |= _sums(documents)
     documents |= described(published, sums, _span_ms(planned))
     sums |= _sums(documents)
-    documents[snapshot.SUMS_FILE] = snapshot.sums_document(sums)
+    documents[layout.SUMS_FILE] = snapshot.sums_document(sums)
     for name, data in documents.items():
         (folder / name).write_bytes(data)
     return sums
@@ -97,9 +97,9 @@ def described(
 ) -> dict[str, bytes]:
     """The card and Croissant, which tell of the other files: `sums` are theirs, `span_ms` of the rows."""
     readme = card(CardFacts(published, span_ms))
-    known = {**sums, snapshot.CARD_FILE: sha256(readme).hexdigest()}
+    known = {**sums, layout.CARD_FILE: sha256(readme).hexdigest()}
     about = CroissantFacts(published, known, span_ms and span_ms[1])
-    return {snapshot.CARD_FILE: readme, snapshot.CROISSANT_FILE: snapshot.pretty(croissant(about))}
+    return {layout.CARD_FILE: readme, layout.CROISSANT_FILE: snapshot.pretty(croissant(about))}
 
 
 def _sums(documents: Mapping[str, bytes]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from collectord.dataset import snapshot
+from collectord.dataset import layout, snapshot
 from collectord.dataset.documents import Contents, write_documents
 from collectord.dataset.inputs import plan_dataset, read_repo
 from collectord.dataset.jsonl import Written, meta_of, write_rows
@@ -108,7 +108,7 @@ def export_dataset(
     if target.out is not None and target.out.exists():
         raise taken(target.out)
     with workspace(target.place) as folder:
-        with (folder / snapshot.DATASET_FILE).open("wb", buffering=2**20) as file:
+        with (folder / layout.DATASET_FILE).open("wb", buffering=2**20) as file:
             written = export.write(file)
         sums = write_documents(folder, export.contents(written), reader)
         path = publish(folder, target.place, clock_ms())

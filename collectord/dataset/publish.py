@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from collectord.dataset.snapshot import DATASET_FILE, SNAPSHOT_FILE
+from collectord.dataset.layout import DATASET_FILE, SNAPSHOT_FILE
 from collectord.errors import CollectordError
 from collectord.index.engine import IndexConnection
 from collectord.index.rows import db_text

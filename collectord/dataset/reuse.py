@@ -19,9 +19,10 @@ from typing import Any
 import collectord
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.inputs import RepoFiles
+from collectord.dataset.layout import DATASET_FILE, SUMS_FILE
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import ExportOptions, RunKeys
-from collectord.dataset.snapshot import DATASET_FILE, SUMS_FILE, Provenance, sums_document
+from collectord.dataset.snapshot import Provenance, sums_document
 from collectord.index.reader import IndexReader, content_digest
 from collectord.kernel.jsonio import ascii_json, canonical
 from collectord.repo.files import open_regular

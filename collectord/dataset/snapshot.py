@@ -12,6 +12,18 @@ from typing import Any
 from collectord.dataset.columns import split_file
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.jsonl import Written
+from collectord.dataset.layout import (
+    CARD_FILE,
+    CROISSANT_FILE,
+    DATASET_FILE,
+    DRIFT_FILE,
+    ENVIRONMENT_FILE,
+    META_FILE,
+    REJECTS_FILE,
+    RUNS_FILE,
+    RUNS_TABLE,
+    SCHEMA_FILE,
+)
 from collectord.dataset.row_plan import HISTORY_RULE, ExportOptions, PlannedDataset, Tally
 from collectord.kernel.jsonio import JsonObject
 from collectord.model import IndexedRun
@@ -34,20 +46,6 @@ NO_PROVENANCE = Provenance()
 
 
 SNAPSHOT_SCHEMA = "collectord.snapshot.v1"
-DATASET_FILE = "dataset.jsonl"
-META_FILE = "meta.json"
-SNAPSHOT_FILE = "snapshot.json"
-RUNS_FILE = "runs.jsonl"
-REJECTS_FILE = "rejects.jsonl"
-RUNS_TABLE = "runs.parquet"
-SCHEMA_FILE = "schema.json"
-CARD_FILE = "README.md"
-CROISSANT_FILE = "croissant.json"
-ENVIRONMENT_FILE = "environment.json"
-DRIFT_FILE = "drift.json"
-SUMS_FILE = "SHA256SUMS"
-# The files that tell of the others.
-DESCRIBING = frozenset({CARD_FILE, CROISSANT_FILE})
 ENVIRONMENT_SCHEMA = "collectord.environment.v1"
 DRIFT_SCHEMA = "collectord.drift.v1"
 

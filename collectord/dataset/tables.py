@@ -18,8 +18,9 @@ from collectord.dataset.columns import (
     split_file,
 )
 from collectord.dataset.jsonl import PublishedRow, published_row, row_head
+from collectord.dataset.layout import DATASET_FILE, RUNS_TABLE
 from collectord.dataset.row_plan import PlannedDataset, Tally, label_values
-from collectord.dataset.snapshot import DATASET_FILE, RUNS_TABLE, Provenance, listed_runs
+from collectord.dataset.snapshot import Provenance, listed_runs
 from collectord.index.reader import IndexReader
 from collectord.index.rows import db_text
 from collectord.index.runs import facts_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.dataset import snapshot
+from collectord.dataset import layout, snapshot
 from collectord.dataset.checks import (
     CheckedRows,
     Findings,
@@ -59,9 +59,9 @@ def check_rebuilt(
     """Make the snapshot again from the revisions it names, with the options it names."""
     try:
         options = options_from_json(document["options"])
-        only, other_epoch = _revisions(folder / snapshot.RUNS_FILE)
+        only, other_epoch = _revisions(folder / layout.RUNS_FILE)
     except (KeyError, TypeError, ValueError, OSError, RecursionError):
-        findings.add(f"{snapshot.SNAPSHOT_FILE} and {snapshot.RUNS_FILE} do not say what to rebuild from")
+        findings.add(f"{layout.SNAPSHOT_FILE} and {layout.RUNS_FILE} do not say what to rebuild from")
         return
     rule = document.get("history_rule", FIRST_RULE)
     planned = plan_dataset(reader, repo, options, only, other_epoch, rule=rule)
@@ -74,10 +74,10 @@ def check_rebuilt(
         findings.add(
             f"it was redacted by detect-secrets {redacted_by}, and here {detector_version()} is installed"
         )
-    _compare_lines(folder / snapshot.RUNS_FILE, snapshot.runs_lines(planned), findings)
+    _compare_lines(folder / layout.RUNS_FILE, snapshot.runs_lines(planned), findings)
     _compare_document(document, planned, findings)
     if "files" in document:
-        _compare_lines(folder / snapshot.REJECTS_FILE, snapshot.rejects_lines(planned), findings)
+        _compare_lines(folder / layout.REJECTS_FILE, snapshot.rejects_lines(planned), findings)
     if "files" in document and not findings:
         try:
             _compare_outcomes(folder, document, planned, reader, findings)
@@ -98,16 +98,16 @@ def _revisions(path: Path) -> tuple[Revisions, RunKeys]:
 
 
 def _compare_rows(folder: Path, options: ExportOptions, rows: Iterator[Marked], findings: Findings) -> None:
-    published = lines_of(folder / snapshot.DATASET_FILE)
+    published = lines_of(folder / layout.DATASET_FILE)
     number = 0
     for number, row in enumerate(rows, 1):
         text = line_of(row, escape=options.profile != BUILDER)
         line = next(published, b"").decode("utf-8", "replace").removesuffix("\n")
         if line != text:
-            findings.add(f"{snapshot.DATASET_FILE}:{number}: rebuilt otherwise: {_difference(line, text)}")
+            findings.add(f"{layout.DATASET_FILE}:{number}: rebuilt otherwise: {_difference(line, text)}")
     extra = sum(1 for _ in published)
     if extra:
-        findings.add(f"{snapshot.DATASET_FILE}: {extra} rows beyond the {number} that the index gives")
+        findings.add(f"{layout.DATASET_FILE}: {extra} rows beyond the {number} that the index gives")
 
 
 def _difference(published: str, rebuilt: str) -> str:
@@ -141,7 +141,7 @@ def _compare_document(document: JsonObject, planned: PlannedDataset, findings: F
     for key, value in wanted.items():
         if document.get(key) != value:
             findings.add(
-                f"{snapshot.SNAPSHOT_FILE}: {key} is {short(document.get(key))}, rebuilt {short(value)}"
+                f"{layout.SNAPSHOT_FILE}: {key} is {short(document.get(key))}, rebuilt {short(value)}"
             )
 
 
@@ -150,15 +150,15 @@ def _compare_outcomes(
 ) -> None:
     """What only the index can give: outcomes, and the columns of runs. The rows are as they should be."""
     if document["distributions"] != count_rows(folder, planned).as_json():
-        findings.add(f"{snapshot.SNAPSHOT_FILE}: the distributions are not those that the index gives")
+        findings.add(f"{layout.SNAPSHOT_FILE}: the distributions are not those that the index gives")
     if document["parquet"] is None or pyarrow_version() is None:
         return
-    runs = read_parquet(folder / snapshot.RUNS_TABLE, RUN_COLUMNS)
-    same_records(snapshot.RUNS_TABLE, runs, _run_records(planned, reader), findings)
+    runs = read_parquet(folder / layout.RUNS_TABLE, RUN_COLUMNS)
+    same_records(layout.RUNS_TABLE, runs, _run_records(planned, reader), findings)
     known = Provenance(document["epoch"], document["environment"])
     tables = {split: read_parquet(folder / split_file(split), ROW_COLUMNS) for split in SPLIT_NAMES}
     facts = facts_of(reader.connection, planned.runs)
-    for line, run, fact in zip(lines_of(folder / snapshot.DATASET_FILE), planned.runs, facts, strict=True):
+    for line, run, fact in zip(lines_of(folder / layout.DATASET_FILE), planned.runs, facts, strict=True):
         split = row_head(line.decode("utf-8")).split
         wanted = outcome_columns(run, fact, known)
         if wrong := unequal(wanted, next(tables[split], None)):
@@ -200,10 +200,8 @@ def verify_snapshot(
     folder: Path, rebuild: tuple[IndexReader, Path] | None = None, *, fast: bool = False
 ) -> Verified:
     """Check sums and documents, unless `fast` rows and tables too, and with `rebuild` (index, repo) all."""
-    if not (folder / snapshot.DATASET_FILE).is_file():
-        raise CollectordError(
-            f"{folder}: there is no {snapshot.DATASET_FILE} in it; name a dataset directory"
-        )
+    if not (folder / layout.DATASET_FILE).is_file():
+        raise CollectordError(f"{folder}: there is no {layout.DATASET_FILE} in it; name a dataset directory")
     check = _Check(folder)
     check.sums_and_documents()
     if fast:
@@ -228,18 +226,18 @@ class _Check:
 
     def sums_and_documents(self) -> None:
         self.sums = check_sums(self.folder, self.findings)
-        self.meta = read_document(self.folder / snapshot.META_FILE, self.findings)
-        self.document = read_document(self.folder / snapshot.SNAPSHOT_FILE, self.findings)
+        self.meta = read_document(self.folder / layout.META_FILE, self.findings)
+        self.document = read_document(self.folder / layout.SNAPSHOT_FILE, self.findings)
         check_documents(self.folder, self.meta, self.document, self.sums, self.findings)
 
     def rows(self) -> CheckedRows:
         schema = None
-        if snapshot.SCHEMA_FILE in self.sums:
-            schema = read_document(self.folder / snapshot.SCHEMA_FILE, self.findings)
+        if layout.SCHEMA_FILE in self.sums:
+            schema = read_document(self.folder / layout.SCHEMA_FILE, self.findings)
         checked = check_rows(self.folder, schema, self.findings)
         self.checked.append(ROWS)
-        check_counts(snapshot.META_FILE, self.meta, checked, self.findings)
-        check_counts(snapshot.SNAPSHOT_FILE, self.document, checked, self.findings)
+        check_counts(layout.META_FILE, self.meta, checked, self.findings)
+        check_counts(layout.SNAPSHOT_FILE, self.document, checked, self.findings)
         check_described(self.folder, self.document, self.sums, checked, self.findings)
         if self.document.get("parquet") is not None:
             self.tables()

@@ -19,9 +19,11 @@ from collectord.kernel.policy.feasible import (
     Judgement,
     Possible,
     Verdict,
+    as_looked_at,
     has_patterns,
     judge,
     possible_labels,
+    tags_looked_at,
 )
 from collectord.model import Environment
 from collectord.system.bounded_regex import limited_search
@@ -38,6 +40,8 @@ class Actions:
     def __init__(self) -> None:
         self._executed: dict[str, Executed] = {}
         self._judged: dict[_Key, Judgement] = {}
+        self._judged_alike: dict[tuple[str, Executed, IssueText], Judgement] = {}
+        self._tags: dict[str, frozenset[str]] = {}
         self._labels: dict[_Key, frozenset[Possible]] = {}
         self._patterns: dict[str, bool] = {}
         self._find: Find = _nothing_known
@@ -65,8 +69,19 @@ class Actions:
         """The verdict on an action and an environment whose rules are known."""
         key = self._key(executed, text, asks, environment)
         if key not in self._judged:
-            self._judged[key] = judge(environment.components, *self._question(key), self._find)
+            self._judged[key] = self._judge(environment, *self._question(key))
         return self._judged[key]
+
+    def _judge(self, environment: Environment, executed: Executed, text: IssueText) -> Judgement:
+        """The same for all issues that the rules cannot tell from each other."""
+        name = environment.fingerprint
+        if name not in self._tags:
+            self._tags[name] = tags_looked_at(environment.components)
+        alike = as_looked_at(executed, self._tags[name])
+        key = name, alike, text
+        if key not in self._judged_alike:
+            self._judged_alike[key] = judge(environment.components, alike, text, self._find)
+        return self._judged_alike[key]
 
     def labels(
         self, executed: str, text: str | None, asks: Asks, environment: Environment

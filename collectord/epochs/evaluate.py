@@ -24,8 +24,8 @@ from collectord.index.environments import (
     store_kernel_states,
     store_seal,
 )
+from collectord.index.info import CURRENT_EPOCH, info, put_info
 from collectord.index.runs import fill_older
-from collectord.index.writer import info, put_info
 from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.kernel.policy.components import DEFAULT_TIMEOUT_SECONDS
@@ -115,16 +115,13 @@ def evaluate(
     return Evaluation(found, notices)
 
 
-CURRENT = "current_epoch"  # where in index_info the newest epoch stands, for who only wants a glance
-
-
 def _store_current(connection: IndexConnection, epochs: Sequence[Epoch]) -> None:
     newest = epochs[-1] if epochs else None
     text = ascii_json(
         {} if newest is None else {k: getattr(newest, k) for k in ("number", "since_ms", "runs")}
     )
-    if info(connection, CURRENT) != text:
-        put_info(connection, CURRENT, text)
+    if info(connection, CURRENT_EPOCH) != text:
+        put_info(connection, CURRENT_EPOCH, text)
 
 
 def _close_and_seal(

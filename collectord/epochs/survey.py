@@ -20,7 +20,7 @@ from collectord.index.runs import ShownRun, shown_runs
 from collectord.model import GIT, Environment, Epoch, KernelSession, Situation
 
 T = TypeVar("T")
-# Texts of runs that are no more are forgotten once they are so many beyond those that are there.
+# Issues of runs that are no more are forgotten once they are so many beyond those that are there.
 SPARE_TEXTS = 1000
 
 
@@ -35,7 +35,6 @@ class Memory:
         self._runs: dict[RunKey, ShownRun] = {}
         self._dispatched: dict[RunKey, DispatchedRun] = {}
         self._is_read = False
-        self._shared: dict[Hashable, Any] = {}
         self._issues: dict[str, Situation] = {}
         # False for issues of which Beads has never said that they ask to speculate, None for the others.
         self._issues_asking: dict[str | None, bool | None] = {}
@@ -52,15 +51,17 @@ class Memory:
         for key in changed:
             self._runs.pop(key, None)
             self._dispatched.pop(key, None)
+        just_read = set()
         for run in shown_runs(connection, changed if self._is_read else None):
-            self._take(run)
+            just_read.add(self._take(run))
         concerned = [key for key, run in self._runs.items() if run.issue_id in news]
         for key in concerned:
-            self._take(self._runs[key])
+            if key not in just_read:
+                self._take(self._runs[key])
         self.issues_changed += bool(concerned)
         self._is_read = True
-        if len(self._issues) + len(self._shared) > 3 * len(self._runs) + SPARE_TEXTS:
-            self._issues, self._shared = {}, {}
+        if len(self._issues) > len(self._runs) + SPARE_TEXTS:
+            self._issues = {}
 
     def _read_issues(self, connection: IndexConnection) -> set[str | None]:
         """Read what Beads said since; the issues of which another answer is known now."""
@@ -72,11 +73,8 @@ class Memory:
             )
         return {key for key, asks in self._issues_asking.items() if key not in before or before[key] != asks}
 
-    def _take(self, run: ShownRun) -> None:
+    def _take(self, run: ShownRun) -> RunKey:
         key = run.kind, run.name
-        # Most runs show and plan what others do: one copy of each is enough.
-        names = ("evidence", "situation", "plan", "executed", "issue_text", "issue_id")
-        run = replace(run, **{name: self._one_copy(getattr(run, name)) for name in names})
         self._runs[key] = run
         self._dispatched[key] = DispatchedRun(
             run.kind,
@@ -88,9 +86,7 @@ class Memory:
             run.issue_text,
             self._issues_asking.get(run.issue_id),
         )
-
-    def _one_copy(self, value: Any) -> Any:
-        return self._shared.setdefault(value, value)
+        return key
 
     @property
     def runs(self) -> Mapping[RunKey, ShownRun]:

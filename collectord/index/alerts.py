@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
-
-from collectord.index import tables
+from collectord.index.engine import IndexConnection
+from collectord.index.statements import insert, marks
 from collectord.kernel.jsonio import ascii_json
 from collectord.model import Alert
 
@@ -35,54 +34,53 @@ class Notice:
     is_resolved: bool = False
 
 
-def note_moment(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
+def note_moment(connection: IndexConnection, cause: Cause, now_ms: int) -> list[Notice]:
     """Store an alert about one moment, which is resolved at once; no notice where it is stored already."""
-    table = tables.alerts
-    known = (table.c.event == cause.event) & (table.c.key == cause.key[:MAX_KEY])
-    if connection.execute(select(table.c.id).where(known)).first() is not None:
+    query = "SELECT 1 FROM alerts WHERE event = ? AND key = ?"
+    if connection.execute(query, (cause.event, cause.key[:MAX_KEY])).fetchone() is not None:
         return []
     _open(connection, cause, now_ms, resolved_ms=now_ms)
     return [Notice(cause.event, cause.fields)]
 
 
 def note_standing(
-    connection: Connection, events: Collection[str], causes: Iterable[Cause], now_ms: int
+    connection: IndexConnection, events: Collection[str], causes: Iterable[Cause], now_ms: int
 ) -> list[Notice]:
     """Make the alerts of some events those of the `causes` that there are now; returns what began and ended.
 
     The same cause stays one alert while it stands. One that is over already is noted once.
     """
-    table = tables.alerts
-    query = select(table).where(table.c.event.in_(events)).order_by(table.c.id)
-    known = {(row.event, row.key): row for row in connection.execute(query)}
+    wanted = sorted(events)
+    query = f"SELECT * FROM alerts WHERE event IN ({marks(wanted)}) ORDER BY id"
+    known = {(row["event"], row["key"]): row for row in connection.execute(query, wanted)}
     notices: list[Notice] = []
     for cause in causes:
         row = known.pop((cause.event, cause.key[:MAX_KEY]), None)
-        if row is not None and row.resolved_ms is None:
+        if row is not None and row["resolved_ms"] is None:
             notices += _go_on(connection, cause, row, now_ms)
         elif row is None or not cause.is_over:
             notices += _begin(connection, cause, now_ms)
     for row in known.values():
-        notices += _resolve(connection, row, now_ms) if row.resolved_ms is None else []
+        notices += _resolve(connection, row, now_ms) if row["resolved_ms"] is None else []
     return notices
 
 
-def _begin(connection: Connection, cause: Cause, now_ms: int) -> list[Notice]:
+def _begin(connection: IndexConnection, cause: Cause, now_ms: int) -> list[Notice]:
     _open(connection, cause, now_ms, resolved_ms=now_ms if cause.is_over else None)
     begun = [Notice(cause.event, cause.fields)]
     return [*begun, Notice(cause.event, cause.fields, is_resolved=True)] if cause.is_over else begun
 
 
-def _go_on(connection: Connection, cause: Cause, row: Any, now_ms: int) -> list[Notice]:
+def _go_on(connection: IndexConnection, cause: Cause, row: Any, now_ms: int) -> list[Notice]:
     """An open alert whose cause is still there, perhaps with other fields, or has passed."""
     fields = ascii_json(cause.fields)
-    if fields != row.fields:
-        values = {"last_ms": now_ms, "fields": fields}
-        connection.execute(update(tables.alerts).where(tables.alerts.c.id == row.id).values(values))
+    if fields != row["fields"]:
+        update = "UPDATE alerts SET last_ms = ?, fields = ? WHERE id = ?"
+        connection.execute(update, (now_ms, fields, row["id"]))
     return _resolve(connection, row, now_ms) if cause.is_over else []
 
 
-def _open(connection: Connection, cause: Cause, now_ms: int, *, resolved_ms: int | None) -> None:
+def _open(connection: IndexConnection, cause: Cause, now_ms: int, *, resolved_ms: int | None) -> None:
     values = {
         "event": cause.event,
         "key": cause.key[:MAX_KEY],
@@ -91,41 +89,38 @@ def _open(connection: Connection, cause: Cause, now_ms: int, *, resolved_ms: int
         "resolved_ms": resolved_ms,
         "fields": ascii_json(cause.fields),
     }
-    connection.execute(tables.alerts.insert(), values)
+    insert(connection, "alerts", values)
 
 
-def _resolve(connection: Connection, row: Any, now_ms: int) -> list[Notice]:
-    table = tables.alerts
-    values = {"resolved_ms": now_ms, "last_ms": now_ms}
-    connection.execute(update(table).where(table.c.id == row.id).values(values))
-    return [Notice(row.event, json.loads(row.fields), is_resolved=True)]
+def _resolve(connection: IndexConnection, row: Any, now_ms: int) -> list[Notice]:
+    update = "UPDATE alerts SET resolved_ms = ?, last_ms = ? WHERE id = ?"
+    connection.execute(update, (now_ms, now_ms, row["id"]))
+    return [Notice(row["event"], json.loads(row["fields"]), is_resolved=True)]
 
 
-def alerts(connection: Connection, *, since_ms: int | None = None) -> list[Alert]:
+def alerts(connection: IndexConnection, *, since_ms: int | None = None) -> list[Alert]:
     """Every alert, the newest first; with `since_ms` those that are open or were at that time or later."""
-    table = tables.alerts
-    query = select(table).order_by(table.c.opened_ms.desc(), table.c.id.desc())
-    if since_ms is not None:
-        query = query.where(table.c.resolved_ms.is_(None) | (table.c.last_ms >= since_ms))
-    return [_alert(row) for row in connection.execute(query)]
+    recent = "" if since_ms is None else "WHERE resolved_ms IS NULL OR last_ms >= ?"
+    query = f"SELECT * FROM alerts {recent} ORDER BY opened_ms DESC, id DESC"
+    values = () if since_ms is None else (since_ms,)
+    return [_alert(row) for row in connection.execute(query, values)]
 
 
-def unacknowledged_counts(connection: Connection) -> dict[str, int]:
+def unacknowledged_counts(connection: IndexConnection) -> dict[str, int]:
     """Event → how many alerts of it are open and not acknowledged."""
-    table = tables.alerts
-    is_open = table.c.resolved_ms.is_(None) & table.c.acked_ms.is_(None)
-    query = select(table.c.event, func.count()).where(is_open).group_by(table.c.event).order_by(table.c.event)
-    return {row[0]: row[1] for row in connection.execute(query)}
+    is_open = "resolved_ms IS NULL AND acked_ms IS NULL"
+    query = f"SELECT event, count(*) FROM alerts WHERE {is_open} GROUP BY event ORDER BY event"
+    return dict(connection.execute(query).fetchall())
 
 
-def acknowledge(connection: Connection, ids: Collection[int] | None, now_ms: int) -> int:
+def acknowledge(connection: IndexConnection, ids: Collection[int] | None, now_ms: int) -> int:
     """Acknowledge alerts (None: all); returns how many were not acknowledged before."""
-    table = tables.alerts
-    statement = update(table).where(table.c.acked_ms.is_(None)).values(acked_ms=now_ms)
-    if ids is not None:
-        statement = statement.where(table.c.id.in_(ids))
-    return connection.execute(statement).rowcount
+    update = "UPDATE alerts SET acked_ms = ? WHERE acked_ms IS NULL"
+    if ids is None:
+        return connection.execute(update, (now_ms,)).rowcount
+    wanted = sorted(ids)
+    return connection.execute(f"{update} AND id IN ({marks(wanted)})", (now_ms, *wanted)).rowcount
 
 
 def _alert(row: Any) -> Alert:
-    return Alert(**{**row._mapping, "fields": json.loads(row.fields)})
+    return Alert(**{**dict(row), "fields": json.loads(row["fields"])})

@@ -6,64 +6,60 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError
-from sqlalchemy.pool import NullPool
 
 from collectord.errors import CollectordError, IndexBusy, IndexDamaged, IndexFull, IndexMissing, IndexUnusable
 
 BUSY_TIMEOUT_MS = 5000
-# What the rooms above hand around without knowing the library behind it.
-IndexConnection = Connection
+# What the rooms above hand around without knowing the library behind it. Rows have their columns by name.
+IndexConnection = sqlite3.Connection
 # The shared memory of the log grows by truncating a file: a full disk shows itself there in this way.
 _FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 
 
-def _demand_full_sync(connection: sqlite3.Connection) -> None:
+def connect(path: Path, *, read_only: bool) -> IndexConnection:
+    """Open an index file; a read-only connection never makes the file and refuses every write."""
+    if read_only and not path.exists():
+        raise IndexMissing(f"{path}: there is no index yet; run `collectord ingest` first")
+    # Opened read-only, not only told so: the last of other connections to close writes the log into the
+    # index and removes it, and after a crash that is for the writer alone, who looks at the log first.
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    # The driver's own transaction handling would hide BEGIN IMMEDIATE and break DDL transactions.
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        _set_up(connection, read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_up(connection: IndexConnection, read_only: bool) -> None:
+    connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    if read_only:
+        connection.execute("PRAGMA query_only = ON")
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    _demand_full_sync(connection)
+
+
+def _demand_full_sync(connection: IndexConnection) -> None:
     # NORMAL lost acknowledged commits in a power cut, and a pruned archive is only here.
     connection.execute("PRAGMA synchronous = FULL")
 
 
-def open_engine(path: Path, *, read_only: bool) -> Engine:
-    """An engine on an index file; a read-only one never makes the file and refuses every write."""
-    if read_only and not path.exists():
-        raise IndexMissing(f"{path}: there is no index yet; run `collectord ingest` first")
-    engine = _reading_engine(path) if read_only else create_engine(f"sqlite:///{path}", poolclass=NullPool)
-    event.listen(engine, "connect", _set_up(read_only))
-    event.listen(engine, "begin", _begin_reading if read_only else _begin_immediate)
-    return engine
-
-
-def _reading_engine(path: Path) -> Engine:
-    # Opened read-only, not only told so: the last of other connections to close writes the log into the
-    # index and removes it, and after a crash that is for the writer alone, who looks at the log first.
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    return create_engine("sqlite://", poolclass=NullPool, creator=lambda: sqlite3.connect(uri, uri=True))
-
-
-def _set_up(read_only: bool) -> Any:
-    def on_connect(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's own transaction handling would hide BEGIN IMMEDIATE and break DDL transactions.
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        if read_only:
-            connection.execute("PRAGMA query_only = ON")
-            return
-        connection.execute("PRAGMA journal_mode = WAL")
-        _demand_full_sync(connection)
-
-    return on_connect
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _begin_reading(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+@contextmanager
+def transaction(connection: IndexConnection) -> Iterator[IndexConnection]:
+    """One write transaction, durable when it ends; an error undoes it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk ends it by itself
+            connection.execute("ROLLBACK")
+        raise
 
 
 def quick_check(path: Path) -> None:
@@ -82,8 +78,6 @@ def readable_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite says into a sentence: damage stops everything, the rest is an error of the command."""
     try:
         yield
-    except DatabaseError as error:
-        raise explain(path, error.orig or error) from error
     except sqlite3.DatabaseError as error:
         raise explain(path, error) from error
     except UnicodeDecodeError as error:  # in the driver: the message cites a schema that is damaged

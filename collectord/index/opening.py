@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 
 from collectord.index.files import finish_exchange
 from collectord.index.reader import IndexReader
-from collectord.index.writer import IndexWriter
 from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.index.reader import IndexReader
     from collectord.index.schema import Upgrade
     from collectord.index.writer import IndexWriter
 
@@ -28,6 +26,8 @@ def now_ms() -> int:
 @contextmanager
 def writer_for(settings: Settings, command: str) -> Iterator[IndexWriter]:
     """The index for writing, behind the state lock; raises LockHeld naming the holder."""
+    from collectord.index.writer import IndexWriter
+
     ensure_private_dir(settings.state_dir)
     with StateLock.acquire(settings.lock_path, command):
         finish_exchange(settings.index_path)

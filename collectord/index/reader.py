@@ -6,21 +6,17 @@ import marshal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, func, select
-
-from collectord.index import rows, tables
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index import rows
+from collectord.index.engine import IndexConnection, connect, readable_errors
+from collectord.index.info import info
 from collectord.index.rows import unpack
 from collectord.index.schema import require_current
-from collectord.index.writer import info, known_query
+from collectord.index.statements import ALL_RUNS, KNOWN, PLAN, RUNS, WITH_LABELS, DbRow, marks, scalar
 from collectord.model import ARCHIVE, FileRecord, IndexedRun, Known
 
 Revisions = Mapping[tuple[str, str], str]
-_BATCH = 512
 
 
 class IndexReader:
@@ -30,15 +26,13 @@ class IndexReader:
         """Open an index that is there and current; raises IndexMissing, IndexTooOld or IndexTooNew."""
         require_current(path)
         self.path = path
-        self._engine = open_engine(path, read_only=True)
         with readable_errors(path):
-            self.connection: Connection = self._engine.connect()
-            self.connection.begin()
+            self.connection: IndexConnection = connect(path, read_only=True)
+            self.connection.execute("BEGIN")
 
     def close(self) -> None:
         """End the view."""
         self.connection.close()
-        self._engine.dispose()
 
     def __enter__(self) -> IndexReader:
         return self
@@ -48,9 +42,9 @@ class IndexReader:
 
     def known(self) -> list[Known]:
         """Every directory that was ever seen, by kind and name."""
-        query = known_query().order_by(tables.archives.c.kind, tables.archives.c.name)
         with readable_errors(self.path):
-            return [rows.known_from(row) for row in self.connection.execute(query)]
+            found = self.connection.execute(f"{KNOWN} ORDER BY a.kind, a.name")
+            return [rows.known_from(*row) for _, *row in found]
 
     def info(self, key: str) -> str | None:
         """A value of index_info."""
@@ -63,127 +57,91 @@ class IndexReader:
         With `builder` the runs that the kernel's own builder makes a summary of, with that summary. With
         `only` the runs of exactly those revisions, current or not; one the index does not have is missing.
         """
-        shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
         with readable_errors(self.path):
             artifacts = self._artifacts_by_revision()
-            found = self.connection.execute(_runs_query(shown, current=only is None))
-            for row in chain.from_iterable(found.partitions(_BATCH)):
-                if only is None or only.get((row.kind, row.name)) == row.digest:
-                    yield rows.indexed_run_from(row, artifacts.get(row.revision_id, {}))
+            query = _runs_query(builder, current=only is None)
+            for row in self.connection.execute(f"{query} ORDER BY a.kind, a.name"):
+                if only is None or only.get((row["kind"], row["name"])) == row["digest"]:
+                    yield rows.indexed_run_from(row, artifacts.get(row["revision_id"], {}))
 
     def run_of(self, kind: str, name: str, *, builder: bool = False) -> IndexedRun | None:
         """The run of one directory, as `runs` gives it."""
-        shown = tables.runs.c.builder_summary if builder else tables.runs.c.summary
-        query = _runs_query(shown, current=True).where(
-            tables.archives.c.kind == kind, tables.archives.c.name == name
-        )
+        query = f"{_runs_query(builder, current=True)} AND a.kind = ? AND a.name = ?"
         with readable_errors(self.path):
-            row = self.connection.execute(query).one_or_none()
+            row = self.connection.execute(query, (kind, name)).fetchone()
             if row is None:
                 return None
-            of_revision = tables.revision_files.c.revision_id == row.revision_id
-            return rows.indexed_run_from(row, self._artifacts_by_revision(of_revision)[row.revision_id])
+            revision_id = row["revision_id"]
+            return rows.indexed_run_from(row, self._artifacts_by_revision(revision_id)[revision_id])
 
-    def _artifacts_by_revision(self, *where: ColumnElement[bool]) -> dict[int, dict[str, str]]:
-        table = tables.revision_files
+    def _artifacts_by_revision(self, only: int | None = None) -> dict[int, dict[str, str]]:
         found: dict[int, dict[str, str]] = {}
-        query = select(table.c.revision_id, table.c.name, table.c.sha256).where(table.c.sha256.is_not(None))
-        for revision_id, name, digest in self.connection.execute(query.where(*where)):
+        query = "SELECT revision_id, name, sha256 FROM revision_files WHERE sha256 IS NOT NULL"
+        asked = (query,) if only is None else (f"{query} AND revision_id = ?", (only,))
+        for revision_id, name, digest in self.connection.execute(*asked):
             found.setdefault(revision_id, {})[name] = digest
         return found
 
     def artifact(self, digest: str) -> bytes:
         """The bytes of an artifact, checked against its digest; raises IndexDamaged, KeyError if unknown."""
-        table = tables.artifacts
-        with readable_errors(self.path):
-            query = select(table.c.codec, table.c.data).filter_by(sha256=digest)
-            row = self.connection.execute(query).one_or_none()
-        if row is None:
-            raise KeyError(digest)
-        return unpack(digest, row.codec, row.data)
+        return self.artifacts([digest])[digest]
 
     def artifacts(self, digests: Sequence[str]) -> dict[str, bytes]:
         """The bytes of several artifacts at once."""
-        table = tables.artifacts
-        query = select(table.c.sha256, table.c.codec, table.c.data).where(table.c.sha256.in_(digests))
+        query = f"SELECT sha256, codec, data FROM artifacts WHERE sha256 IN ({marks(digests)})"
         with readable_errors(self.path):
-            return {
-                row.sha256: unpack(row.sha256, row.codec, row.data) for row in self.connection.execute(query)
-            }
+            return {row[0]: unpack(*row) for row in self.connection.execute(query, digests)}
 
     def kept_rows(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The packed rows of those keys that have one."""
-        table = tables.kept_rows
-        query = select(table.c.key, table.c.data).where(table.c.key.in_(keys))
+        query = f"SELECT key, data FROM kept_rows WHERE key IN ({marks(keys)})"
         with readable_errors(self.path):
-            return {row.key: row.data for row in self.connection.execute(query)}
+            return dict(self.connection.execute(query, keys).fetchall())
 
 
-def _runs_query(shown: ColumnElement[Any], *, current: bool) -> Any:
-    a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
+def _runs_query(builder: bool, *, current: bool) -> str:
+    shown = "run.builder_summary" if builder else "run.summary"
     columns = (
-        a.c.kind,
-        a.c.name,
-        a.c.complete_ms,
-        r.c.digest,
-        run.c.revision_id,
-        run.c.finished_ms,
-        run.c.ends_in_event_log,
-        run.c.input_state,
-        run.c.hash_state,
-        run.c.encodable,
-        run.c.time_conflict,
-        shown.label("shown"),
-        label.c.explicit,
-        label.c.swarm_id,
-        label.c.max_candidates,
-        label.c.timeout_seconds,
-        label.c.max_iterations,
-        label.c.recorded_swarms,
+        "a.kind, a.name, a.complete_ms, r.digest, run.revision_id, run.finished_ms, run.ends_in_event_log"
     )
-    query = select(*columns).select_from(tables.runs_joined(current=current, with_labels=True))
-    return query.where(shown.is_not(None)).order_by(a.c.kind, a.c.name)
+    states = "run.input_state, run.hash_state, run.encodable, run.time_conflict"
+    plan = f"{PLAN}, label.max_iterations, label.recorded_swarms"
+    joined = f"{RUNS if current else ALL_RUNS} {WITH_LABELS}"
+    return f"SELECT {columns}, {states}, {shown} AS shown, {plan} FROM {joined} WHERE {shown} IS NOT NULL"
 
 
 _DIGEST_BATCH = 256
 # Without references between values: the same rows give the same bytes, in half the time of repr.
 _MARSHAL = 2
 # Looks at a directory that changed nothing in it are not content.
-_OF_ARCHIVES = ("id", "kind", "name", "revision", "complete_ms", "gone_ms")
-_Columns = Sequence[Column[Any]]
+_CONTENT = (
+    "SELECT id, kind, name, revision, complete_ms, gone_ms FROM archives ORDER BY id",
+    "SELECT * FROM revisions ORDER BY id",
+    "SELECT * FROM runs ORDER BY revision_id",
+    "SELECT * FROM labels ORDER BY revision_id",
+    "SELECT id, issue_id, seen_ms, digest FROM issue_revisions ORDER BY id",
+    "SELECT * FROM workcell_ends ORDER BY workcell_id, digest",
+)
 
 
-def content_digest(connection: Connection) -> str:
+def content_digest(connection: IndexConnection) -> str:
     """sha256 hex; the same digest means the same runs, labels, issues and ends, to the last column.
 
     The digest of a revision stands for its files. Row ids are in, so two indexes are never alike.
     """
     digest = sha256()
-    for columns in _parts():
-        query = select(*columns).order_by(*columns[0].table.primary_key)
-        # The driver's own rows: SQLAlchemy's cost as much as all the rest.
-        cursor = connection.connection.cursor()
-        cursor.execute(str(query))
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    for query in _CONTENT:
+        cursor.execute(query)
         while batch := cursor.fetchmany(_DIGEST_BATCH):
-            digest.update(marshal.dumps(list(batch), _MARSHAL))
+            digest.update(marshal.dumps(batch, _MARSHAL))
         digest.update(b"\0")
     return digest.hexdigest()
 
 
-def _parts() -> list[_Columns]:
-    issues = tables.issue_revisions.c
-    return [
-        [tables.archives.c[name] for name in _OF_ARCHIVES],
-        list(tables.revisions.c),
-        list(tables.runs.c),
-        list(tables.labels.c),
-        [issues.id, issues.issue_id, issues.seen_ms, issues.digest],
-        list(tables.workcell_ends.c),
-    ]
-
-
-DbRow = dict[str, Any]
 _CHUNK = 500
+_FILE = "f.name, f.state, f.sha256, f.mtime_ns, f.reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,51 +161,43 @@ class StoredRevision:
     label: DbRow | None
 
 
-def count_revisions(connection: Connection) -> int:
+def count_revisions(connection: IndexConnection) -> int:
     """How many revisions there are, current and superseded."""
-    return int(connection.execute(select(func.count()).select_from(tables.revisions)).scalar_one())
+    return int(scalar(connection, "SELECT count(*) FROM revisions"))
 
 
-def revision_keys(connection: Connection) -> set[tuple[str, str, str]]:
+def revision_keys(connection: IndexConnection) -> set[tuple[str, str, str]]:
     """(kind, name, digest) of every revision."""
-    a, r = tables.archives, tables.revisions
-    return {tuple(row) for row in connection.execute(select(a.c.kind, a.c.name, r.c.digest).join_from(r, a))}
+    query = "SELECT a.kind, a.name, r.digest FROM revisions r JOIN archives a ON a.id = r.archive_id"
+    return {(kind, name, digest) for kind, name, digest in connection.execute(query)}
 
 
-def stored_revisions(connection: Connection) -> Iterator[StoredRevision]:
+def stored_revisions(connection: IndexConnection) -> Iterator[StoredRevision]:
     """Every revision, current and superseded, in the order in which they were stored."""
-    last = int(connection.execute(select(func.coalesce(func.max(tables.revisions.c.id), 0))).scalar_one())
+    last = int(scalar(connection, "SELECT coalesce(max(id), 0) FROM revisions"))
     for start in range(0, last + 1, _CHUNK):
         yield from _chunk(connection, start, start + _CHUNK - 1)
 
 
-def _chunk(connection: Connection, first: int, last: int) -> Iterator[StoredRevision]:
-    a, r, f = tables.archives, tables.revisions, tables.revision_files
-    runs, labels = (_by_revision(connection, t, first, last) for t in (tables.runs, tables.labels))
+def _chunk(connection: IndexConnection, first: int, last: int) -> Iterator[StoredRevision]:
+    runs, labels = (_by_revision(connection, table, first, last) for table in ("runs", "labels"))
     files: dict[int, list[FileRecord]] = {}
-    for row in connection.execute(select(f).where(f.c.revision_id.between(first, last)).order_by(f.c.name)):
-        record = FileRecord(row.name, row.state, row.sha256, row.mtime_ns, row.reason)
-        files.setdefault(row.revision_id, []).append(record)
-    found = select(r, a.c.kind, a.c.name).join_from(r, a).where(r.c.id.between(first, last)).order_by(r.c.id)
-    for row in connection.execute(found):
-        yield StoredRevision(
-            row.id,
-            row.kind,
-            row.name,
-            row.number,
-            row.digest,
-            row.partial,
-            row.dir_mtime_ns,
-            row.seen_ms,
-            tuple(files.get(row.id, ())),
-            runs.get(row.id),
-            labels.get(row.id),
-        )
+    of_these = f"SELECT revision_id, {_FILE} FROM revision_files f WHERE revision_id BETWEEN ? AND ?"
+    for revision_id, *record in connection.execute(f"{of_these} ORDER BY f.name", (first, last)):
+        files.setdefault(revision_id, []).append(FileRecord(*record))
+    found = (
+        "SELECT r.id, a.kind, a.name, r.number, r.digest, r.partial, r.dir_mtime_ns, r.seen_ms"
+        " FROM revisions r JOIN archives a ON a.id = r.archive_id WHERE r.id BETWEEN ? AND ? ORDER BY r.id"
+    )
+    for row in connection.execute(found, (first, last)):
+        key = row["id"]
+        of_it = {"files": tuple(files.get(key, ())), "run": runs.get(key), "label": labels.get(key)}
+        yield StoredRevision(**{**dict(row), **of_it})
 
 
-def _by_revision(connection: Connection, table: Table, first: int, last: int) -> dict[int, DbRow]:
-    query = select(table).where(table.c.revision_id.between(first, last))
-    return {row.revision_id: dict(row._mapping) for row in connection.execute(query)}
+def _by_revision(connection: IndexConnection, table: str, first: int, last: int) -> dict[int, DbRow]:
+    query = f"SELECT * FROM {table} WHERE revision_id BETWEEN ? AND ?"
+    return {row["revision_id"]: dict(row) for row in connection.execute(query, (first, last))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +213,7 @@ class StoredArchive:
 class CurrentFiles:
     """The core files of current revisions of archives, asked for by name."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: IndexConnection) -> None:
         self._connection = connection
 
     def of(self, name: str) -> dict[str, str]:
@@ -273,20 +223,23 @@ class CurrentFiles:
 
 
 def stored_archives(
-    connection: Connection, name: str | None = None, kind: str | None = ARCHIVE, number: int | None = None
+    connection: IndexConnection,
+    name: str | None = None,
+    kind: str | None = ARCHIVE,
+    number: int | None = None,
 ) -> Iterator[StoredArchive]:
     """Revisions by kind and name, of all archives or one: the current ones, or those with that number.
 
     Of both kinds where `kind` is None.
     """
-    a, r, f = tables.archives, tables.revisions, tables.revision_files
-    current = (r.c.archive_id == a.c.id) & (r.c.number == (a.c.revision if number is None else number))
-    query = select(a.c.kind, a.c.name, r.c.id, r.c.dir_mtime_ns).select_from(a.join(r, current))
-    if name is not None:
-        query = query.where(a.c.name == name)
-    if kind is not None:
-        query = query.where(a.c.kind == kind)
-    for row in connection.execute(query.order_by(a.c.kind, a.c.name)).all():
-        files = connection.execute(select(f).where(f.c.revision_id == row.id).order_by(f.c.name))
-        records = tuple(FileRecord(x.name, x.state, x.sha256, x.mtime_ns, x.reason) for x in files)
-        yield StoredArchive(row.kind, row.name, row.dir_mtime_ns, records)
+    asked = {"a.kind = ?": kind, "a.name = ?": name, "r.number = ?": number}
+    wanted = {term: value for term, value in asked.items() if value is not None}
+    where = [*wanted, *(["r.number = a.revision"] if number is None else [])]
+    query = (
+        "SELECT a.kind, a.name, r.id, r.dir_mtime_ns FROM archives a JOIN revisions r ON r.archive_id = a.id"
+        f" WHERE {' AND '.join(where)} ORDER BY a.kind, a.name"
+    )
+    of_it = f"SELECT {_FILE} FROM revision_files f WHERE f.revision_id = ? ORDER BY f.name"
+    for row in connection.execute(query, tuple(wanted.values())).fetchall():
+        records = tuple(FileRecord(*file) for file in connection.execute(of_it, (row["id"],)))
+        yield StoredArchive(row["kind"], row["name"], row["dir_mtime_ns"], records)

@@ -7,13 +7,11 @@ import os
 import sys
 import zlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, overload
 
 from collectord.errors import IndexDamaged
-from collectord.kernel.evidence import evidence_json, situation_json
 from collectord.kernel.jsonio import ascii_json
 from collectord.model import CoreFile, FileState, IndexedRun, KeptRow, Known, Label, Reading, Run
 
@@ -66,6 +64,8 @@ def pack_all(items: Sequence[bytes]) -> list[bytes]:
     """Compress many artifacts at once; zlib lets go of the interpreter, so threads share the cores."""
     if len(items) < _WORTH_THREADS:
         return [pack(item) for item in items]
+    from concurrent.futures import ThreadPoolExecutor
+
     # One task a thread: one an item cost as much as the compression of a small one.
     threads = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
@@ -142,6 +142,8 @@ def revision_row(revision_id: int, archive_id: int, number: int, reading: Readin
 
 def run_row(revision_id: int, run: Run) -> DbRow:
     """The row of a run; what is exact stands in the JSON columns, what is looked for in the typed ones."""
+    from collectord.kernel.evidence import evidence_json, situation_json  # which no reader waits for
+
     return {
         "revision_id": revision_id,
         "run_id": db_text(run.run_id),
@@ -188,51 +190,41 @@ def label_row(revision_id: int, label: Label) -> DbRow:
     }
 
 
-def known_from(row: Any) -> Known:
-    """What the index knows of a directory, from a joined row; of words that recur there is one copy."""
-    return Known(
-        sys.intern(row.kind),
-        row.name,
-        sys.intern(row.state),
-        row.reason,
-        row.signature,
-        row.revision,
-        row.digest,
-        row.gone_ms,
-        row.tries,
-    )
+def known_from(kind: str, name: str, state: str, *rest: Any) -> Known:
+    """What the index knows of a directory; of words that recur there is one copy."""
+    return Known(sys.intern(kind), name, sys.intern(state), *rest)
 
 
 def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:
     """A run of a current revision, from a joined row whose `shown` is the summary that was asked for."""
-    summary = json.loads(row.shown)
+    summary = json.loads(row["shown"])
     return IndexedRun(
-        kind=row.kind,
-        name=row.name,
-        digest=row.digest,
+        kind=row["kind"],
+        name=row["name"],
+        digest=row["digest"],
         run_id=summary["run_id"],
         started_ms=summary["started_ms"],
-        finished_ms=row.finished_ms,
-        complete_ms=row.complete_ms,
+        finished_ms=row["finished_ms"],
+        complete_ms=row["complete_ms"],
         duration_ms=summary["runtime"]["duration_ms"],
-        input_state=row.input_state,
-        hash_state=row.hash_state,
-        encodable=bool(row.encodable),
-        ends_in_event_log=bool(row.ends_in_event_log),
+        input_state=row["input_state"],
+        hash_state=row["hash_state"],
+        encodable=bool(row["encodable"]),
+        ends_in_event_log=bool(row["ends_in_event_log"]),
         job_type=summary["job_type"],
         domain=summary["domain"],
         status=summary["outcome"]["status"],
-        summary=row.shown,
+        summary=row["shown"],
         label=label_from(
-            row.explicit,
-            row.swarm_id,
-            row.max_candidates,
-            row.timeout_seconds,
-            row.max_iterations,
-            row.recorded_swarms,
+            row["explicit"],
+            row["swarm_id"],
+            row["max_candidates"],
+            row["timeout_seconds"],
+            row["max_iterations"],
+            row["recorded_swarms"],
         ),
         artifacts=artifacts,
-        time_conflict=row.time_conflict,
+        time_conflict=row["time_conflict"],
     )
 
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, func, select, true, update
-
 from collectord.errors import IndexDamaged
-from collectord.index import tables
-from collectord.index.engine import readable_errors
-from collectord.index.queries import columns_of_a_run
+from collectord.index.engine import IndexConnection, readable_errors
 from collectord.index.reader import IndexReader
 from collectord.index.rows import label_from, unpack
+from collectord.index.statements import (
+    ALL_RUNS,
+    COLUMNS_OF_A_RUN,
+    PLAN,
+    RUNS,
+    TYPED_COLUMNS_OF_A_RUN,
+    WITH_LABELS,
+    DbRow,
+    dicts,
+    marks,
+)
 from collectord.kernel.dispatch import completed_ms, time_conflict
 from collectord.kernel.evidence import (
     UNKNOWN,
@@ -31,6 +39,7 @@ from collectord.kernel.jsonio import JsonObject, Unparsable, parse_object
 from collectord.model import ARCHIVE, IndexedRun
 
 _BATCH = 512
+MANIFEST, PROOF = "manifest.json", "proof.json"
 Plan = tuple[str | None, int | None, int | None, int | None]
 
 
@@ -54,35 +63,36 @@ class ShownRun:
     issue_text: str | None = None
 
 
-def shown_runs(connection: Connection, keys: Collection[tuple[str, str]] | None = None) -> Iterator[ShownRun]:
+def shown_runs(
+    connection: IndexConnection, keys: Collection[tuple[str, str]] | None = None
+) -> Iterator[ShownRun]:
     """The runs of current revisions, one at a time; evidence that an older index lacks is derived.
 
     `keys` are (kind, name) of those wanted, None for all.
     """
     if keys is None:
-        yield from _found(connection, true())
+        yield from _found(connection)
         return
-    a, listed = tables.archives, sorted(keys)
+    listed = sorted(keys)
     for start in range(0, len(listed), _BATCH):
         batch = listed[start : start + _BATCH]
         for kind in sorted({kind for kind, _ in batch}):
             names = [name for of, name in batch if of == kind]
-            yield from _found(connection, (a.c.kind == kind) & a.c.name.in_(names))
+            of_these = f"WHERE a.kind = ? AND a.name IN ({marks(names)})"
+            yield from _found(connection, of_these, (kind, *names))
 
 
-def _found(connection: Connection, wanted: ColumnElement[bool]) -> Iterator[ShownRun]:
-    a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
-    columns = (a.c.kind, a.c.name, r.c.id, r.c.digest, run.c.run_id, run.c.started_ms, run.c.domain)
-    plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    shown = (run.c.evidence, run.c.situation, run.c.issue_id, run.c.executed, run.c.issue_text)
-    query = select(*columns, *shown, *plan, label.c.max_iterations)
-    query = query.select_from(tables.runs_joined(with_labels=True)).where(wanted).order_by(a.c.kind, a.c.name)
-    for row in connection.execute(query):
-        is_new = row.evidence is not None and row.executed is not None
-        texts = Texts(row.evidence, row.situation, row.executed, row.issue_text)
-        yield _shown_run(
-            row, texts if is_new else texts_of(_document(connection, row.id, "manifest.json"), row.domain)
-        )
+def _found(connection: IndexConnection, where: str = "", values: Sequence[object] = ()) -> Iterator[ShownRun]:
+    columns = "a.kind, a.name, run.run_id, run.started_ms, r.digest, run.issue_id"
+    texts = "run.evidence, run.situation, run.executed, run.issue_text, run.revision_id, run.domain"
+    shown = f"{columns}, {texts}, {PLAN}, label.max_iterations"
+    query = f"SELECT {shown} FROM {RUNS} {WITH_LABELS} {where} ORDER BY a.kind, a.name"
+    for row in connection.execute(query, values):
+        evidence, situation, executed, issue_text, revision_id, domain = row[6:12]
+        texts_ = Texts(evidence, situation, executed, issue_text)
+        if evidence is None or executed is None:
+            texts_ = texts_of(_document(connection, revision_id, MANIFEST), domain)
+        yield _shown_run(row, texts_)
 
 
 class Texts(NamedTuple):
@@ -104,67 +114,71 @@ def texts_of(manifest: dict[str, Any], domain: str) -> Texts:
     )
 
 
-def fill_older(connection: Connection) -> int:
+def fill_older(connection: IndexConnection) -> int:
     """Write down what was not looked for in the runs that an older collectord ingested; how many."""
-    run = tables.runs
-    columns = (run.c.revision_id, run.c.domain, run.c.started_ms, run.c.duration_ms)
-    listed = connection.execute(select(*columns).where(run.c.executed.is_(None))).all()
-    for row in listed:
-        completed = completed_ms(_document(connection, row.revision_id, "proof.json"))
-        conflict = time_conflict(completed, row.started_ms, row.duration_ms)
-        texts = texts_of(_document(connection, row.revision_id, "manifest.json"), row.domain)._asdict()
-        values = {**texts, "time_conflict": conflict}
-        connection.execute(update(run).filter_by(revision_id=row.revision_id).values(values))
+    query = "SELECT revision_id, domain, started_ms, duration_ms FROM runs WHERE executed IS NULL"
+    update = (
+        "UPDATE runs SET evidence = ?, situation = ?, executed = ?, issue_text = ?, time_conflict = ?"
+        " WHERE revision_id = ?"
+    )
+    listed = connection.execute(query).fetchall()
+    for revision_id, domain, started_ms, duration_ms in listed:
+        completed = completed_ms(_document(connection, revision_id, PROOF))
+        conflict = time_conflict(completed, started_ms, duration_ms)
+        texts = texts_of(_document(connection, revision_id, MANIFEST), domain)
+        connection.execute(update, (*texts, conflict, revision_id))
     return len(listed)
 
 
 def _shown_run(row: Any, texts: Texts) -> ShownRun:
-    evidence, situation, executed, issue_text = texts
-    label = (row.swarm_id, row.max_candidates, row.timeout_seconds, row.max_iterations)
+    kind, name, run_id, started_ms, digest, issue_id = row[:6]
+    explicit, *label = row[12:]
+    # Most runs show and plan what others do: one copy of each is enough.
     return ShownRun(
-        sys.intern(row.kind),
-        row.name,
-        row.run_id,
-        row.started_ms,
-        evidence,
-        situation,
-        row.digest,
-        label if row.explicit else None,
-        row.issue_id,
-        None if executed == UNKNOWN else executed,
-        issue_text,
+        sys.intern(kind),
+        name,
+        run_id,
+        started_ms,
+        sys.intern(texts.evidence),
+        _one_copy(texts.situation),
+        digest,
+        _plan(*label) if explicit else None,
+        _one_copy(issue_id),
+        None if texts.executed == UNKNOWN else sys.intern(texts.executed),
+        _one_copy(texts.issue_text),
     )
 
 
-def _document(connection: Connection, revision_id: int, name: str) -> dict[str, Any]:
-    f, artifact = tables.revision_files, tables.artifacts
-    query = select(artifact).join(f, f.c.sha256 == artifact.c.sha256)
-    row = connection.execute(query.where(f.c.revision_id == revision_id, f.c.name == name)).one_or_none()
+def _one_copy(text: str | None) -> str | None:
+    return None if text is None else sys.intern(text)
+
+
+@lru_cache(maxsize=256)
+def _plan(
+    swarm_id: str | None, max_candidates: int | None, timeout_seconds: int | None, max_iterations: int | None
+) -> Plan:
+    return swarm_id, max_candidates, timeout_seconds, max_iterations
+
+
+def _document(connection: IndexConnection, revision_id: int, name: str) -> dict[str, Any]:
+    query = (
+        "SELECT sha256, codec, data FROM revision_files f JOIN artifacts USING (sha256)"
+        " WHERE f.revision_id = ? AND f.name = ?"
+    )
+    row = connection.execute(query, (revision_id, name)).fetchone()
     try:
-        return parse_object(unpack(row.sha256, row.codec, row.data)) if row else {}
+        return parse_object(unpack(*row)) if row else {}
     except Unparsable:
         return {}
 
 
-DbRow = dict[str, Any]
-
-
 def runs_for_audit(reader: IndexReader) -> list[DbRow]:
     """In order of dispatch; `manifest` and `proof` are digests of artifacts, None where there are none."""
-    a, r, label = tables.archives, tables.revisions, tables.labels
-    plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    files = [_file(name).label(column) for name, column in _FILES]
-    query = select(a.c.name, a.c.complete_ms, r.c.digest, r.c.seen_ms, *columns_of_a_run(), *plan, *files)
-    query = query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE)
-    query = query.order_by(tables.runs.c.started_ms, tables.runs.c.run_id, a.c.name)
+    files = f"{_file(MANIFEST)} AS manifest, {_file(PROOF)} AS proof"
+    columns = f"a.name, a.complete_ms, r.digest, r.seen_ms, {COLUMNS_OF_A_RUN}, {PLAN}, {files}"
+    query = f"SELECT {columns} FROM {RUNS} {WITH_LABELS} WHERE a.kind = '{ARCHIVE}'"
     with readable_errors(reader.path):
-        found = reader.connection.execute(query)
-        names = list(found.keys())
-        return [dict(zip(names, row, strict=True)) for row in found.all()]
-
-
-MANIFEST = "manifest.json"
-_FILES = ((MANIFEST, "manifest"), ("proof.json", "proof"))
+        return dicts(reader.connection, f"{query} ORDER BY run.started_ms, run.run_id, a.name")
 
 
 def plain_runs(reader: IndexReader) -> list[IndexedRun]:
@@ -172,25 +186,14 @@ def plain_runs(reader: IndexReader) -> list[IndexedRun]:
 
     For who looks at all runs and builds few: nothing is parsed, and only the manifest's digest is told.
     """
-    a, run, label = tables.archives, tables.runs, tables.labels
-    columns = [a.c.kind, a.c.name, tables.revisions.c.digest, run.c.run_id, run.c.started_ms]
-    columns += [run.c.finished_ms, a.c.complete_ms, run.c.duration_ms, run.c.input_state, run.c.hash_state]
-    columns += [
-        run.c.encodable,
-        run.c.ends_in_event_log,
-        run.c.job_type,
-        run.c.domain,
-        run.c.status,
-        run.c.summary,
-    ]
-    columns.append(run.c.time_conflict)
-    plan = (label.c.explicit, label.c.swarm_id, label.c.max_candidates, label.c.timeout_seconds)
-    query = select(*columns, _file(MANIFEST), *plan, label.c.max_iterations, label.c.recorded_swarms)
-    query = (
-        query.select_from(tables.runs_joined(with_labels=True)).where(a.c.kind == ARCHIVE).order_by(a.c.name)
-    )
+    columns = "a.kind, a.name, r.digest, run.run_id, run.started_ms, run.finished_ms, a.complete_ms"
+    states = "run.duration_ms, run.input_state, run.hash_state, run.encodable, run.ends_in_event_log"
+    shown = f"run.job_type, run.domain, run.status, run.summary, run.time_conflict, {_file(MANIFEST)}"
+    plan = f"{PLAN}, label.max_iterations, label.recorded_swarms"
+    query = f"SELECT {columns}, {states}, {shown}, {plan} FROM {RUNS} {WITH_LABELS}"
     with readable_errors(reader.path):
-        return [_plain_run(row) for row in reader.connection.execute(query).all()]
+        found = reader.connection.execute(f"{query} WHERE a.kind = '{ARCHIVE}' ORDER BY a.name")
+        return [_plain_run(row) for row in found]
 
 
 def _plain_run(row: Sequence[Any]) -> IndexedRun:
@@ -222,18 +225,15 @@ def _plain_run(row: Sequence[Any]) -> IndexedRun:
     )
 
 
-def _file(name: str) -> Any:
-    table = tables.revision_files
-    of_run = (table.c.revision_id == tables.runs.c.revision_id) & (table.c.name == name)
-    return select(table.c.sha256).where(of_run).scalar_subquery()
+def _file(name: str) -> str:
+    of_run = f"f.revision_id = run.revision_id AND f.name = '{name}'"
+    return f"(SELECT f.sha256 FROM revision_files f WHERE {of_run})"
 
 
 def ended_without_archive(reader: IndexReader) -> list[str]:
     """Workcells that the event log says have failed or timed out and whose archive was never seen."""
-    end, a = tables.workcell_ends, tables.archives
-    query = select(func.distinct(end.c.workcell_id)).where(
-        end.c.workcell_id.not_in(select(a.c.name).where(a.c.kind == ARCHIVE))
-    )
+    seen = f"SELECT name FROM archives WHERE kind = '{ARCHIVE}'"
+    query = f"SELECT DISTINCT workcell_id FROM workcell_ends WHERE workcell_id NOT IN ({seen})"
     with readable_errors(reader.path):
         return sorted(str(row[0]) for row in reader.connection.execute(query))
 
@@ -241,7 +241,7 @@ def ended_without_archive(reader: IndexReader) -> list[str]:
 Facts = dict[str, Any]
 
 
-def facts_of(connection: Connection, runs: Sequence[IndexedRun]) -> Iterator[Facts]:
+def facts_of(connection: IndexConnection, runs: Sequence[IndexedRun]) -> Iterator[Facts]:
     """The typed columns of each run, its revision's `partial`, its plan as `plan_*`; in the order given."""
     for start in range(0, len(runs), _BATCH):
         batch = runs[start : start + _BATCH]
@@ -250,26 +250,25 @@ def facts_of(connection: Connection, runs: Sequence[IndexedRun]) -> Iterator[Fac
             yield found[run.kind, run.name, run.digest]
 
 
-def _fetch(connection: Connection, runs: Sequence[IndexedRun]) -> dict[tuple[str, str, str], Facts]:
+def _fetch(connection: IndexConnection, runs: Sequence[IndexedRun]) -> dict[tuple[str, str, str], Facts]:
     found = {}
     for kind in {run.kind for run in runs}:
         names = [run.name for run in runs if run.kind == kind]
-        for row in connection.execute(_query(kind, names)):
-            found[row.kind, row.name, row.digest] = dict(row._mapping)
+        query = f"{_FACTS} WHERE a.kind = ? AND a.name IN ({marks(names)})"
+        for row in dicts(connection, query, (kind, *names)):
+            found[row["kind"], row["name"], row["digest"]] = row
     return found
 
 
-def _query(kind: str, names: Sequence[str]) -> Any:
-    a, r, run, label = tables.archives, tables.revisions, tables.runs, tables.labels
-    joined = tables.runs_joined(current=False, with_labels=True)
-    typed = [column for column in run.c if column.name not in tables.JSON_OF_A_RUN]
-    plan = [
-        column.label(f"plan_{column.name}")
-        for column in label.c
-        if column.name not in ("revision_id", "recorded_swarms")
-    ]
-    query = select(a.c.kind, a.c.name, r.c.digest, r.c.partial, *typed, *plan).select_from(joined)
-    return query.where(a.c.kind == kind, a.c.name.in_(names))
+def _facts_query() -> str:
+    typed = ", ".join(f"run.{name}" for name in TYPED_COLUMNS_OF_A_RUN)
+    plan = ("explicit", "swarm_id", "max_candidates", "timeout_seconds", "max_iterations")
+    planned = ", ".join(f"label.{name} AS plan_{name}" for name in plan)
+    columns = f"a.kind, a.name, r.digest, r.partial, {typed}, {planned}"
+    return f"SELECT {columns} FROM {ALL_RUNS} {WITH_LABELS}"
+
+
+_FACTS = _facts_query()
 
 
 _WINDOW = 128

@@ -1,15 +1,23 @@
-"""The schema's version: making, upgrading and refusing index files. Alembic is imported only to migrate."""
+"""The schema's version: making, upgrading and refusing index files.
+
+Alembic, and SQLAlchemy for it, are imported only to migrate.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from collectord.errors import CollectordError, IndexMissing, IndexTooNew, IndexTooOld
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index.engine import connect, readable_errors
 from collectord.index.files import backup_file
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # The newest revision in migrations/versions, in order; a test holds this list against the folder.
 REVISIONS = ("0001", "0002", "0003", "0004")
@@ -92,8 +100,29 @@ def _migrate(path: Path) -> None:
         path.touch(mode=0o600)
     config = Config()
     config.set_main_option("script_location", str(migrations_dir()).replace("%", "%%"))
-    engine = open_engine(path, read_only=False)
-    with readable_errors(path), engine.begin() as connection:
+    with readable_errors(path), migrating(path) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    engine.dispose()
+
+
+@contextmanager
+def migrating(path: Path) -> Iterator[Connection]:
+    """One write transaction of SQLAlchemy, for Alembic and for nothing else; makes the file."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import DatabaseError
+    from sqlalchemy.pool import NullPool
+
+    def raw() -> sqlite3.Connection:
+        connection = connect(path, read_only=False)
+        connection.row_factory = None
+        return connection
+
+    engine = create_engine("sqlite://", poolclass=NullPool, creator=raw)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DatabaseError as error:
+        raise (error.orig or error) from error
+    finally:
+        engine.dispose()

@@ -6,10 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert as upsert
-
-from collectord.index import tables
+from collectord.index.engine import IndexConnection
+from collectord.index.statements import insert
 from collectord.kernel.jsonio import ascii_json
 
 _ONLY = 1
@@ -26,7 +24,7 @@ class Heartbeat:
     state: dict[str, Any]
 
 
-def beat(connection: Connection, heartbeat: Heartbeat) -> None:
+def beat(connection: IndexConnection, heartbeat: Heartbeat) -> None:
     """Write the sign of life over the one before."""
     values = {
         "id": _ONLY,
@@ -36,13 +34,13 @@ def beat(connection: Connection, heartbeat: Heartbeat) -> None:
         "stopped_ms": heartbeat.stopped_ms,
         "state": ascii_json(heartbeat.state),
     }
-    statement = upsert(tables.daemon).values(values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+    insert(connection, "daemon", values, keys=("id",))
 
 
-def last_beat(connection: Connection) -> Heartbeat | None:
+def last_beat(connection: IndexConnection) -> Heartbeat | None:
     """The last sign of life; None if no daemon ever ran on this index."""
-    row = connection.execute(select(tables.daemon).filter_by(id=_ONLY)).one_or_none()
+    query = "SELECT pid, started_ms, beat_ms, stopped_ms, state FROM daemon WHERE id = ?"
+    row = connection.execute(query, (_ONLY,)).fetchone()
     if row is None:
         return None
-    return Heartbeat(row.pid, row.started_ms, row.beat_ms, row.stopped_ms, json.loads(row.state))
+    return Heartbeat(**{**dict(row), "state": json.loads(row["state"])})

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert as upsert
-
-from collectord.index import tables
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index.engine import IndexConnection, connect, readable_errors, transaction
 from collectord.index.rows import db_text
+from collectord.index.statements import dicts, insert
 from collectord.kernel.jsonio import ascii_json
 
 
@@ -44,13 +42,15 @@ def record_of(path: Path, document: Mapping[str, Any]) -> SnapshotRecord:
 
 def register_snapshot(index: Path, record: SnapshotRecord) -> None:
     """Remember a published snapshot. The caller holds the state lock."""
-    engine = open_engine(index, read_only=False)
-    with readable_errors(index), engine.begin() as connection:
+    with (
+        readable_errors(index),
+        closing(connect(index, read_only=False)) as connection,
+        transaction(connection),
+    ):
         store_snapshot(connection, record)
-    engine.dispose()
 
 
-def store_snapshot(connection: Connection, record: SnapshotRecord) -> None:
+def store_snapshot(connection: IndexConnection, record: SnapshotRecord) -> None:
     """Write one record; a path that is known already is brought up to date."""
     values = {
         "path": db_text(record.path),
@@ -61,12 +61,9 @@ def store_snapshot(connection: Connection, record: SnapshotRecord) -> None:
         "example_count": record.example_count,
         "published_ms": record.published_ms,
     }
-    statement = upsert(tables.snapshots).values(values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["path"], set_=values))
+    insert(connection, "snapshots", values, keys=("path",))
 
 
-def known_snapshots(connection: Connection) -> list[dict[str, object]]:
+def known_snapshots(connection: IndexConnection) -> list[dict[str, object]]:
     """Every remembered snapshot, the newest first."""
-    table = tables.snapshots
-    query = select(table).order_by(table.c.published_ms.desc(), table.c.path.desc())
-    return [dict(row._mapping) for row in connection.execute(query)]
+    return dicts(connection, "SELECT * FROM snapshots ORDER BY published_ms DESC, path DESC")

@@ -1,5 +1,8 @@
 """The declared schema. Migrations in `migrations/` make it; a test holds the two against each other.
 
+Statements are SQL text for Python's own driver (`statements`, and beside those who need them): SQLAlchemy
+describes tables and serves migrations, and a command that reads does not wait for it.
+
 STRICT tables with TEXT, INTEGER, REAL and BLOB only, in types that also make valid PostgreSQL DDL.
 Texts from archives that a database cannot hold (lone surrogates, integers beyond 64 bits) never reach
 a typed column: JSON columns are ASCII, and the typed ones go through `index.rows`.
@@ -12,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ForeignKey,
-    FromClause,
     Index,
     Integer,
     LargeBinary,
@@ -317,19 +319,16 @@ alerts = Table(
 )
 
 
-# JSON that is most of a run, for those who derive from it; nobody lists or flattens it.
-JSON_OF_A_RUN = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
+def names_of_tables() -> list[str]:
+    """Every table, behind those that it refers to."""
+    return [table.name for table in metadata.sorted_tables]
 
 
-def runs_joined(*, current: bool = True, with_labels: bool = False) -> FromClause:
-    """Archives and worlds with their revisions and runs, and with labels where there are, if asked.
+def names_of_columns(table: str) -> list[str]:
+    """The columns of a table, in order."""
+    return [column.name for column in metadata.tables[table].columns]
 
-    Of the current revisions alone, unless `current` is false.
-    """
-    of_archive = revisions.c.archive_id == archives.c.id
-    is_current = of_archive & (revisions.c.number == archives.c.revision)
-    joined = archives.join(revisions, is_current if current else of_archive)
-    joined = joined.join(runs, runs.c.revision_id == revisions.c.id)
-    if not with_labels:
-        return joined
-    return joined.outerjoin(labels, labels.c.revision_id == revisions.c.id)
+
+def primary_key(table: str) -> list[str]:
+    """The columns of the key of a table."""
+    return [column.name for column in metadata.tables[table].primary_key]

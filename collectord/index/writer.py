@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-
-from collectord.index import rows, tables
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index import rows
+from collectord.index.engine import IndexConnection, connect, readable_errors, transaction
 from collectord.index.files import require_whole_log
+from collectord.index.info import info, put_info
 from collectord.index.schema import upgrade
+from collectord.index.statements import KNOWN, DbRow, insert, inserting, scalar
 from collectord.model import CoreFile, KeptRow, Known, Outcome, OutcomeKind, Reading
 
-DbRow = dict[str, Any]
 KnownKey = tuple[str, str]
 
 
@@ -58,28 +53,23 @@ class IndexWriter:
         self.path = path
         require_whole_log(path)
         self.upgraded = upgrade(path)
-        self._engine = open_engine(path, read_only=False)
         with readable_errors(path):
-            self._connection = self._engine.connect()
-            with self._connection.begin():
-                archive_ids, self.known = _load_known(self._connection)
-                next_archive = _next_id(self._connection, tables.archives)
-                self._ids = _Ids(archive_ids, next_archive, _next_id(self._connection, tables.revisions))
+            self._connection = connect(path, read_only=False)
+            with transaction(self._connection) as connection:
+                archive_ids, self.known = _load_known(connection)
+                next_archive = _next_id(connection, "archives")
+                self._ids = _Ids(archive_ids, next_archive, _next_id(connection, "revisions"))
 
     def close(self) -> None:
         """Close the connection; the last one to close checkpoints the log."""
         self._connection.close()
-        self._engine.dispose()
 
     def first_ingest_ms(self, now_ms: int) -> int:
         """When the first ingest into this index began; set by the first call."""
-        with readable_errors(self.path), self._connection.begin():
-            self._connection.execute(
-                upsert(tables.index_info)
-                .values(key="first_ingest_ms", value=str(now_ms))
-                .on_conflict_do_nothing()
-            )
-            return int(info(self._connection, "first_ingest_ms") or now_ms)
+        first = {"key": "first_ingest_ms", "value": str(now_ms)}
+        with self.transaction() as connection:
+            insert(connection, "index_info", first, keys=())
+            return int(info(connection, "first_ingest_ms") or now_ms)
 
     def apply(self, changes: Sequence[Change], *, now_ms: int, first_ingest_ms: int) -> list[Outcome]:
         """Apply changes to distinct directories in one transaction; durable when this returns.
@@ -87,9 +77,9 @@ class IndexWriter:
         `complete_ms` of an archive that was already there at the first ingest is its pinned mtime.
         """
         plan = _Plan(self.known, self._ids, now_ms, first_ingest_ms)
-        with readable_errors(self.path), self._connection.begin():
-            outcomes = [plan.add(self._connection, change) for change in changes]
-            plan.write(self._connection)
+        with self.transaction() as connection:
+            outcomes = [plan.add(connection, change) for change in changes]
+            plan.write(connection)
         self.known.update(plan.known)
         self._ids.archives.update(plan.archive_ids)
         self._ids = _Ids(self._ids.archives, plan.next_archive, plan.next_revision)
@@ -106,40 +96,23 @@ class IndexWriter:
             put_info(connection, key, value)
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self) -> Iterator[IndexConnection]:
         """A write transaction for the smaller stores (`issues`, `events`, `snapshots`)."""
-        with readable_errors(self.path), self._connection.begin():
-            yield self._connection
+        with readable_errors(self.path), transaction(self._connection) as connection:
+            yield connection
 
 
-def info(connection: Connection, key: str) -> str | None:
-    """A value of index_info."""
-    return connection.execute(select(tables.index_info.c.value).filter_by(key=key)).scalar()
+def _next_id(connection: IndexConnection, table: str) -> int:
+    return int(scalar(connection, f"SELECT coalesce(max(id), 0) FROM {table}")) + 1
 
 
-def put_info(connection: Connection, key: str, value: str) -> None:
-    """Write a value of index_info in a transaction that is open."""
-    statement = upsert(tables.index_info).values(key=key, value=value)
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_={"value": value}))
-
-
-def _next_id(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()) + 1
-
-
-def _load_known(connection: Connection) -> tuple[dict[KnownKey, int], dict[KnownKey, Known]]:
+def _load_known(connection: IndexConnection) -> tuple[dict[KnownKey, int], dict[KnownKey, Known]]:
     ids, known = {}, {}
-    for row in connection.execute(known_query()):
-        key = (sys.intern(row.kind), row.name)
-        ids[key], known[key] = row.id, rows.known_from(row)
+    for archive_id, *row in connection.execute(KNOWN):
+        found = rows.known_from(*row)
+        key = (found.kind, found.name)
+        ids[key], known[key] = archive_id, found
     return ids, known
-
-
-def known_query() -> Any:
-    """Every directory with the digest of its current revision."""
-    a, r = tables.archives, tables.revisions
-    current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
-    return select(a, r.c.digest).select_from(a.outerjoin(r, current))
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +139,7 @@ class _Plan:
         self._updates: list[tuple[int, DbRow]] = []
         self._left_quarantine: list[int] = []
 
-    def add(self, connection: Connection, change: Change) -> Outcome:
+    def add(self, connection: IndexConnection, change: Change) -> Outcome:
         known = self._old.get((change.kind, change.name))
         if isinstance(change, Gone):
             return self._add_gone(change, known)
@@ -207,7 +180,7 @@ class _Plan:
             },
         )
 
-    def _add_reading(self, connection: Connection, reading: Reading, known: Known | None) -> Outcome:
+    def _add_reading(self, connection: IndexConnection, reading: Reading, known: Known | None) -> Outcome:
         state = OutcomeKind.PARTIAL if reading.partial else OutcomeKind.INDEXED
         same = known is not None and known.digest == reading.digest and known.state == state
         number = known.revision if known is not None and known.digest == reading.digest else None
@@ -273,29 +246,22 @@ class _Plan:
         self._insert("archives", {"id": archive_id, **defaults, **values})
         return archive_id
 
-    def write(self, connection: Connection) -> None:
+    def write(self, connection: IndexConnection) -> None:
         self._inserts["artifacts"] = rows.artifact_rows(self._files)
         self._inserts["kept_rows"] = rows.kept_rows(self._rows)
         for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels", "kept_rows"):
             if batch := self._inserts.get(name):
-                _insert(connection, tables.metadata.tables[name], batch)
+                _insert(connection, name, batch)
         for archive_id, values in self._updates:
-            connection.execute(
-                update(tables.archives).where(tables.archives.c.id == archive_id).values(values)
-            )
+            changes = ", ".join(f"{name} = :{name}" for name in values)
+            connection.execute(f"UPDATE archives SET {changes} WHERE id = :id", {**values, "id": archive_id})
         _write_quarantine(connection, self._inserts.get("quarantine", ()), self._left_quarantine)
 
 
-def _insert(connection: Connection, table: Table, batch: Sequence[DbRow]) -> None:
-    statement = upsert(table)
-    if table in (tables.artifacts, tables.kept_rows):
-        # Two archives can carry the same bytes; nothing else may meet a row that is there.
-        statement = statement.on_conflict_do_nothing()
-    compiled = statement.compile(dialect=connection.dialect, column_keys=list(batch[0]))
-    assert compiled.positiontup is not None
-    # Straight to the driver: making parameters of thousands of rows costs as much as writing them.
-    values = itemgetter(*compiled.positiontup)
-    connection.exec_driver_sql(str(compiled), [values(row) for row in batch])
+def _insert(connection: IndexConnection, table: str, batch: Sequence[DbRow]) -> None:
+    # Two archives can carry the same bytes; nothing else may meet a row that is there.
+    keys = () if table in ("artifacts", "kept_rows") else None
+    connection.executemany(inserting(table, batch[0], keys=keys), batch)
 
 
 def _archive_values(known: Known) -> DbRow:
@@ -311,24 +277,23 @@ def _archive_values(known: Known) -> DbRow:
     }
 
 
-def _existing_revision(connection: Connection, archive_id: int, digest: str) -> int | None:
-    return connection.execute(
-        select(tables.revisions.c.number).filter_by(archive_id=archive_id, digest=digest)
-    ).scalar()
+def _existing_revision(connection: IndexConnection, archive_id: int, digest: str) -> int | None:
+    query = "SELECT number FROM revisions WHERE archive_id = ? AND digest = ?"
+    found: int | None = scalar(connection, query, (archive_id, digest))
+    return found
 
 
-def _next_number(connection: Connection, archive_id: int | None) -> int:
+def _next_number(connection: IndexConnection, archive_id: int | None) -> int:
     if archive_id is None:
         return 1
-    newest = select(func.max(tables.revisions.c.number)).filter_by(archive_id=archive_id)
-    return int(connection.execute(newest).scalar_one() or 0) + 1
+    newest = "SELECT max(number) FROM revisions WHERE archive_id = ?"
+    return int(scalar(connection, newest, (archive_id,)) or 0) + 1
 
 
-def _write_quarantine(connection: Connection, entered: Iterable[DbRow], left: Iterable[int]) -> None:
-    table = tables.quarantine
+def _write_quarantine(connection: IndexConnection, entered: Iterable[DbRow], left: Iterable[int]) -> None:
+    again = "reason = excluded.reason, detail = excluded.detail, last_ms = excluded.last_ms"
     for row in entered:
-        statement = upsert(table).values(row)
-        values = {"reason": row["reason"], "detail": row["detail"], "last_ms": row["last_ms"]}
-        connection.execute(statement.on_conflict_do_update(index_elements=["archive_id"], set_=values))
+        statement = f"{inserting('quarantine', row)} ON CONFLICT (archive_id) DO UPDATE SET {again}"
+        connection.execute(statement, row)
     for archive_id in left:
-        connection.execute(table.delete().where(table.c.archive_id == archive_id))
+        connection.execute("DELETE FROM quarantine WHERE archive_id = ?", (archive_id,))

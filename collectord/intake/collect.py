@@ -9,8 +9,9 @@ from pathlib import Path
 
 from collectord import archive
 from collectord.archive import ArchiveRoot
+from collectord.index.info import DROPPED_LINES, put_info
 from collectord.index.repo_records import read_position, record_ends, record_issues, set_position
-from collectord.index.writer import Change, IndexWriter, Seen, put_info
+from collectord.index.writer import Change, IndexWriter, Seen
 from collectord.intake.interpret import CORE_FILES, interpret, refused
 from collectord.model import Known, Observation, OutcomeKind
 from collectord.repo.files import (
@@ -93,12 +94,9 @@ def _seen(kind: str, name: str, outcome: OutcomeKind, reason: str, signature: st
 _BATCH = 1000
 
 
-DROPPED = "issue_lines_dropped"  # where in index_info the numbers of such lines stand
-
-
 def lines_dropped(writer: IndexWriter) -> list[int]:
     """Numbers of the lines of Beads that no kernel reads, as of the last look."""
-    found: list[int] = json.loads(writer.info(DROPPED) or "[]")
+    found: list[int] = json.loads(writer.info(DROPPED_LINES) or "[]")
     return found
 
 
@@ -117,7 +115,7 @@ def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
     with writer.transaction() as connection:
         changed = record_issues(connection, issues, now_ms)
         set_position(connection, path, new_stamp, 0)
-        put_info(connection, DROPPED, json.dumps(read_dropped(repo)))
+        put_info(connection, DROPPED_LINES, json.dumps(read_dropped(repo)))
     return changed
 
 

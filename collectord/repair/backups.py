@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from collectord.errors import CollectordError, LockHeld
 from collectord.index.files import stamp_of_ms
 from collectord.index.opening import now_ms
-from collectord.index.reader import IndexReader
-from collectord.repair.check import check_index
 from collectord.system.durable import ensure_private_dir
 from collectord.system.lock import StateLock
 
@@ -82,6 +80,9 @@ def make_backup(index: Path, target: Path) -> Backup:
 
     Never over something that exists. Raises CollectordError where the copy is not whole.
     """
+    from collectord.index.reader import IndexReader
+    from collectord.repair.check import check_index
+
     if target.exists() or target.is_symlink():
         raise CollectordError(f"{target}: is there already; a backup never replaces a file")
     unchecked = target.with_name(f".{target.name}.unchecked")

@@ -8,16 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, select
-
 from collectord.errors import CollectordError, IndexDamaged, IndexMissing, IndexTooNew, IndexTooOld
-from collectord.index import rows, tables
-from collectord.index.engine import readable_errors
+from collectord.index import rows
+from collectord.index.engine import IndexConnection, readable_errors
 from collectord.index.files import examine_log, log_path
+from collectord.index.info import info
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader, StoredRevision, count_revisions, stored_revisions
 from collectord.index.rows import text_digest, unpack
-from collectord.index.writer import info
+from collectord.index.statements import KNOWN
 from collectord.intake.interpret import CORE_FILES, interpret
 from collectord.kernel.events import WorkcellEnd
 from collectord.kernel.jsonio import ascii_json
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 MAX_FINDINGS = 100
 STATES = frozenset(map(str, OutcomeKind))
-_ARTIFACT = (tables.artifacts.c.sha256, tables.artifacts.c.codec, tables.artifacts.c.data)
 
 
 def check_index(reader: IndexReader) -> tuple[list[str], int]:
@@ -53,60 +51,56 @@ def check_index(reader: IndexReader) -> tuple[list[str], int]:
         with readable_errors(reader.path):
             for part in (_pages, _archives, _issues, _ends, _environments, _documents):
                 findings += part(reader.connection)
-            for digest, codec, data in reader.connection.execute(select(*_ARTIFACT)):
+            for digest, codec, data in reader.connection.execute("SELECT sha256, codec, data FROM artifacts"):
                 looked_at += 1
                 findings += _artifact(digest, codec, data)
     except IndexDamaged as damage:
-        cause = damage.__cause__
-        findings.append(f"cannot be read to its end: {getattr(cause, 'orig', None) or cause}")
+        findings.append(f"cannot be read to its end: {damage.__cause__}")
     return findings[:MAX_FINDINGS], looked_at
 
 
-def _pages(connection: Connection) -> Iterator[str]:
-    for (said,) in connection.exec_driver_sql(f"PRAGMA integrity_check({MAX_FINDINGS})"):
+def _pages(connection: IndexConnection) -> Iterator[str]:
+    for (said,) in connection.execute(f"PRAGMA integrity_check({MAX_FINDINGS})"):
         if said != "ok":
             yield f"pages: {said}"
-    for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+    for row in connection.execute("PRAGMA foreign_key_check"):
         yield f"{row[0]}: row {row[1]} names a row of {row[2]} that is not there"
 
 
-def _archives(connection: Connection) -> Iterator[str]:
+def _archives(connection: IndexConnection) -> Iterator[str]:
     """Columns that neither an index of SQLite nor an artifact can prove, compared with each other."""
-    a, r = tables.archives, tables.revisions
-    current = (r.c.archive_id == a.c.id) & (r.c.number == a.c.revision)
     first_ingest = _integer(info(connection, "first_ingest_ms"))
-    first = {
-        row.archive_id: row
-        for row in connection.execute(
-            select(r.c.archive_id, r.c.dir_mtime_ns, r.c.seen_ms).filter_by(number=1)
-        )
-    }
-    for row in connection.execute(select(a, r.c.digest).select_from(a.outerjoin(r, current))):
-        if row.kind not in (ARCHIVE, WORLD) or row.state not in STATES:
-            yield f"archives: {row.name}: {row.kind} {row.state}: no such kind or state"
-        if row.revision is not None and row.digest is None:
-            yield f"archives: {row.name}: its current revision {row.revision} is not there"
-        if not _arrived(row.complete_ms, first.get(row.id), first_ingest):
-            yield f"archives: {row.name}: its time of arrival is not the one of its first revision"
+    query = "SELECT archive_id, dir_mtime_ns, seen_ms FROM revisions WHERE number = 1"
+    first = {archive_id: (mtime_ns, seen_ms) for archive_id, mtime_ns, seen_ms in connection.execute(query)}
+    complete = dict(connection.execute("SELECT id, complete_ms FROM archives").fetchall())
+    for row in connection.execute(KNOWN):
+        kind, name, state = row["kind"], row["name"], row["state"]
+        if kind not in (ARCHIVE, WORLD) or state not in STATES:
+            yield f"archives: {name}: {kind} {state}: no such kind or state"
+        if row["revision"] is not None and row["digest"] is None:
+            yield f"archives: {name}: its current revision {row['revision']} is not there"
+        if not _arrived(complete[row["id"]], first.get(row["id"]), first_ingest):
+            yield f"archives: {name}: its time of arrival is not the one of its first revision"
 
 
-def _arrived(complete_ms: int | None, first: Any | None, first_ingest_ms: int | None) -> bool:
+def _arrived(complete_ms: int | None, first: tuple[int, int] | None, first_ingest_ms: int | None) -> bool:
     """Whether `complete_ms` is what the writer's rule gives; true where what the rule needs is not stored."""
     if first is None or first_ingest_ms is None:
         return True
-    pinned_ms = first.dir_mtime_ns // 1_000_000
-    return bool(complete_ms == (pinned_ms if pinned_ms <= first_ingest_ms else first.seen_ms))
+    mtime_ns, seen_ms = first
+    pinned_ms = mtime_ns // 1_000_000
+    return complete_ms == (pinned_ms if pinned_ms <= first_ingest_ms else seen_ms)
 
 
 def _integer(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _issues(connection: Connection) -> Iterator[str]:
-    table = tables.issue_revisions
-    for row in connection.execute(select(table.c.id, table.c.issue_id, table.c.digest, table.c.record)):
-        if not is_issue_intact(row.digest, row.record):
-            yield f"issue_revisions: row {row.id} of {row.issue_id}: its record has another digest"
+def _issues(connection: IndexConnection) -> Iterator[str]:
+    query = "SELECT id, issue_id, digest, record FROM issue_revisions"
+    for row_id, issue_id, digest, record in connection.execute(query):
+        if not is_issue_intact(digest, record):
+            yield f"issue_revisions: row {row_id} of {issue_id}: its record has another digest"
 
 
 def is_issue_intact(digest: object, record: object) -> bool:
@@ -114,10 +108,10 @@ def is_issue_intact(digest: object, record: object) -> bool:
     return isinstance(record, str) and record.isascii() and text_digest(record) == digest
 
 
-def _ends(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(select(tables.workcell_ends)):
-        if not is_end_intact(row._mapping.__getitem__):
-            yield f"workcell_ends: an event of {row.workcell_id} has another digest"
+def _ends(connection: IndexConnection) -> Iterator[str]:
+    for row in connection.execute("SELECT * FROM workcell_ends"):
+        if not is_end_intact(row.__getitem__):
+            yield f"workcell_ends: an event of {row['workcell_id']} has another digest"
 
 
 def is_end_intact(value: Callable[[str], Any]) -> bool:
@@ -129,10 +123,10 @@ def is_end_intact(value: Callable[[str], Any]) -> bool:
     return at_ms is None or duration == 0 or "\\" in str(workcell)
 
 
-def _environments(connection: Connection) -> Iterator[str]:
-    for row in connection.execute(select(tables.environments)):
-        if not is_environment_intact(row._mapping.__getitem__):
-            yield f"environments: {row.fingerprint}: its components have other digests"
+def _environments(connection: IndexConnection) -> Iterator[str]:
+    for row in connection.execute("SELECT * FROM environments"):
+        if not is_environment_intact(row.__getitem__):
+            yield f"environments: {row['fingerprint']}: its components have other digests"
 
 
 def is_environment_intact(value: Callable[[str], Any]) -> bool:
@@ -150,13 +144,13 @@ def _is_list(text: str) -> bool:
     return isinstance(json.loads(text), list)
 
 
-def _documents(connection: Connection) -> Iterator[str]:
-    for table, column in ((tables.alerts, "fields"), (tables.snapshots, "options"), (tables.daemon, "state")):
-        for (text,) in connection.execute(select(table.c[column])):
+def _documents(connection: IndexConnection) -> Iterator[str]:
+    for table, column in (("alerts", "fields"), ("snapshots", "options"), ("daemon", "state")):
+        for (text,) in connection.execute(f"SELECT {column} FROM {table}"):
             try:
                 json.loads(text)
             except (ValueError, TypeError, RecursionError):
-                yield f"{table.name}: a row whose {column} cannot be parsed"
+                yield f"{table}: a row whose {column} cannot be parsed"
 
 
 def _artifact(digest: str, codec: str, data: bytes) -> list[str]:

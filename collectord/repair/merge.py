@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from sqlalchemy import Connection, Table, func, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlite3 import DatabaseError, OperationalError
 
 from collectord.errors import IndexDamaged
-from collectord.index import rows, tables
+from collectord.index import rows
+from collectord.index.engine import IndexConnection
 from collectord.index.rows import CODEC, pack, unpack
+from collectord.index.statements import DbRow, insert, inserting, scalar
+from collectord.index.tables import names_of_columns, names_of_tables, primary_key
 from collectord.model import ARCHIVE, WORLD, FileRecord, OutcomeKind, Progress, Reading, Run
 from collectord.repair.check import STATES, is_end_intact, is_environment_intact, is_issue_intact
 from collectord.repair.salvage import Salvage
 
-DbRow = dict[str, Any]
 Key = tuple[str, str]
 UNREADABLE = ""  # in place of the digest of a revision whose row cannot be read
 MAX_ID = 2**53
@@ -60,30 +58,25 @@ class Transplanted:
 class Target:
     """The index that rows go into, in the caller's transaction, and the count of what was taken."""
 
-    connection: Connection
+    connection: IndexConnection
     done: Transplanted
 
-    def insert(self, table: Table, row: DbRow) -> bool:
+    def insert(self, table: str, row: DbRow) -> bool:
         """Insert a row unless its key is there; whether the target now has such a row.
 
         A row that the table cannot hold is refused, which undoes nothing but its own statement. Raises
         OperationalError where the target cannot be written at all (a full disk).
         """
-        statement = upsert(table)
-        if table.name in _MUTABLE:
-            keys = [column.name for column in table.primary_key]
-            newest = statement.on_conflict_do_update(index_elements=keys, set_=row)
-        else:
-            newest = statement.on_conflict_do_nothing()
+        keys = primary_key(table) if table in _MUTABLE else ()
         try:
-            done = self.connection.execute(newest, row)
+            written = insert(self.connection, table, row, keys=keys)
         except OperationalError:
             raise
         except (DatabaseError, TypeError, ValueError, OverflowError):
-            self.done.count(table.name, taken=False)
+            self.done.count(table, taken=False)
             return False
-        if done.rowcount:
-            self.done.count(table.name, taken=True)
+        if written:
+            self.done.count(table, taken=True)
         return True
 
 
@@ -102,17 +95,14 @@ class ArchiveTransplant:
     def __init__(self, source: Salvage, target: Target, derive: Derive, on_disk: OnDisk) -> None:
         self._source, self._target, self._derive, self._on_disk = source, target, derive, on_disk
         self._connection, self._done = target.connection, target.done
-        a, r = tables.archives, tables.revisions
-        self._ids: dict[Key, int] = {
-            (k, n): i for i, k, n in self._connection.execute(select(a.c.id, a.c.kind, a.c.name))
-        }
+        listed = self._connection.execute("SELECT id, kind, name FROM archives")
+        self._ids: dict[Key, int] = {(kind, name): row_id for row_id, kind, name in listed}
         self._taken_ids = set(self._ids.values())
         self._numbers: dict[int, dict[str, int]] = {}
-        for archive, digest, number in self._connection.execute(
-            select(r.c.archive_id, r.c.digest, r.c.number)
-        ):
+        numbered = self._connection.execute("SELECT archive_id, digest, number FROM revisions")
+        for archive, digest, number in numbered:
             self._numbers.setdefault(archive, {})[digest] = number
-        self._next_revision = _next(self._connection, r)
+        self._next_revision = int(scalar(self._connection, "SELECT coalesce(max(id), 0) FROM revisions")) + 1
         self._runs: dict[object, DbRow] = {}
         self.moved: dict[object, int] = {}
 
@@ -124,7 +114,7 @@ class ArchiveTransplant:
             except (IndexDamaged, TypeError):
                 self._done.count("artifacts", taken=False)
                 continue
-            self._target.insert(tables.artifacts, {**row, "size": len(raw)})
+            self._target.insert("artifacts", {**row, "size": len(raw)})
 
     def archives(self, progress: Progress) -> None:
         """Archives with their revisions; one whose current revision is lost is read again from disk."""
@@ -149,7 +139,7 @@ class ArchiveTransplant:
         known = self._ids.get(key)
         archive_id = known if known is not None else self._free_id(row["id"])
         values = {**row, "id": archive_id, "revision": None}
-        if known is None and not self._target.insert(tables.archives, values):
+        if known is None and not self._target.insert("archives", values):
             return
         self._ids[key] = self.moved[row["id"]] = archive_id
         current = None
@@ -181,7 +171,9 @@ class ArchiveTransplant:
             values |= {"signature": None}
             self._done.arrivals[key] = (row["first_seen_ms"], row["complete_ms"])
         try:
-            self._connection.execute(update(tables.archives).filter_by(id=archive_id).values(values))
+            changes = ", ".join(f"{name} = :{name}" for name in values)
+            statement = f"UPDATE archives SET {changes} WHERE id = :id"
+            self._connection.execute(statement, {**values, "id": archive_id})
         except OperationalError:
             raise
         except (DatabaseError, OverflowError):
@@ -211,15 +203,13 @@ class ArchiveTransplant:
         self._next_revision += 1
         number = self._free_number(archive_id, row["number"])
         made = rows.revision_row(revision_id, archive_id, number, reading, row["seen_ms"])
-        self._connection.execute(tables.revisions.insert(), made)
+        insert(self._connection, "revisions", made)
         if listed := rows.file_rows(revision_id, reading.files):
-            self._connection.execute(tables.revision_files.insert(), listed)
+            self._connection.executemany(inserting("revision_files", listed[0]), listed)
         if reading.run is not None:
-            self._connection.execute(tables.runs.insert(), rows.run_row(revision_id, reading.run))
+            insert(self._connection, "runs", rows.run_row(revision_id, reading.run))
             if reading.run.label is not None:
-                self._connection.execute(
-                    tables.labels.insert(), rows.label_row(revision_id, reading.run.label)
-                )
+                insert(self._connection, "labels", rows.label_row(revision_id, reading.run.label))
             self._store_row(reading.run)
         self._numbers.setdefault(archive_id, {})[reading.digest] = number
         self._done.count("revisions", taken=True)
@@ -228,22 +218,19 @@ class ArchiveTransplant:
     def _store_row(self, run: Run) -> None:
         """Exports believe a kept row: the one derived now goes over one that is there."""
         for row in rows.kept_rows([run.row] if run.row else []):
-            statement = upsert(tables.kept_rows).values(row)
-            newest = statement.on_conflict_do_update(index_elements=["key"], set_={"data": row["data"]})
-            self._connection.execute(newest)
+            insert(self._connection, "kept_rows", row, keys=("key",))
 
     def _bytes(self, key: Key, sha256: str) -> bytes:
         """An artifact of the target, put there from the archive on disk where it is missing; or KeyError."""
-        table = tables.artifacts
-        row = self._connection.execute(
-            select(table.c.codec, table.c.data).filter_by(sha256=sha256)
-        ).one_or_none()
+        query = "SELECT codec, data FROM artifacts WHERE sha256 = ?"
+        row = self._connection.execute(query, (sha256,)).fetchone()
         if row is not None:
-            return unpack(sha256, row.codec, row.data)
+            return unpack(sha256, *row)
         data = self._on_disk(*key, sha256)
         if data is None:
             raise KeyError(sha256)
-        self._target.insert(table, {"sha256": sha256, "size": len(data), "codec": CODEC, "data": pack(data)})
+        kept = {"sha256": sha256, "size": len(data), "codec": CODEC, "data": pack(data)}
+        self._target.insert("artifacts", kept)
         self._done.from_disk += 1
         return data
 
@@ -258,10 +245,6 @@ class ArchiveTransplant:
         if isinstance(wanted, int) and 0 < wanted < MAX_ID and wanted not in taken:
             return wanted
         return max(taken, default=0) + 1
-
-
-def _next(connection: Connection, table: Table) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(table.c.id), 0))).scalar_one()) + 1
 
 
 def _grouped(found: Iterable[DbRow], column: str) -> dict[int, list[DbRow]]:
@@ -302,7 +285,7 @@ _PROOF: dict[str, Callable[[DbRow], bool]] = {
 
 def transplant(
     source: Salvage,
-    target: Connection,
+    target: IndexConnection,
     derive: Derive,
     on_disk: OnDisk,
     progress: Progress = lambda _done, _total: None,
@@ -318,18 +301,18 @@ def transplant(
     archives.archives(progress)
     _quarantine(source, into, archives.moved)
     _issues(source, into)
-    for table in tables.metadata.sorted_tables:
-        if table.name not in _BY_HAND | _LEFT:
+    for table in names_of_tables():
+        if table not in _BY_HAND | _LEFT:
             for row in _proven(source, into, table):
                 into.insert(table, row)
     return into.done
 
 
-def _proven(source: Salvage, target: Target, table: Table) -> Iterator[DbRow]:
+def _proven(source: Salvage, target: Target, table: str) -> Iterator[DbRow]:
     """Rows of a table that nothing is derived for, as far as they prove themselves."""
-    proof = _PROOF.get(table.name, _needs_none)
-    columns = set(table.columns.keys())
-    for row in source.rows(table.name):
+    proof = _PROOF.get(table, _needs_none)
+    columns = set(names_of_columns(table))
+    for row in source.rows(table):
         try:
             whole = proof(row)
         except (TypeError, ValueError, AttributeError):
@@ -337,24 +320,23 @@ def _proven(source: Salvage, target: Target, table: Table) -> Iterator[DbRow]:
         if whole:
             yield {name: value for name, value in row.items() if name in columns}
         else:
-            target.done.count(table.name, taken=False)
+            target.done.count(table, taken=False)
 
 
 def _quarantine(source: Salvage, target: Target, moved: dict[object, int]) -> None:
     """Why archives were not taken: they are not read again before they change."""
-    a, table = tables.archives, tables.quarantine
-    for row in source.rows(table.name):
+    for row in source.rows("quarantine"):
         if row["archive_id"] in moved:
-            target.insert(table, {**row, "archive_id": moved[row["archive_id"]]})
-    in_it = select(a.c.id).filter_by(state=str(OutcomeKind.QUARANTINED))
-    target.connection.execute(table.delete().where(table.c.archive_id.not_in(in_it)))
+            target.insert("quarantine", {**row, "archive_id": moved[row["archive_id"]]})
+    in_it = "SELECT id FROM archives WHERE state = ?"
+    statement = f"DELETE FROM quarantine WHERE archive_id NOT IN ({in_it})"
+    target.connection.execute(statement, (OutcomeKind.QUARANTINED,))
 
 
 def _issues(source: Salvage, target: Target) -> None:
-    for row in _proven(source, target, tables.issue_revisions):
+    for row in _proven(source, target, "issue_revisions"):
         _issue(source, target, row)
-    table = tables.issue_revisions
-    query = select(table.c.issue_id, table.c.seen_ms)
+    query = "SELECT issue_id, seen_ms FROM issue_revisions"
     there = {(issue, seen_ms) for issue, seen_ms in target.connection.execute(query)}
     # States that the source's index names and that are not in the target now.
     named = set(source.indexed_issues().values())
@@ -363,15 +345,16 @@ def _issues(source: Salvage, target: Target) -> None:
 
 def _issue(source: Salvage, target: Target, row: DbRow) -> None:
     """A state of an issue; where another one has its id it goes to the end, one that is there stays."""
-    table = tables.issue_revisions
-    query = select(table.c.issue_id, table.c.digest).filter_by(id=row["id"])
-    found = target.connection.execute(query).one_or_none()
+    query = "SELECT issue_id, digest FROM issue_revisions WHERE id = ?"
+    found = target.connection.execute(query, (row["id"],)).fetchone()
     if found is not None and tuple(found) == (row["issue_id"], row["digest"]):
         return
     _, seen_ms = source.indexed_issues().get(row["id"], (None, row["seen_ms"]))
     if seen_ms != row["seen_ms"]:
         target.done.doubtful.append(f"issue {row['issue_id']}: when one of its states was first seen")
-    target.insert(table, {column: row[column] for column in row if column != "id" or found is None})
+    target.insert(
+        "issue_revisions", {column: row[column] for column in row if column != "id" or found is None}
+    )
 
 
 def _needs_none(_row: DbRow) -> bool:

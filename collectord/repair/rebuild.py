@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from collectord.index import tables
 from collectord.index.engine import readable_errors
 from collectord.index.files import REBUILT, backup_file, finish_exchange, put_ready, stamp_of_ms
 from collectord.index.opening import now_ms
+from collectord.index.tables import names_of_columns, names_of_tables, primary_key
 from collectord.index.writer import IndexWriter
 from collectord.model import Progress
 from collectord.repair.backups import REBUILDING, scratch_folder
@@ -92,15 +92,16 @@ def _views() -> list[_View]:
         *(_of_revision(name, _OF_REVISION) for name in ("runs", "labels")),
     ]
     done = {view.table for view in by_hand} | {"sources", "daemon"}
-    others = [table for table in tables.metadata.sorted_tables if table.name not in done]
-    return by_hand + [
-        _View(t.name, [f"t.{c.name}" for c in t.primary_key], [f"t.{c.name}" for c in t.columns])
-        for t in others
-    ]
+    others = [table for table in names_of_tables() if table not in done]
+    return by_hand + [_View(t, _shown(primary_key(t)), _shown(names_of_columns(t))) for t in others]
+
+
+def _shown(columns: Iterable[str]) -> list[str]:
+    return [f"t.{name}" for name in columns]
 
 
 def _of_revision(name: str, keys: Sequence[str]) -> _View:
-    columns = [f"t.{c.name}" for c in tables.metadata.tables[name].columns if c.name != "revision_id"]
+    columns = _shown(column for column in names_of_columns(name) if column != "revision_id")
     return _View(name, keys, columns, _REVISION)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from collectord import archive
 from collectord.archive import ArchiveRoot
 from collectord.errors import CollectordError
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index.engine import connect, readable_errors, transaction
 from collectord.index.files import (
     RECOVERED,
     LogState,
@@ -145,12 +146,12 @@ def _why_not(copy: Path) -> str | None:
 
 def fill_from(source: Salvage, target: Path, disk: ArchivesOnDisk, progress: Progress) -> Transplanted:
     """Take what proves itself from the damaged file into the index at `target`, in one transaction."""
-    engine = open_engine(target, read_only=False)
-    try:
-        with readable_errors(target), engine.begin() as connection:
-            return transplant(source, connection, derive, disk.bytes_of, progress)
-    finally:
-        engine.dispose()
+    with (
+        readable_errors(target),
+        closing(connect(target, read_only=False)) as connection,
+        transaction(connection),
+    ):
+        return transplant(source, connection, derive, disk.bytes_of, progress)
 
 
 def what_is_unknown(source: Salvage, taken: Transplanted, log: LogState) -> list[str]:

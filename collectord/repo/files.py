@@ -11,12 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import yaml
-
 from collectord.kernel.beads import dropped_edges, dropped_lines, parse_deps, parse_issues
 from collectord.kernel.events import WorkcellEnd, parse_end
 from collectord.kernel.jsonio import JsonObject, Unparsable, is_encodable, parse_object
-from collectord.kernel.policy.documents import refuse_depth
 from collectord.kernel.universe import UNKNOWN, Universe, from_documents
 from collectord.kernel.values import stamp_ms
 from collectord.system.names import readable_name
@@ -213,6 +210,10 @@ def _is_file(path: Path) -> bool:
 
 def _yaml(path: Path) -> Any | None:
     """The document; None where there is no file, an empty text where it cannot be read or parsed."""
+    import yaml
+
+    from collectord.kernel.policy.documents import refuse_depth
+
     try:
         with open_regular(path, follow=True) as file:
             data = file.read(MAX_YAML_BYTES + 1)

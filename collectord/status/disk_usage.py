@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -22,7 +21,6 @@ from collectord.retention.prune import size_of_entry
 
 if TYPE_CHECKING:
     from collectord.config import Settings
-    from collectord.index.reader import IndexReader
 
 
 CORE_PART, LOGS_PART, RENDERS_PART, OTHER_PART = (
@@ -83,9 +81,6 @@ def _size_at(path: Path) -> int:
     return 0
 
 
-MEASURED = "disk_usage"  # where in index_info the last document stands
-
-
 def measure(settings: Settings) -> dict[str, Any]:
     """Bytes on disk by part, and when that was looked at. Walks every archive."""
     index, state = settings.index_path, settings.state_dir
@@ -100,10 +95,3 @@ def measure(settings: Settings) -> dict[str, Any]:
         "snapshots": [settings.benches_dir],
     }
     return {"measured_ms": now_ms(), "bytes": usage_of(settings.archives_dir, parts)}
-
-
-def last_measured(reader: IndexReader) -> dict[str, Any] | None:
-    """What the daemon measured last; None before its first night."""
-    text = reader.info(MEASURED)
-    found: dict[str, Any] | None = json.loads(text) if text else None
-    return found

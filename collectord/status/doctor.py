@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from collectord.epochs.requests import overrides_without_effect
 from collectord.errors import CollectordError
 from collectord.index.files import examine_log, log_path
 from collectord.index.opening import now_ms, reader_for
-from collectord.model import ARCHIVE
+from collectord.index.queries import names_there, newest_mtime_ms
 from collectord.repair.backups import FOLDER, backups_in
 from collectord.repo.files import in_flight
 from collectord.repo.kernel_processes import KernelFinder
-from collectord.status.disk_usage import measure
 from collectord.status.health import Check, FolderFacts, HealthFacts, State, checks
 from collectord.status.status import kernel_document, stale_workcells, status
 from collectord.system.mounts import free_space, is_network_filesystem
@@ -64,7 +62,7 @@ def watch_limits() -> dict[str, int]:
 
 
 def newest_change_ms(archives: Path) -> int | None:
-    """The youngest time of change of a directory in the archives folder."""
+    """The youngest time of change of a directory in the archives folder, where no index tells it."""
     newest: int | None = None
     with suppress(OSError), os.scandir(archives) as listing:
         for entry in listing:
@@ -114,8 +112,7 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
     newest = looks.at(
         "backups", lambda: backups[0].stat().st_mtime_ns // 1_000_000 if backups else None, None
     )
-    nothing: tuple[int | None, int | None] = (None, None)
-    known, missing = looks.at("absence", lambda: _absence(settings, found is not None), nothing)
+    seen = looks.at("absence", lambda: _seen(settings, found is not None), _Seen())
     empty: dict[str, Any] = {"running": [], "hidden": [], "in_flight": 0}
     kernel = (found or {}).get("kernel") or looks.at("kernel", lambda: _kernel_now(settings), empty)
     unknown = FolderFacts("", False, False, False, False, False)
@@ -126,33 +123,58 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
         sqlite=sqlite3.sqlite_version,
         watch_limits=watch_limits(),
         clock_ms=clock_ms,
-        newest_ms=newest_change_ms(settings.archives_dir),
+        newest_ms=seen.newest_ms,
         schema=schema,
         index_error=error,
         log_lost=looks.at("index", lambda: examine_log(log_path(settings.index_path)).lost, 0),
         status=found,
         stale_workcells=stale_workcells(repo, clock_ms),
-        usage=looks.at("disk usage", lambda: measure(settings)["bytes"], {}) if walk else {},
+        usage=looks.at("disk usage", lambda: _usage(settings), {}) if walk else {},
         backups=len(backups),
         newest_backup_ms=newest,
         kernel=kernel,
         disk=settings.disk_rules,
         owner=name_of(owner_of(repo)),
         foreign=looks.at("ownership", lambda: foreign_in(settings.state_dir, owner_of(repo)), ()),
-        without_effect=looks.at("severities", lambda: overrides_without_effect(settings), ()),
+        without_effect=looks.at("severities", lambda: _without_effect(settings), ()),
+        known=seen.known,
+        missing=seen.missing,
         backup_at=settings.config.backup.at,
-        known=known,
-        missing=missing,
     )
 
 
-def _absence(settings: Settings, has_index: bool) -> tuple[int | None, int | None]:
-    """(archives that the index holds to be there, how many of them are not)."""
-    if not has_index or not settings.archives_dir.is_dir():
-        return None, None
+def _without_effect(settings: Settings) -> tuple[str, ...]:
+    if not settings.config.environment.severity and not settings.config.environment.ignore:
+        return ()
+    from collectord.epochs.requests import overrides_without_effect
+
+    return overrides_without_effect(settings)
+
+
+def _usage(settings: Settings) -> dict[str, int]:
+    from collectord.status.disk_usage import measure
+
+    found: dict[str, int] = measure(settings)["bytes"]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Archives that the index holds to be there, how many of them are not, and when the youngest changed."""
+
+    known: int | None = None
+    missing: int | None = None
+    newest_ms: int | None = None
+
+
+def _seen(settings: Settings, has_index: bool) -> _Seen:
+    if not has_index:
+        return _Seen(newest_ms=newest_change_ms(settings.archives_dir))
     with reader_for(settings) as reader:
-        known = {k.name for k in reader.known() if k.kind == ARCHIVE and k.gone_ms is None}
-    return len(known), len(known - set(os.listdir(settings.archives_dir)))
+        known, newest_ms = names_there(reader), newest_mtime_ms(reader)
+    if not settings.archives_dir.is_dir():
+        return _Seen(newest_ms=newest_ms)
+    return _Seen(len(known), len(known - set(os.listdir(settings.archives_dir))), newest_ms)
 
 
 def _kernel_now(settings: Settings) -> dict[str, Any]:

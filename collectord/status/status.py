@@ -22,20 +22,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from collectord.dataset.publish import published
-from collectord.epochs.evaluate import CURRENT
 from collectord.index import queries
 from collectord.index.alerts import unacknowledged_counts
 from collectord.index.environments import kernel_states, known_fingerprint, last_look_ms
+from collectord.index.info import CURRENT_EPOCH, DISK_USAGE, DROPPED_LINES
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
 from collectord.index.sign_of_life import Heartbeat, last_beat
-from collectord.intake.collect import DROPPED
 from collectord.model import WORLD, KernelSession, OutcomeKind
 from collectord.repo.files import default_universe_id
 from collectord.repo.kernel_processes import KernelLook
-from collectord.status.disk_usage import last_measured
-from collectord.status.disk_usage import measure as measure_disk
 from collectord.system.lock import Holder, holder
 
 if TYPE_CHECKING:
@@ -156,9 +153,9 @@ def status_of(
         "attention": queries.needing_attention(reader),
         "runs": found.runs,
         "plans": found.plans,
-        "outcomes": queries.runs_by_outcome(reader),
+        "outcomes": found.outcomes,
         "issues": found.issues,
-        "issue_lines_dropped": json.loads(reader.info(DROPPED) or "[]"),
+        "issue_lines_dropped": json.loads(reader.info(DROPPED_LINES) or "[]"),
         "time_conflicts": found.time_conflicts,
         "first_ingest_ms": int(first) if first else None,
         "last_ingest_ms": int(last) if last else None,
@@ -169,7 +166,7 @@ def status_of(
             "fingerprint": known_fingerprint(reader.connection),
             "looked_ms": last_look_ms(reader.connection),
             "alerts": unacknowledged_counts(reader.connection),
-            "epoch": json.loads(reader.info(CURRENT) or "{}") or None,
+            "epoch": json.loads(reader.info(CURRENT_EPOCH) or "{}") or None,
         },
         "snapshot": _newest_snapshot(reader, benches),
     }
@@ -220,12 +217,18 @@ def status(settings: Settings, *, measure: bool = False) -> dict[str, Any]:
         found = status_of(
             reader, str(settings.repo), settings.benches_dir, holder(settings.lock_path), now_ms()
         )
-        found["disk"] = measure_disk(settings) if measure else last_measured(reader)
+        found["disk"] = _measure(settings) if measure else json.loads(reader.info(DISK_USAGE) or "null")
         states = kernel_states(reader.connection)
     look = KernelFinder(settings.repo).look(now_ms())
     found["kernel"] = kernel_document(look, states, len(in_flight(settings.repo)))
     found["stale_workcells"] = list(stale_workcells(settings.repo, now_ms()))
     return found
+
+
+def _measure(settings: Settings) -> dict[str, Any]:
+    from collectord.status.disk_usage import measure
+
+    return measure(settings)
 
 
 def stats(settings: Settings, *, include_world: bool) -> dict[str, Any]:

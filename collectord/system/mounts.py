@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 _NETWORK: Final = frozenset(
     {
         *("nfs", "nfs4", "cifs", "smb3", "smbfs", "ncpfs", "afs", "coda", "9p", "virtiofs", "vboxsf"),
@@ -50,6 +48,8 @@ def is_network_filesystem(path: Path) -> bool:
 
     False where the system does not tell. The path need not exist yet.
     """
+    import psutil
+
     try:
         mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
     except (OSError, psutil.Error):

@@ -21,9 +21,9 @@ from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import ExportOptions
 from collectord.errors import IndexTooNew, IndexTooOld
 from collectord.index import schema, tables
-from collectord.index.engine import open_engine
 from collectord.index.files import backup_file
 from collectord.index.reader import IndexReader
+from collectord.index.statements import JSON_OF_A_RUN, TYPED_COLUMNS_OF_A_RUN
 from collectord.intake.ingest import ingest
 from collectord.repair.check import check
 from tests.conftest import unpack
@@ -38,21 +38,22 @@ def _config() -> Config:
 
 
 def _make(path: Path, revision: str) -> None:
-    engine = open_engine(path, read_only=False)
     config = _config()
-    with engine.begin() as connection:
+    with schema.migrating(path) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-    engine.dispose()
 
 
 def test_the_migrated_schema_is_the_declared_one(tmp_path: Path) -> None:
     schema.upgrade(tmp_path / "index.sqlite3")
-    engine = open_engine(tmp_path / "index.sqlite3", read_only=False)
-    with engine.begin() as connection:
+    with schema.migrating(tmp_path / "index.sqlite3") as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, tables.metadata) == []
-    engine.dispose()
+
+
+def test_the_columns_of_a_run_that_statements_name_are_the_declared_ones() -> None:
+    declared = [name for name in tables.names_of_columns("runs") if name not in JSON_OF_A_RUN]
+    assert list(TYPED_COLUMNS_OF_A_RUN) == declared
 
 
 def test_every_table_is_strict(tmp_path: Path) -> None:

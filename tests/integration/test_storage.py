@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from collectord.errors import IndexFull
-from collectord.index.engine import open_engine, readable_errors
+from collectord.index.engine import connect, readable_errors, transaction
 from collectord.index.files import finish_exchange, ready_path
 from collectord.index.opening import now_ms, writer_for
 from collectord.index.schema import upgrade
@@ -279,13 +279,12 @@ def test_what_killed_recoveries_and_rebuilds_left_is_counted_and_removed_unless_
 
 def test_a_disk_that_is_full_is_not_taken_for_rows_that_are_refused(ingested: Cli, tmp_path: Path) -> None:
     upgrade(tmp_path / "new")
-    engine = open_engine(tmp_path / "new", read_only=False)
-    with engine.connect() as connection, Salvage(ingested.index, ingested.home) as source:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        with pytest.raises(IndexFull), readable_errors(tmp_path / "new"):
+    new = connect(tmp_path / "new", read_only=False)
+    with closing(new) as connection, Salvage(ingested.index, ingested.home) as source:
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(IndexFull), readable_errors(tmp_path / "new"), transaction(connection):
             transplant(source, connection, derive, lambda _kind, _name, _digest: None)
-    engine.dispose()
 
 
 def test_the_newest_backup_is_never_removed() -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
 
 from collectord.config import Settings, load
 from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import BUILDER, DISPATCH, ExportOptions
 from collectord.index import tables
 from collectord.index.opening import reader_for
+from collectord.index.statements import dicts
 from collectord.intake.ingest import ingest
 from tests.conftest import unpack
 from tests.support.examples import examples
@@ -66,17 +66,17 @@ def _content(of: Settings) -> dict[str, list[str]]:
     """Every table that tells of the repo, without surrogates; rows that refer to an archive name it."""
     with reader_for(of) as reader:
         found, names = {}, {}
-        for row in reader.connection.execute(select(tables.archives)):
-            names[row.id] = row.name
-        for name, table in tables.metadata.tables.items():
+        for row in reader.connection.execute("SELECT * FROM archives"):
+            names[row["id"]] = row["name"]
+        for name in tables.names_of_tables():
             if name in NOT_OF_THE_REPO:
                 continue
             rows = []
-            for row in reader.connection.execute(select(table)):
-                if row._mapping.get("resolved_ms") is not None:
+            for row in dicts(reader.connection, f"SELECT * FROM {name}"):
+                if row.get("resolved_ms") is not None:
                     continue  # an alert that is over tells what was thought on the way here
-                kept = {k: v for k, v in row._mapping.items() if k not in SURROGATES | TIMES | OF_THIS_COPY}
-                archive = row._mapping.get("archive_id")
+                kept = {k: v for k, v in row.items() if k not in SURROGATES | TIMES | OF_THIS_COPY}
+                archive = row.get("archive_id")
                 rows.append(repr((names.get(archive), sorted(kept.items()))))
             found[name] = sorted(rows)
         return found

@@ -17,7 +17,15 @@ from collectord.kernel.evidence import (
     issue_text_of,
 )
 from collectord.kernel.policy import normalise
-from collectord.kernel.policy.feasible import Executed, IssueText, Verdict, judge, possible_labels
+from collectord.kernel.policy.feasible import (
+    Executed,
+    IssueText,
+    Verdict,
+    as_looked_at,
+    judge,
+    possible_labels,
+    tags_looked_at,
+)
 
 YES, NO, OPEN = Verdict.POSSIBLE, Verdict.IMPOSSIBLE, Verdict.UNDECIDED
 SERIAL, SPEC = "serial_handoff", "speculate_vote"
@@ -247,3 +255,30 @@ def test_no_toolchain_available_is_not_the_same_as_not_known() -> None:
     for available in ((), None):
         executed = Executed(SERIAL, 1, "codex", available=available)
         assert executed_from(executed_json(executed)).available == available
+
+
+@pytest.mark.parametrize("config", [BASE, PATTERN, ENFORCE, NO_PATH, NEVER, _with(**TRAP)])
+def test_tags_that_nothing_looks_at_change_no_answer(config: dict[str, Any]) -> None:
+    components = normalise(config).components
+    named = tags_looked_at(components)
+    sets = [
+        (),
+        ("a",),
+        ("b", "a"),
+        ("x", "a", "b", "y"),
+        ("asset:image", "z"),
+        ("asset:world", "asset:x", "q"),
+    ]
+    for swarm, width, tool in (
+        (SERIAL, 1, "codex"),
+        (SERIAL, 1, "crush"),
+        (SPEC, 3, "claude"),
+        (SPEC, 2, "codex"),
+    ):
+        for tags in sets:
+            run = _run(swarm, width, tool, tags=tags, risk="critical" if width > 1 else "low")
+            alike = as_looked_at(run, named)
+            assert not {"x", "y", "z", "q"} & set(alike.tags)
+            given = components, IssueText(None, None), lambda _pattern, _text: None
+            assert judge(given[0], alike, *given[1:]) == judge(given[0], run, *given[1:])
+            assert possible_labels(given[0], alike, *given[1:]) == possible_labels(given[0], run, *given[1:])

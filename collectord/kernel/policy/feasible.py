@@ -21,12 +21,13 @@ from collectord.kernel.policy.routing import (
     PATTERN_KEYS,
     SERIAL,
     SPECULATE,
+    TAG_KEYS,
     Action,
     IssueFacts,
     plan_action,
     started,
 )
-from collectord.kernel.policy.surface import Surface
+from collectord.kernel.policy.surface import ASSET, Surface
 from collectord.kernel.values import unique
 
 ENFORCE = "enforce"
@@ -90,6 +91,21 @@ class Possible:
 def has_patterns(components: Mapping[str, Any]) -> bool:
     """Whether some rule looks at titles or descriptions."""
     return any(key in rule["match"] for rule in components["routing"]["rules"] for key in PATTERN_KEYS)
+
+
+def tags_looked_at(components: Mapping[str, Any]) -> frozenset[str]:
+    """The tags that some rule names; beside them only `asset:` tags count, for the control mode."""
+    rules = components["routing"]["rules"]
+    return frozenset(tag for rule in rules for key in TAG_KEYS for tag in rule["match"].get(key, ()))
+
+
+def as_looked_at(executed: Executed, tags: frozenset[str]) -> Executed:
+    """The same action for an issue without the tags that nothing looks at: all answers are the same.
+
+    `tags` are those of `tags_looked_at`. Issues are many and differ in tags that decide nothing.
+    """
+    kept = {tag for tag in executed.tags if tag in tags or tag.startswith(ASSET)}
+    return replace(executed, tags=tuple(sorted(kept)))
 
 
 def judge(components: Mapping[str, Any], executed: Executed, text: IssueText, find: Find) -> Judgement:

@@ -45,8 +45,11 @@ class Surface:
     unrecognised: tuple[str, ...] = ()
 
 
+ASSET = "asset:"
+
+
 def domain_of(tags: tuple[str, ...]) -> str:
     """The domain by which the kernel chooses a control mode for an issue."""
     if "asset:world" in tags:
         return "fab_world"
-    return "fab_asset" if any(tag.startswith("asset:") for tag in tags) else "code"
+    return "fab_asset" if any(tag.startswith(ASSET) for tag in tags) else "code"
