@@ -229,6 +229,45 @@ def address(value: object) -> str:
     raise ValueError(f"{shown(value)} is no address; write 127.0.0.1:9464, or off")
 
 
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,3}", re.ASCII)
+
+
+def source_name(value: object) -> str:
+    """The name of this index among others, such as `build-7/kernel`, or `off`."""
+    if is_off(value):
+        return OFF
+    if isinstance(value, str) and is_source_name(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is not the name of a source; write host/repo, such as build-7/kernel: up to four "
+        "parts of letters, digits, dots, dashes and underscores"
+    )
+
+
+def is_source_name(text: str) -> bool:
+    """Whether a text can name a source: it becomes folders of a storage."""
+    parts = text.split("/")
+    return _SOURCE.fullmatch(text) is not None and not any(part.endswith((".json", ".zst")) for part in parts)
+
+
+def storage_url(value: object) -> str:
+    """Where a fleet lies: an absolute path or a URL of a storage library, without credentials; or `off`."""
+    if is_off(value):
+        return OFF
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        # Not quoted: what was meant as one may hold a password.
+        raise ValueError("is no storage; write an absolute path, file:///srv/fleet or s3://bucket/prefix")
+    if not value.startswith("/") and re.search(r"//[^/]*:[^/]*@|[?#]|//[^/]*@.*@", value):
+        raise ValueError(
+            "holds credentials or options; those come from the storage library's own places "
+            "(environment, ~/.aws, ~/.config/fsspec), never from here"
+        )
+    return value
+
+
+_URL = re.compile(r"/[^\0\s]*|[a-z][a-z0-9+.-]*://[^\0\s]+")
+
+
 def _folder(value: object, info: ValidationInfo) -> str:
     return folder(value, (info.context or {}).get("home"))
 
@@ -240,6 +279,8 @@ Size = Annotated[int, BeforeValidator(size)]
 Count = Annotated[int, BeforeValidator(count)]
 TextFile = Annotated[str, BeforeValidator(textfile)]
 Address = Annotated[str, BeforeValidator(address)]
+StorageUrl = Annotated[str, BeforeValidator(storage_url)]
+SourceName = Annotated[str, BeforeValidator(source_name)]
 Percent = Annotated[float, BeforeValidator(percent)]
 Switch = Annotated[bool, BeforeValidator(switch)]
 Names = Annotated[tuple[str, ...], BeforeValidator(directory_names)]
@@ -386,6 +427,15 @@ class Metrics(_Section):
     listen: Address = OFF
 
 
+class Fleet(_Section):
+    """Where the index is pushed to, under which name, and when the daemon does it (UTC)."""
+
+    url: StorageUrl = OFF
+    source: SourceName = OFF
+    at: TimeOfDay = "03:30"
+    keep: Count = Field(default=7, ge=1, le=10_000)
+
+
 class Config(_Section):
     """The whole configuration; every section and key has a default."""
 
@@ -403,6 +453,7 @@ class Config(_Section):
     log: Log = Log()
     daemon: Daemon = Daemon()
     metrics: Metrics = Metrics()
+    fleet: Fleet = Fleet()
 
 
 def dotted_keys() -> tuple[str, ...]:
