@@ -24,24 +24,40 @@ def settings_in(
 
 
 def made_source(
-    repo: Path, url: str | Path, source: str, corpus: str = "kernel-run", part: slice = ALL
+    repo: Path,
+    url: str | Path,
+    source: str,
+    corpus: str = "kernel-run",
+    part: slice = ALL,
+    model: str | None = None,
 ) -> Settings:
-    """An indexed repo with some of the archives of a golden one, by name."""
+    """An indexed repo with some of the archives of a golden one, by name.
+
+    With `model` its kernel was configured with another model of claude, and so ran under another environment.
+    """
     unpack(corpus, repo)
     archives = repo / ".cyntra/archives"
     names = sorted(path.name for path in archives.iterdir())
     for name in set(names) - set(names[part]):
         shutil.rmtree(archives / name)
+    if model is not None:
+        for path in (repo / ".cyntra/config.yaml", *archives.glob("*/*.json")):
+            path.write_text(path.read_text().replace("claude-opus-4-5-20251101", model))
     settings = settings_in(repo, url, source)
     ingest(settings)
     return settings
 
 
 def pushed_source(
-    repo: Path, url: str | Path, source: str, corpus: str = "kernel-run", part: slice = ALL
+    repo: Path,
+    url: str | Path,
+    source: str,
+    corpus: str = "kernel-run",
+    part: slice = ALL,
+    model: str | None = None,
 ) -> Pushed:
     """The same, pushed."""
-    return push(made_source(repo, url, source, corpus, part))
+    return push(made_source(repo, url, source, corpus, part, model))
 
 
 def one_more_run(settings: Settings) -> None:
