@@ -75,6 +75,10 @@ EXAMPLES = {
         ("collectord prune --archives-older-than 90d --yes", "without asking"),
     ),
     "restore": (("collectord restore wc-42-20261123T181404Z", "after a prune"),),
+    "fleet": (
+        ("collectord fleet push", "this index, to fleet.url"),
+        ("collectord fleet list", "who pushed what, and when"),
+    ),
     "service": (
         ("collectord service install", "of your user"),
         ("collectord service install --system --run-as kernel", "of the machine, as root"),

@@ -52,6 +52,7 @@ COMMANDS = {
     "prune": ("collectord.cli.prune", "prune", "Remove heavy parts of old archives."),
     "restore": ("collectord.cli.prune", "restore", "Write core files of archives back from the index."),
     "service": ("collectord.cli.service", "service", "Install collectord as a service."),
+    "fleet": ("collectord.cli.fleet", "fleet", "Many indexes on one storage, one dataset of them."),
 }
 EPILOG = """Exit codes: 0 fine, 1 failed, 2 usage, 3 verification found a difference, 75 another instance \
 holds the lock, 78 bad configuration.
@@ -64,6 +65,7 @@ GROUPS = {
     "Look": ("status", "runs", "explain", "quarantine", "doctor", "metrics", "audit"),
     "Dataset": ("export", "verify", "diff", "snapshot"),
     "Environment": ("environment", "epoch", "drift"),
+    "Fleet": ("fleet",),
     "Maintain": ("config", "db", "prune", "restore"),
 }
 # Other names of commands, which `--help` does not list: `db rebuild`, `status --stats`.

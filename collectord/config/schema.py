@@ -236,6 +236,45 @@ def address(value: object) -> str:
     raise ValueError(f"{shown(value)} is no address; write 127.0.0.1:9464, or off")
 
 
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(/[A-Za-z0-9][A-Za-z0-9._-]{0,63}){0,3}", re.ASCII)
+
+
+def source_name(value: object) -> str:
+    """The name of this index among others, such as `build-7/kernel`, or `off`."""
+    if is_off(value):
+        return OFF
+    if isinstance(value, str) and is_source_name(value):
+        return value
+    raise ValueError(
+        f"{shown(value)} is not the name of a source; write host/repo, such as build-7/kernel: up to four "
+        "parts of letters, digits, dots, dashes and underscores"
+    )
+
+
+def is_source_name(text: str) -> bool:
+    """Whether a text can name a source: it becomes folders of a storage."""
+    parts = text.split("/")
+    return _SOURCE.fullmatch(text) is not None and not any(part.endswith((".json", ".zst")) for part in parts)
+
+
+def storage_url(value: object) -> str:
+    """Where a fleet lies: an absolute path or a URL of a storage library, without credentials; or `off`."""
+    if is_off(value):
+        return OFF
+    if not isinstance(value, str) or not _URL.fullmatch(value):
+        # Not quoted: what was meant as one may hold a password.
+        raise ValueError("is no storage; write an absolute path, file:///srv/fleet or s3://bucket/prefix")
+    if not value.startswith("/") and re.search(r"//[^/]*:[^/]*@|[?#]|//[^/]*@.*@", value):
+        raise ValueError(
+            "holds credentials or options; those come from the storage library's own places "
+            "(environment, ~/.aws, ~/.config/fsspec), never from here"
+        )
+    return value
+
+
+_URL = re.compile(r"/[^\0\s]*|[a-z][a-z0-9+.-]*://[^\0\s]+")
+
+
 def _folder(value: object, info: ValidationInfo) -> str:
     return folder(value, (info.context or {}).get("home"))
 
@@ -272,6 +311,8 @@ Size = Annotated[int, Read(size)]
 Count = Annotated[int, Read(count)]
 TextFile = Annotated[str, Read(textfile)]
 Address = Annotated[str, Read(address)]
+StorageUrl = Annotated[str, Read(storage_url)]
+SourceName = Annotated[str, Read(source_name)]
 Percent = Annotated[float, Read(percent)]
 Switch = Annotated[bool, Read(switch)]
 Names = Annotated[tuple[str, ...], Read(directory_names)]
@@ -432,6 +473,16 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Fleet:
+    """Where the index is pushed to, under which name, and when the daemon does it (UTC)."""
+
+    url: StorageUrl = OFF
+    source: SourceName = OFF
+    at: TimeOfDay = "03:30"
+    keep: Annotated[int, Read(count, 1, 10_000)] = 7
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration; every section and key has a default."""
 
@@ -449,6 +500,7 @@ class Config:
     log: Log = Log()
     daemon: Daemon = Daemon()
     metrics: Metrics = Metrics()
+    fleet: Fleet = Fleet()
 
 
 DEFAULTS = Config()

@@ -14,7 +14,7 @@ from collectord.daemon.environment import EnvironmentTask
 from collectord.daemon.heartbeat import Clocks, HeartbeatWriter, VanishedCount
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.loop import Components
-from collectord.daemon.maintenance import TaskContext, is_pruning, storage_chores, weekly_report
+from collectord.daemon.maintenance import TaskContext, fleet_chores, is_pruning, storage_chores, weekly_report
 from collectord.daemon.schedule import Schedule, ScheduledTask
 from collectord.daemon.sidecar_files import FILES, SidecarFiles
 from collectord.daemon.signals import Signals
@@ -99,6 +99,7 @@ def chores_of(
         ),
         *weekly_report(settings, context),
         *storage_chores(settings, context),
+        *fleet_chores(settings, context),
     )
 
 

@@ -12,11 +12,13 @@ from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.config import Settings
 from collectord.config.schema import OFF
 from collectord.daemon.daemon_log import DaemonLog
+from collectord.daemon.fleet import COMMAND, PUSH, PushAfterSeal, log_push
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Jobs
 from collectord.daemon.schedule import Recurring, ScheduledTask, WeeklyReport, Work, daily, wait_s
 from collectord.errors import LockHeld
 from collectord.index.alerts import unacknowledged_counts
+from collectord.index.identity import give_identity
 from collectord.index.info import DISK_USAGE
 from collectord.index.queries import totals
 from collectord.index.reader import IndexReader
@@ -64,6 +66,17 @@ def storage_chores(settings: Settings, context: TaskContext) -> Iterator[Schedul
         noted = partial(_note_pruned, context)
         at = config.retention.at
         yield _daily(settings, context, PRUNE, at, command, noted, good=_PRUNED, fault=prune_fault)
+
+
+def fleet_chores(settings: Settings, context: TaskContext) -> Iterator[ScheduledTask]:
+    """Pushes, where a storage and a name for this index are configured."""
+    config = settings.config.fleet
+    if OFF in (config.url, config.source):
+        return
+    give_identity(context.writer)
+    if config.at != OFF:
+        yield _daily(settings, context, PUSH, config.at, COMMAND, log_push(context.journal))
+    yield PushAfterSeal(context.writer, context.jobs, context.clocks, context.journal)
 
 
 def weekly_report(settings: Settings, context: TaskContext) -> Iterator[ScheduledTask]:

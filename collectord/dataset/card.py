@@ -38,7 +38,12 @@ class CardFacts:
 def card(facts: CardFacts) -> bytes:
     """The whole file."""
     parts = [*_front_matter(facts), *_what(facts), *_from(facts), *_counts(facts)]
-    parts += [*_labels(facts.snapshot["distributions"]), *_loading(facts), *_files(facts), *_columns(facts)]
+    parts += [
+        *label_table(facts.snapshot["distributions"]),
+        *_loading(facts),
+        *_files(facts),
+        *_columns(facts),
+    ]
     return ("\n".join(parts) + "\n").encode("utf-8")
 
 
@@ -49,14 +54,15 @@ def _front_matter(facts: CardFacts) -> Iterator[str]:
     yield "- cyntra"
     yield "- executed-plans"
     yield "size_categories:"
-    yield f"- {_size_category(facts.snapshot['example_count'])}"
+    yield f"- {size_category(facts.snapshot['example_count'])}"
     if facts.has_tables and facts.splits:
         yield from _configs(facts)
     yield "---"
     yield ""
 
 
-def _size_category(rows: int) -> str:
+def size_category(rows: int) -> str:
+    """The category of so many rows, as loaders know it."""
     return next((name for below, name in _SIZES if rows < below), "n>1M")
 
 
@@ -73,11 +79,12 @@ def _configs(facts: CardFacts) -> Iterator[str]:
     yield "  - split: train"
     yield "    path: runs.parquet"
     yield "dataset_info:"
-    yield from _info("default", ROW_COLUMNS)
-    yield from _info("runs", RUN_COLUMNS)
+    yield from features("default", ROW_COLUMNS)
+    yield from features("runs", RUN_COLUMNS)
 
 
-def _info(config: str, columns: Sequence[Column]) -> Iterator[str]:
+def features(config: str, columns: Sequence[Column]) -> Iterator[str]:
+    """The columns of a configuration as they stand in the front matter."""
     yield f"- config_name: {config}"
     yield "  features:"
     for column in columns:
@@ -176,7 +183,8 @@ def _counts(facts: CardFacts) -> Iterator[str]:
     yield ""
 
 
-def _labels(distributions: Distributions) -> Iterator[str]:
+def label_table(distributions: Distributions) -> Iterator[str]:
+    """The section with the counts of labels and outcomes by split."""
     yield "## Labels and outcomes"
     yield ""
     yield "| what | value | train | validation | test |"
@@ -268,11 +276,16 @@ def _columns(facts: CardFacts) -> Iterator[str]:
         yield ""
         yield f"`{title}`"
         yield ""
-        yield "| column | type | what |"
-        yield "| --- | --- | --- |"
-        for column in columns:
-            kind = "list of string" if column.kind == TEXTS else column.kind
-            yield f"| `{column.name}` | {kind} | {column.meaning} |"
+        yield from column_table(columns)
+
+
+def column_table(columns: Sequence[Column]) -> Iterator[str]:
+    """A row for each column."""
+    yield "| column | type | what |"
+    yield "| --- | --- | --- |"
+    for column in columns:
+        kind = "list of string" if column.kind == TEXTS else column.kind
+        yield f"| `{column.name}` | {kind} | {column.meaning} |"
 
 
 def shown(value: object) -> str:

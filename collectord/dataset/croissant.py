@@ -28,7 +28,7 @@ from collectord.kernel.rows import SPLITS
 from collectord.kernel.values import format_ms
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.1"
-_CONTEXT: JsonObject = {
+CONTEXT: JsonObject = {
     "@language": "en",
     "@vocab": "https://schema.org/",
     "cr": "http://mlcommons.org/croissant/",
@@ -57,6 +57,7 @@ _FORMATS = {
     "jsonl": "application/jsonlines",
     "json": "application/json",
     "md": "text/markdown",
+    "zst": "application/zstd",
 }
 _ROW_LINES = (
     Column("run_id", TEXT, "The run's own id."),
@@ -85,7 +86,7 @@ def croissant(facts: CroissantFacts) -> JsonObject:
     """The whole document. It names no licence and no place on the web: collectord knows of none."""
     document = facts.snapshot
     found: JsonObject = {
-        "@context": _CONTEXT,
+        "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
         "name": f"planner_dataset_v1_{document['dataset_hash'][:12]}",
@@ -93,7 +94,7 @@ def croissant(facts: CroissantFacts) -> JsonObject:
         "identifier": f"sha256:{document['dataset_hash']}",
         "version": "1.0.0",
         "isLiveDataset": is_live(document),
-        "distribution": [_file(name, digest) for name, digest in sorted(facts.sums.items())],
+        "distribution": [file_object(name, digest) for name, digest in sorted(facts.sums.items())],
         "recordSet": list(_record_sets(document)),
     }
     if facts.newest_ms is not None:
@@ -116,7 +117,8 @@ def _description(document: Mapping[str, Any]) -> str:
     )
 
 
-def _file(name: str, digest: str) -> JsonObject:
+def file_object(name: str, digest: str) -> JsonObject:
+    """A file with its sum."""
     return {
         "@type": "cr:FileObject",
         "@id": name,
@@ -131,17 +133,18 @@ def _record_sets(document: Mapping[str, Any]) -> Iterator[JsonObject]:
     splits = [split for split in SPLITS if document["split_counts"][split]]
     with_tables = document["parquet"] is not None
     names = [SPLIT_NAMES[split] if with_tables else split for split in splits]
-    yield _split_names(names)
+    yield split_names(names)
     if not with_tables:
-        yield _record_set("rows", DATASET_FILE, _ROW_LINES)
-        yield _record_set("runs", RUNS_FILE, _RUN_LINES)
+        yield record_set("rows", DATASET_FILE, _ROW_LINES)
+        yield record_set("runs", RUNS_FILE, _RUN_LINES)
         return
     for split, name in zip(splits, names, strict=True):
-        yield _record_set(name, split_file(split), ROW_COLUMNS)
-    yield _record_set("runs", RUNS_TABLE, RUN_COLUMNS)
+        yield record_set(name, split_file(split), ROW_COLUMNS)
+    yield record_set("runs", RUNS_TABLE, RUN_COLUMNS)
 
 
-def _split_names(names: Sequence[str]) -> JsonObject:
+def split_names(names: Sequence[str]) -> JsonObject:
+    """The record set that says which splits there are."""
     field = {"@type": "cr:Field", "@id": "splits/name", "name": "name", "dataType": "sc:Text"}
     return {
         "@type": "cr:RecordSet",
@@ -154,7 +157,8 @@ def _split_names(names: Sequence[str]) -> JsonObject:
     }
 
 
-def _record_set(name: str, file: str, columns: Sequence[Column]) -> JsonObject:
+def record_set(name: str, file: str, columns: Sequence[Column]) -> JsonObject:
+    """The records of one file, with a field for each column."""
     fields = [_field(name, file, column) for column in columns]
     return {"@type": "cr:RecordSet", "@id": name, "name": name, "field": fields}
 

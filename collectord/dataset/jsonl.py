@@ -53,6 +53,12 @@ def _new(row: LazyRow, cache: RowCache) -> RowPieces:
     return found
 
 
+def kept_or_made(row: LazyRow) -> RowPieces:
+    """A row from the index, where it was kept when its run was read, else computed."""
+    packed = row.find(row.key)
+    return (unpack_row(packed) if packed else None) or row.make()
+
+
 def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Marked]:
     """The rows with their splits, in order."""
     return (row for row, _ in _split_rows(planned, options, cache))

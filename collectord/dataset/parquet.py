@@ -109,10 +109,10 @@ def pyarrow_version() -> str | None:
 class ParquetFile:
     """A Parquet file that rows are added to, one after the other."""
 
-    def __init__(self, path: Path, columns: Sequence[Column]) -> None:
+    def __init__(self, path: Path, columns: Sequence[Column], group_rows: int = _GROUP_ROWS) -> None:
         import pyarrow.parquet as pq
 
-        self._columns = columns
+        self._columns, self._group_rows = columns, group_rows
         self._schema = arrow_schema(columns)
         self._writer: Any = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=1)
         self._rows: list[Sequence[Any]] = []
@@ -132,7 +132,7 @@ class ParquetFile:
         """One row in the order of the columns; `size` says how much text is in it."""
         self._rows.append(row)
         self._text += size
-        if len(self._rows) == _GROUP_ROWS or self._text >= _GROUP_TEXT:
+        if len(self._rows) == self._group_rows or self._text >= _GROUP_TEXT:
             self._write_group()
 
     def _write_group(self) -> None:

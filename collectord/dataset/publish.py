@@ -136,7 +136,7 @@ def taken(path: Path) -> CollectordError:
 
 
 def _publish_dated(workspace_path: Path, folder: Path, now_ms: int) -> Path:
-    for name in _dated_names(now_ms):
+    for name in dated_names(LINK, now_ms):
         try:
             publish_directory(workspace_path, folder / name)
         except FileExistsError:
@@ -145,12 +145,13 @@ def _publish_dated(workspace_path: Path, folder: Path, now_ms: int) -> Path:
     raise AssertionError("names are endless")
 
 
-def _dated_names(now_ms: int) -> Iterator[str]:
+def dated_names(link: str, now_ms: int) -> Iterator[str]:
+    """The names of a day, one after the other, for ever."""
     day = datetime.fromtimestamp(now_ms / 1000, UTC).strftime("%Y%m%d")
-    yield f"{LINK}_{day}"
+    yield f"{link}_{day}"
     number = 2
     while True:
-        yield f"{LINK}_{day}.{number}"
+        yield f"{link}_{day}.{number}"
         number += 1
 
 
@@ -168,7 +169,7 @@ def point_link(folder: Path, target: Path) -> Path | None:
 def _move_aside(link: Path) -> Path:
     """A dataset that something else made keeps its content and gets the dated name of its own day."""
     made_ms = int(link.stat().st_mtime * 1000)
-    for name in _dated_names(made_ms):
+    for name in dated_names(LINK, made_ms):
         target = link.with_name(name)
         if not os.path.lexists(target):
             link.rename(target)

@@ -59,12 +59,12 @@ def inputs_digest(
         canonical(asdict(provenance)),
         repr(sorted(other_epoch)),
         repr((version("collectord"), platform.python_version(), pyarrow_version(), detector_version())),
-        _code_stamp(),
+        code_stamp(),
     ]
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _code_stamp() -> str:
+def code_stamp() -> str:
     """Names, sizes and times of our own modules: a changed one may write other bytes."""
     root = Path(collectord.__file__).parent
     files = sorted(root.rglob("*.py"))

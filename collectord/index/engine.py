@@ -37,6 +37,8 @@ def _set_up(connection: IndexConnection, read_only: bool) -> None:
     connection.row_factory = sqlite3.Row
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA foreign_keys = ON")
+    # An index can come from elsewhere: nothing in its schema may call a function that has effects.
+    connection.execute("PRAGMA trusted_schema = OFF")
     if read_only:
         connection.execute("PRAGMA query_only = ON")
         return

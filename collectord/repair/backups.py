@@ -144,7 +144,8 @@ def _refuse_in_archives(settings: Settings, target: Path) -> None:
         raise CollectordError(f"{target}: lies inside the archives folder; choose another place")
 
 
-RECOVERING, REBUILDING = "recovering", "rebuilding"
+RECOVERING, REBUILDING, PUSHING = "recovering", "rebuilding", "pushing"
+_LOCKS = {RECOVERING: "recover.lock", REBUILDING: "rebuild.lock", PUSHING: "push.lock"}
 
 
 @contextmanager
@@ -164,19 +165,19 @@ def scratch_folder(state_dir: Path, work: str, command: str) -> Iterator[Path]:
 
 def scratch_folders(state_dir: Path) -> list[Path]:
     """All that is there, in use or left by somebody who was killed."""
-    return [path for work in (RECOVERING, REBUILDING) for path in _folders(state_dir, work)]
+    return [path for work in _LOCKS for path in _folders(state_dir, work)]
 
 
 def remove_scratch(state_dir: Path, command: str) -> None:
     """Remove what nobody uses any more, which the lock of its kind of work proves."""
-    for work in (RECOVERING, REBUILDING):
+    for work in _LOCKS:
         if _folders(state_dir, work):
             with suppress(LockHeld), StateLock.acquire(_lock(state_dir, work), command):
                 _remove(state_dir, work)
 
 
 def _lock(state_dir: Path, work: str) -> Path:
-    return state_dir / {RECOVERING: "recover.lock", REBUILDING: "rebuild.lock"}[work]
+    return state_dir / _LOCKS[work]
 
 
 def _folders(state_dir: Path, work: str) -> list[Path]:

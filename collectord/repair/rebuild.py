@@ -37,7 +37,7 @@ _VOLATILE = (
         "missing archive",
         "missing world",
     ),
-    *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
+    *("backup_done_ms", "prune_done_ms", "usage_done_ms", "push_done_ms"),
 )
 _LASTING_INFO = f"WHERE key NOT IN {_VOLATILE} AND key NOT LIKE 'environment_last_look_ms %'"
 _ARCHIVE = "JOIN {0}.archives a ON a.id = t.archive_id"

@@ -21,7 +21,7 @@ VOLATILE = {
     "daemon": ("*",),
     "index_info": (
         *("last_ingest_ms", "environment_last_look_ms", "disk_usage"),
-        *("backup_done_ms", "prune_done_ms", "usage_done_ms"),
+        *("backup_done_ms", "prune_done_ms", "usage_done_ms", "push_done_ms"),
     ),
     "sources": ("*",),
 }

@@ -28,11 +28,11 @@ AREAS = (
         "environment",
     ),
     *("epoch", "events", "heartbeat", "index", "issues", "job", "kernel", "labels", "lock", "loop", "prune"),
-    *("quarantine", "request", "source", "usage", "watch"),
+    *("push", "quarantine", "request", "source", "usage", "watch"),
 )
 EVENT = re.compile(rf'"((?:{"|".join(AREAS)})\.[a-z_]+)"')
 # Named after the work that failed, and after what a configuration file calls itself.
-MADE_UP = {f"{work}.failed" for work in ("audit", "backup", "prune", "usage")}
+MADE_UP = {f"{work}.failed" for work in ("audit", "backup", "prune", "push", "usage")}
 NO_EVENTS = {"config.yaml", "disk.min_free_bytes", "issues.jsonl", "prune.lock"}
 
 

@@ -1,0 +1,1 @@
+"""Many indexes on one storage, and one dataset of all of them."""
