@@ -338,8 +338,6 @@ def _cells(document: AuditDocument, *, by_size: bool) -> list[JsonObject]:
         found["rows"] += cell.rows
         found["state"] = min(found["state"], cell.state, key=list(_STATES).index)
     for found in merged.values():
-        if found["rows"] >= document.coverage.thin_below:
-            found["state"] = "enough"
         found["said"] = f"{found['rows']}" if found["rows"] < 1000 else f"{found['rows'] / 1000:.1f}k"
     return list(merged.values())
 

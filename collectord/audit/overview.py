@@ -215,7 +215,7 @@ def _dataset(facts: AuditFacts, answers: Answers) -> Tile:
     if snapshot is None:
         return Tile("dataset", "Dataset", "none", "`collectord export` publishes one", State.WATCH, "health")
     age = max(0, (facts.now_ms - snapshot.published_ms) // DAY_MS)
-    said = {None: "not rebuilt here", True: "rebuilt to the same hash", False: "CANNOT be rebuilt"}
+    said = {None: "not rebuilt in this audit", True: "rebuilt to the same hash", False: "CANNOT be rebuilt"}
     state = State.WATCH if age > _OLD_DATASET_DAYS else State.GOOD
     if not snapshot.exists or snapshot.rebuilt is False:
         state = State.ACT
@@ -231,7 +231,8 @@ def _collection(answers: Answers) -> Tile:
     state = State.ACT if not_taken["quarantined"] else State.WATCH if not_taken["partial"] else State.GOOD
     listed = [f"{number:,} {name}" for name, number in not_taken.items() if number] or ["nothing left out"]
     if health.lag.median_s is not None:
-        listed.append(f"{health.lag.median_s:.0f} s after a run ends")
+        soon = f"{health.lag.median_s:.0f} s" if health.lag.median_s >= 1 else "at once"
+        listed.append(f"{soon} after a run ends")
     return Tile("collection", "Collected", f"{indexed:,}", "; ".join(listed), state, "health")
 
 
