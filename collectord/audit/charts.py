@@ -435,9 +435,8 @@ def _share(one: Mapping[str, object]) -> float:
 def _coverage_means(document: AuditDocument) -> str:
     states = document.coverage.states
     few = f"{states['thin']} cells are thin (under {document.coverage.thin_below} labelled runs)"
-    return (
-        f"{few} and {states['empty']} empty: a model has little to learn from there. Blank: no issue gets it."
-    )
+    few += f" and {states['empty']} empty: a model has little to learn from there."
+    return f"{few} What is blank no issue can get."
 
 
 def _arrivals_mean(document: AuditDocument) -> str:
