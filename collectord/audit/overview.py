@@ -77,16 +77,17 @@ def more_words(findings: Sequence[Finding]) -> str:
     return ", ".join([*said, count(notes, "note")] if notes else said)
 
 
+_NOTHING_YET = "Nothing was collected yet: `collectord run` takes in each run as it ends."
+
+
 def _sentence(answers: Answers) -> str:
-    said = f"{_pace(answers)}; {_mix(answers)}."
+    said = f"{_pace(answers)}; {_mix(answers)}." if answers.phase.archives else _NOTHING_YET
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]
     return f"{said} First: {others[0].do}." if others else said
 
 
 def _pace(answers: Answers) -> str:
     steadiness = answers.steadiness
-    if not answers.phase.archives:
-        return "Nothing was collected yet"
     if not steadiness.runs:
         return "Nothing was collected in this window"
     if steadiness.active_days * 2 < steadiness.days or steadiness.gaps:
@@ -125,7 +126,8 @@ def _phase(answers: Answers) -> Tile:
     if phase.next_at is None:
         detail, state = "the last one that is about numbers", State.GOOD
     elif phase.next_ms is None:
-        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; none came lately"
+        detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs"
+        detail += "; none came lately" if phase.labelled else ""
         state = State.WATCH
     else:
         detail = f"{phase.labelled:,} of {phase.next_at:,} labelled runs; the next about {day(phase.next_ms)}"

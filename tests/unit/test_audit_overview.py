@@ -53,7 +53,7 @@ def test_a_short_lane_is_in_the_sentence_with_an_amount(tmp_path: Path) -> None:
 
 def test_nothing_collected_and_too_few_runs_are_said(tmp_path: Path) -> None:
     assert document(tmp_path, facts([])).overview.sentence.startswith(
-        "Nothing was collected yet; too few runs to judge the mix."
+        "Nothing was collected yet: `collectord run` takes in each run as it ends."
     )
     old = document(tmp_path, facts(runs(BALANCED, days=60), window_ms=60_000))
     assert old.overview.sentence.startswith("Nothing was collected in this window")
