@@ -331,8 +331,6 @@ def _cells(document: AuditDocument, *, by_size: bool) -> list[JsonObject]:
         found["rows"] += cell.rows
         found["state"] = min(found["state"], cell.state, key=list(_STATES).index)
     for found in merged.values():
-        if found["rows"] >= document.coverage.thin_below:
-            found["state"] = "enough"
         found["said"] = f"{found['rows']}" if found["rows"] < 1000 else f"{found['rows'] / 1000:.1f}k"
     return list(merged.values())
 
@@ -430,9 +428,8 @@ def _share(one: Mapping[str, object]) -> float:
 def _coverage_means(document: AuditDocument) -> str:
     states = document.coverage.states
     few = f"{states['thin']} cells are thin (under {document.coverage.thin_below} labelled runs)"
-    return (
-        f"{few} and {states['empty']} empty: a model has little to learn from there. Blank: no issue gets it."
-    )
+    few += f" and {states['empty']} empty: a model has little to learn from there."
+    return f"{few} What is blank no issue can get."
 
 
 def _arrivals_mean(document: AuditDocument) -> str:

@@ -81,7 +81,12 @@ def more_words(findings: Sequence[Finding]) -> str:
     return ", ".join([*said, count(notes, "note")] if notes else said)
 
 
+_NOTHING_YET = "Nothing was collected yet: `collectord run` takes in each run as it ends."
+
+
 def _sentence(answers: Answers) -> str:
+    if not answers.phase.archives:
+        return _NOTHING_YET
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]
     first = f" First {others[0].do.partition(':')[0]}." if others else ""
     return f"{_pace(answers)}.{first} {capitalised(_mix(answers))}."
@@ -89,8 +94,6 @@ def _sentence(answers: Answers) -> str:
 
 def _pace(answers: Answers) -> str:
     steadiness = answers.steadiness
-    if not answers.phase.archives:
-        return "Nothing was collected yet"
     if not steadiness.runs:
         return "Nothing was collected in this window"
     if steadiness.active_days == 1 < steadiness.days:
@@ -271,7 +274,8 @@ def _collection(facts: AuditFacts, answers: Answers) -> Tile:
     if quiet_days >= _QUIET_DAYS:
         listed.append(f"none started for {count(quiet_days, 'day')}")
     elif health.lag.median_s is not None:
-        listed.append(f"indexed {health.lag.median_s:.0f} s after a run ends")
+        soon = f"{health.lag.median_s:.0f} s after" if health.lag.median_s >= 1 else "as soon as"
+        listed.append(f"indexed {soon} a run ends")
     return Tile("collection", "Collected", count(indexed, "archive"), "; ".join(listed), state, "health")
 
 

@@ -5,6 +5,7 @@ It is made of the document alone. Every text is escaped; a policy in the page fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WIDTHS = (("narrow", 300), ("wide", 740))
 LONG_TABLE = 6
+_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b(?!T)")
+_RANGE = re.compile(r"(\d)–(?=\d)")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -94,15 +97,22 @@ def _shown(value: Any) -> Any:
 
 
 def _code(text: str) -> Markup:
-    """A text with what stands in backticks as code."""
-    from markupsafe import Markup, escape
+    """A text with what stands in backticks as code; dates, ranges and `18 %` stay on one line."""
+    from markupsafe import Markup
 
-    parts = [escape(printable(part)) for part in text.split("`")]
+    parts = [_together(part) for part in text.split("`")]
     if len(parts) % 2 == 0:
         return Markup("`").join(parts)
     return Markup("").join(
         Markup(f"<code>{part}</code>") if place % 2 else part for place, part in enumerate(parts)
     )
+
+
+def _together(text: str) -> Markup:
+    from markupsafe import Markup, escape
+
+    joined = _RANGE.sub("\\1\u2060–\u2060", printable(text)).replace(" %", "\u00a0%")
+    return Markup(_DATE.sub(r"<time>\g<0></time>", str(escape(joined))))
 
 
 def _part(section: Section, document: AuditDocument) -> Part:

@@ -6,7 +6,6 @@ Skipped, loudly, where there is no Chromium: `apt-get install chromium chromium-
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,7 @@ from collectord.audit.facts import Agreement, AuditFacts, Epoch, Health, OpenAle
 from collectord.audit.findings import DAY_MS
 from collectord.audit.page import page
 from collectord.audit.report import answer
-from tests.conftest import unpack
-from tests.support.chromium import BROWSER, DRIVER, chromium, opened
-from tests.support.cli import Cli
+from tests.support.chromium import opened
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, surface_of
 
 HOSTILE = (
@@ -78,14 +75,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = folder / "audit.html"
     target.write_text(text, encoding="utf-8")
     return target
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not (BROWSER and DRIVER):
-        pytest.skip("no Chromium: `apt-get install chromium chromium-driver` brings it; the page is untested")
-    with chromium(tmp_path_factory.mktemp("profile")) as driver:
-        yield driver
 
 
 def test_the_page_runs_nothing_that_archives_say(made: Path) -> None:
@@ -172,65 +161,3 @@ def test_dark_mode_is_dark_and_charts_follow(browser: Any, made: Path) -> None:
         "light": ["rgb(255, 255, 255)", "rgb(22, 25, 29)"],
         "dark": ["rgb(20, 23, 26)", "rgb(232, 234, 237)"],
     }
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1440, "dark")])
-def test_axe_finds_no_serious_problem(browser: Any, made: Path, width: int, scheme: str) -> None:
-    axe = pytest.importorskip("axe_selenium_python", reason="axe-selenium-python is not installed")
-    opened(browser, made, width=width, scheme=scheme)
-    checker = axe.Axe(browser)
-    checker.inject()
-    found = [
-        (one["id"], one["nodes"][0]["html"][:200])
-        for one in checker.run()["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
-    assert found == []
-
-
-def test_the_page_prints(browser: Any, made: Path) -> None:
-    opened(browser, made)
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})
-    assert len(printed["data"]) > 50_000
-
-
-@pytest.fixture(scope="module")
-def golden_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the golden run."""
-    folder = tmp_path_factory.mktemp("golden")
-    unpack("kernel-run", folder / "repo")
-    cli = Cli(folder / "repo", folder)
-    cli.ok("ingest")
-    cli.ok("export")
-    cli.ok("audit", "--html", str(folder / "audit.html"))
-    return folder / "audit.html"
-
-
-@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
-def test_sentence_and_tiles_are_on_the_first_screen_and_no_text_is_tiny(
-    browser: Any, golden_page: Path, width: int, height: int
-) -> None:
-    opened(browser, golden_page, width=width, height=height)
-    layout = browser.execute_script(
-        """const texts = [...document.querySelectorAll('body *')].filter(
-             e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && !e.closest('svg'))
-           return {tiles: [...document.querySelectorAll('.tile')].map(t => t.getBoundingClientRect().bottom),
-                   todo: document.querySelector('.todo li').getBoundingClientRect().top,
-                   overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
-                   smallest: Math.min(...texts.map(e => parseFloat(getComputedStyle(e).fontSize)))}"""
-    )
-    assert len(layout["tiles"]) == 8
-    assert max(layout["tiles"]) <= height
-    assert layout["todo"] <= height
-    assert layout["overflow"] == 0
-    assert layout["smallest"] >= 12
-
-
-def test_a_tile_leads_to_its_section_and_says_its_state_in_words(browser: Any, golden_page: Path) -> None:
-    opened(browser, golden_page)
-    tiles = browser.execute_script(
-        """return [...document.querySelectorAll('.tile a')].map(
-             a => [a.querySelector('.state').textContent, !!document.querySelector(a.hash)])"""
-    )
-    assert {state for state, _ in tiles} <= {"good", "watch", "act"}
-    assert all(leads for _, leads in tiles)

@@ -89,19 +89,20 @@ _TOOLS = (("codex", "gpt-5"), ("claude", "opus"), ("opencode", "qwen"))
 
 
 def large_facts(runs: int = LARGE) -> AuditFacts:
-    """Lane C leans low, a rule was changed after six weeks, the network failed on two days."""
+    """Lane C is short since a rule was changed four weeks ago; the network failed on two days."""
     dice = random.Random(7)
     middle = NOW_MS - 4 * WEEK_MS
     found = [_ordinary(dice, k, NOW_MS - round((1 - k / runs) * 10 * WEEK_MS), middle) for k in range(runs)]
     backlog = [
-        *(issue(k, risk=dice.choices(("low", "medium", "high"), (5, 3, 2))[0]) for k in range(24)),
+        *(issue(k, risk=("low", "low", "medium", "high", "high")[k % 5]) for k in range(40)),
+        issue(90, risk="critical"),
         *(issue(100 + k, status="done", risk="low") for k in range(40)),
     ]
     epochs = (
         Epoch(
-            1, found[0].started_ms, middle, "3f" * 32, "11,998 runs, policy 3f3f3f3f3f3f, ended by routing"
+            1, found[0].started_ms, middle, "3f" * 32, "12,000 runs, policy 3f3f3f3f3f3f, ended by routing"
         ),
-        Epoch(2, middle, None, "b7" * 32, "8,002 runs, policy b7b7b7b7b7b7"),
+        Epoch(2, middle, None, "b7" * 32, "8,000 runs, policy b7b7b7b7b7b7"),
     )
     agreement = tuple(Agreement(f"wc-{k}", "verified", True) for k in range(200))
     path = "/srv/kernel/.cyntra/benches/planner_dataset_v1_2026-11-23"
@@ -117,9 +118,9 @@ def large_facts(runs: int = LARGE) -> AuditFacts:
 
 
 def _ordinary(dice: random.Random, number: int, started: int, middle: int) -> AuditRun:
-    label = dice.choices((SERIAL, _SHORT, DOUBLE, TRIPLE), (42, 20, 34, 4))[0]
+    label = dice.choices((SERIAL, _SHORT, DOUBLE, TRIPLE), (42, 20, 30, 8))[0]
     if started >= middle:
-        label = dice.choices((SERIAL, _SHORT, DOUBLE, TRIPLE), (50, 12, 30, 8))[0]
+        label = dice.choices((SERIAL, _SHORT, DOUBLE, TRIPLE), (52, 14, 31, 3))[0]
     toolchain, model = dice.choice(_TOOLS)
     passed = dice.random() < {SERIAL: 0.83, _SHORT: 0.88, DOUBLE: 0.74, TRIPLE: 0.66}[label]
     offline = not passed and (NOW_MS - started) // DAY_MS in (2, 3) and dice.random() < 0.2

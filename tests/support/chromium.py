@@ -67,6 +67,51 @@ def opened(
     return driver
 
 
+_FACTS = """
+const shown = [...document.querySelectorAll('body *')].filter(e => e.checkVisibility()
+    && [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()))
+const scale = e => {
+    const svg = e.closest('svg')
+    return svg ? svg.getBoundingClientRect().width / svg.viewBox.baseVal.width : 1
+}
+// Characters on each line of an element, by where each of them is drawn.
+const lines = e => {
+    const counts = {}, range = document.createRange()
+    const walker = document.createTreeWalker(e, NodeFilter.SHOW_TEXT)
+    for (let node; node = walker.nextNode();)
+        for (let k = 0; k < node.length; k++) {
+            range.setStart(node, k)
+            range.setEnd(node, k + 1)
+            const box = range.getBoundingClientRect()
+            if (box.width) counts[Math.round(box.bottom / 8)] = (counts[Math.round(box.bottom / 8)] || 0) + 1
+        }
+    return Object.values(counts)
+}
+const running = [...document.querySelectorAll('main p, main li:not(:has(p)), main dd, figcaption')]
+const bottom = e => e.getBoundingClientRect().bottom + scrollY
+return {
+    tiles: [...document.querySelectorAll('.tile')].map(bottom),
+    todo: document.querySelector('.todo li').getBoundingClientRect().top + scrollY,
+    overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    smallest: Math.min(...shown.map(e => parseFloat(getComputedStyle(e).fontSize) * scale(e))),
+    cut: shown.filter(e => !e.closest('svg, .unseen, caption') && e.scrollWidth > e.clientWidth + 1
+        && getComputedStyle(e).display !== 'inline').map(e => e.textContent.slice(0, 80)),
+    longest_line: Math.max(...running.filter(e => e.checkVisibility() && !e.closest('.tile')).flatMap(lines)),
+}
+"""
+
+
+def layout_facts(driver: Any) -> dict[str, Any]:
+    """What is where on an opened page, in CSS pixels.
+
+    `tiles` are where the tiles end and `todo` where the first thing to do begins; `smallest` is the smallest
+    text, also in charts as they are shown; `cut` are texts that stick out of their box; `longest_line` is in
+    characters, of running text.
+    """
+    facts: dict[str, Any] = driver.execute_script(_FACTS)
+    return facts
+
+
 def photograph(driver: Any, target: Path, *, whole: bool = False) -> None:
     """What is on the screen as a PNG, or the `whole` page."""
     shot = {"format": "png", "captureBeyondViewport": whole}
