@@ -102,7 +102,7 @@ class Reach:
             return _no_width(action, {a: everything[a] for a in swarm})
         if action not in everything:
             offered = listing(sorted({f"{a.minutes} min" for a in width}))
-            return f"no toolchain in it has about these minutes, there is {offered}"
+            return f"no toolchain has such a time limit; there are {offered}"
         if risk is None or size is None:
             return ""
         return f"{risk}/{size} goes by {self.plain[risk, size].words}"

@@ -23,8 +23,8 @@ class Lane:
 
 
 LANE_A = Lane("A", "serial_handoff", 0.50, 0.70)
-LANE_B = Lane("B", "speculate×2", 0.20, 0.40)
-LANE_C = Lane("C", "speculate×3", 0.05, 0.15)
+LANE_B = Lane("B", "speculate_vote×2", 0.20, 0.40)
+LANE_C = Lane("C", "speculate_vote×3", 0.05, 0.15)
 LANES = (LANE_A, LANE_B, LANE_C)
 OTHER_LANE = "other"
 # The two minute bins that the strategy wants to see both of; it names no shares for them.

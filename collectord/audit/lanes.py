@@ -255,6 +255,6 @@ def _findings(runs: int, window: str) -> Iterator[Finding]:
 
 
 def lane_share_words(lane: LaneAnswer) -> str:
-    """`lane C (speculate×3) is 2 % where 5–15 % is wanted`."""
+    """`lane C (speculate_vote×3) is 2 % where 5–15 % is wanted`."""
     band = span(lane.low, lane.high)
     return f"lane {lane.key} ({lane.name}) is {percent(lane.interval.share)} where {band} is wanted"

@@ -248,7 +248,10 @@ def _findings(facts: AuditFacts, causes: Sequence[CauseAnswer], empty: Sequence[
         do = "look at successes that changed nothing: they teach that doing nothing passes"
         why = f"{len(empty):,} of {count(successes, 'success')} ({percent(len(empty) / successes)}) have an "
         yield Finding(
-            _empty_kind(len(empty) / successes), "outcomes", do, f"{why}empty diff: {listing(empty, 3)}"
+            _empty_kind(len(empty) / successes),
+            "outcomes",
+            do,
+            f"{why}empty diff, such as {listing(empty, 1)}",
         )
 
 

@@ -88,8 +88,13 @@ def _sentence(answers: Answers) -> str:
     if not answers.phase.archives:
         return _NOTHING_YET
     others = [one for one in pressing(answers.findings) if one.answer not in ("fill", "lanes")]
-    first = f" First {others[0].do.partition(':')[0]}." if others else ""
+    first = f" First {_short(others[0].do)}." if others else ""
     return f"{_pace(answers)}.{first} {capitalised(_mix(answers))}."
+
+
+def _short(do: str) -> str:
+    """What to do, without its reason and what stands in brackets."""
+    return do.partition(":")[0].partition(" (")[0]
 
 
 def _pace(answers: Answers) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from collectord.audit.consistency import ByDesign
@@ -111,7 +112,7 @@ def coverage_lines(document: AuditDocument) -> list[str]:
     cover = document.coverage
     states = ", ".join(f"{number} {state}" for state, number in cover.states.items() if number)
     thin = f"(thin: under {cover.thin_below} labelled runs)"
-    said = [f"{len(cover.cells)} cells of action × risk × size: {states} {thin}"]
+    said = [f"{len(cover.cells)} cells of plan × risk × size: {states} {thin}"]
     said += _unreachable(cover.grid)
     if cover.outside:
         said.append(f"{count(cover.outside, 'labelled run')} with an action outside of the grid")
@@ -139,21 +140,28 @@ def coverage_tables(document: AuditDocument) -> list[Table]:
     """Coverage: its tables."""
     cover = document.coverage
     risks = list(cover.grid[0].by_risk)
-    states: dict[tuple[str, str], set[str]] = {}
+    states: dict[tuple[str, str], Counter[str]] = {}
     for cell in cover.cells:
-        states.setdefault((cell.action.words, cell.risk), set()).add(cell.state)
+        states.setdefault((cell.action.words, cell.risk), Counter())[cell.state] += 1
     rows = []
     for row in cover.grid:
         if row.state == "unreachable":
             continue
         words = row.action.words
         cells = [_cell(row.by_risk[risk], states[words, risk]) for risk in risks]
-        rows.append([words, *cells, row.state])
+        rows.append([words, *cells, _states(sum((states[words, risk] for risk in risks), Counter()))])
     caption = "Labelled runs by risk (×: no issue of that risk can get it, 0: none yet)"
-    return [Table(caption, ("action", *risks, "state"), rows)]
+    return [Table(caption, ("plan", *risks, "cells of risk and size"), rows)]
 
 
-def _cell(rows: int, states: set[str]) -> str:
+def _states(cells: Counter[str]) -> str:
+    """`5 thin, 5 empty`: of the cells that an issue can reach."""
+    return ", ".join(
+        f"{cells[state]} {state}" for state in ("enough", "thin", "empty", "unknown") if cells[state]
+    )
+
+
+def _cell(rows: int, states: Mapping[str, int]) -> str:
     if rows:
         return f"{rows:,}"
     return next(
@@ -202,9 +210,12 @@ def consistency_lines(document: AuditDocument) -> list[str]:
     asked = found.requested
     said = []
     if asked["compared"]:
-        differ = ", ".join(f"{part} {asked[part]:,}" for part in ("swarm", "candidates", "minutes"))
+        differ = ", ".join(
+            f"{asked[part]:,} in {part}" for part in ("swarm", "candidates", "minutes") if asked[part]
+        )
+        others = f"; others differ: {differ}" if differ else ""
         said.append(
-            f"executed as requested in {asked['equal']:,} of {asked['compared']:,}; differing in {differ}"
+            f"{asked['equal']:,} of {count(asked['compared'], 'run')} were executed as requested{others}"
         )
     broken = ", ".join(f"{what}: {number}" for what, number in found.invalid.items())
     said.append(f"validity rules: {broken or 'kept by every labelled run'}")
@@ -234,8 +245,9 @@ def consistency_tables(document: AuditDocument) -> list[Table]:
     ]
     epochs = [[str(e.epoch), f"{e.rows:,}", percent(e.conflicting), percent(e.g3)] for e in found.epochs]
     flips = [[f.situation, f.before, f.after, f"{f.epochs[0]} → {f.epochs[1]}"] for f in found.flips]
-    names = ("key", "labelled runs", "situations", "conflicting", "no policy errs less (g3)", "seen once")
-    columns = ("epoch", "labelled runs", "conflicting", "no policy errs less (g3)")
+    least = "least error of any policy (g3)"
+    names = ("situations by", "labelled runs", "situations", "in conflict", least, "seen once")
+    columns = ("epoch", "labelled runs", "in conflict", least)
     return [
         Table("Equal situations, equal labels?", names, keys),
         Table("By epoch (K1)", columns, epochs if len(epochs) > 1 else []),
@@ -264,12 +276,16 @@ _MOST_ALERTS = 20
 def agreement_lines(document: AuditDocument) -> list[str]:
     """Agreement: what is said of it."""
     found = document.agreement
-    hashes = ", ".join(f"{number:,} {state}" for state, number in found.hashes.items())
-    said = [f"recorded inputs against their hashes: {hashes}"]
+    hashes = found.hashes
+    said = [
+        f"recorded inputs: {hashes['verified']:,} have the hash that was recorded with them, "
+        f"{hashes['mismatch']:,} another one, {hashes['absent']:,} none"
+    ]
     if found.compared:
         said.append(
-            f"of the newest {found.compared} recorded histories, {found.histories_equal} hold the runs "
-            f"that the index gives, {found.contents_equal} with every detail of their outcomes"
+            f"a history made from the index shows the same runs in {found.histories_equal} of "
+            f"{found.compared} recorded inputs, and the same outcomes of them in {found.contents_equal}; a "
+            "recorded one is what the planner saw, and stays as it is"
         )
     if found.issues_compared:
         said.append(
@@ -288,12 +304,15 @@ def outcomes_lines(document: AuditDocument) -> list[str]:
     """Outcomes: what is said of it."""
     found = document.outcomes
     all_, window = found.overall, found.window
-    return [
-        f"success: {interval_words(all_.success_share)} of all {all_.runs:,}, "
-        f"{interval_words(window.success_share)} of the {window.runs:,} of {window.name}",
-        f"failed outside of the task: {all_.environment:,} of all, {window.environment:,} of the window",
-        f"successes of the window that changed nothing: {found.empty_successes:,}",
-    ]
+    success = (
+        f"success: {interval_words(window.success_share)} of {count(window.runs, 'run')} of {window.name}"
+    )
+    failed = f"failed outside of the task: {window.environment:,} of them"
+    if window.runs != all_.runs:
+        success += f", {interval_words(all_.success_share)} of all {all_.runs:,}"
+        failed += f", {all_.environment:,} of all"
+    empty = f"{found.empty_successes:,} of {count(window.success, 'success')} changed nothing"
+    return [success, failed, empty] if window.runs else [success, failed]
 
 
 def outcomes_tables(document: AuditDocument) -> list[Table]:
@@ -317,7 +336,7 @@ def drift_lines(document: AuditDocument) -> list[str]:
     """Drift: what is said of it."""
     drift = document.drift
     promise = drift.false_alarms_a_year
-    return [drift.words, f"expected false alarms: at most {promise:.2f} a year, asked once a week"]
+    return [drift.words, f"a weekly audit takes chance for drift at most {promise:.2f} times a year"]
 
 
 def drift_tables(document: AuditDocument) -> list[Table]:
@@ -359,10 +378,11 @@ def steadiness_lines(document: AuditDocument) -> list[str]:
     found = document.steadiness
     said = [f"{found.active_days} of {found.days} days active"]
     if found.busiest_day:
-        said.append(f"busiest day: {found.busiest_day} with {percent(found.busiest_day_share)}")
+        said.append(f"busiest day: {found.busiest_day} with {percent(found.busiest_day_share)} of runs")
     if found.busiest_issue:
-        said.append(f"busiest issue: {found.busiest_issue} with {percent(found.busiest_issue_share)}")
-    said.append(f"gaps of more than a day: {len(found.gaps)}")
+        share = f"{percent(found.busiest_issue_share)} of runs"
+        said.append(f"issue with the most runs: {found.busiest_issue} with {share}")
+    said.append(f"gaps of more than a day without a dispatch: {len(found.gaps)}")
     return said
 
 
@@ -370,11 +390,13 @@ def phase_lines(document: AuditDocument) -> list[str]:
     """Phase: what is said of it."""
     found = document.phase
     label = found.majority_label
-    beat = f"always saying “{label}” is right in {percent(found.majority_share)}: a model must beat that"
+    right = f"{percent(found.majority_share)} of labelled runs"
+    beat = f"always saying “{label}” is right in {right}: a model must beat that"
     return [
         found.words,
         f"manifest and proof: {percent(found.consistent_share)} of archives",
-        f"label entropy {found.label_entropy_bits:.2f} bits; {beat if label else 'no label yet'}",
+        beat if label else "no label yet",
+        f"entropy of the labels: {found.label_entropy_bits:.2f} bits (0 where all are one)",
         f"issues with several runs and a pass, for best-of-K: {found.best_of_total:,}",
     ]
 
@@ -423,15 +445,27 @@ def health_tables(document: AuditDocument) -> list[Table]:
 
 
 GLOSSARY = (
+    ("kernel", "what runs AI coding agents on issues, `cyntra run`, and leaves an archive of each run"),
+    (
+        "plan",
+        "how a run was executed: swarm (one agent or several that compete), candidates (how many), minutes",
+    ),
     ("lane", "a kind of plan: A runs one agent, B two and C three agents that compete on the same issue"),
-    ("label", "the plan that was executed, which a model is to learn: swarm, candidates, minutes"),
-    ("epoch", "a stretch of runs under one configuration of the kernel; a version of the dataset"),
-    ("gate", "a command that decides whether a run passed, such as the tests"),
+    ("label", "the plan that was executed, which a model is to learn from the issue"),
     ("labelled run", "a run whose executed plan is known: what lanes, coverage and phases count"),
     ("row", "one example of a published dataset, made of a labelled run"),
-    ("phase", "how far a collection is: 0 begins, 1 trains a first planner, 2 one that can be trusted"),
+    ("gate", "a command that decides whether a run passed, such as the tests; set in `gates`"),
+    ("situation", "all that a model sees of an issue, but its id, its history and the time"),
+    ("environment", "the configuration that the kernel runs with, as far as it decides labels"),
+    ("epoch", "the runs under one environment, from its beginning to its end; each has a dataset of its own"),
+    ("interval", "where a share may truly lie, at 95 %: `18 % (10–32 %)`"),
+    ("leaning", "outside of the band by the estimate, while its interval reaches into it"),
+    (
+        "phase",
+        "how far a collection is, by labelled runs: 1 is enough for a first planner, 2 for one to trust",
+    ),
     ("ready", "an issue that the kernel may take now"),
-    ("tentative", "by the estimate alone: the interval around it does not decide yet"),
+    ("tentative", "advice by an estimate whose interval does not decide yet"),
 )
 
 SECTIONS = (

@@ -211,8 +211,8 @@ def _tested(rows: Sequence[Row]) -> Iterator[Tested]:
 
 def _insufficient(counted: Sides) -> str:
     return (
-        f"insufficient: {counted.effective_recent:.0f} effective runs in the window and "
-        f"{counted.effective_before:.0f} before it in the epoch, {EFFECTIVE_ROWS} of each wanted"
+        f"too few runs to compare: {counted.effective_recent:.0f} of the window tell something of their own, "
+        f"and {counted.effective_before:.0f} of the epoch before it; {EFFECTIVE_ROWS} of each are wanted"
     )
 
 

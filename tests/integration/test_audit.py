@@ -36,8 +36,8 @@ def test_the_page_says_first_what_to_do(kernel: Cli) -> None:
     todo, lanes = text.index("This week"), text.index("\nLanes\n")
     assert todo < text.index("1. give the gates real commands (`gates` in .cyntra/config.yaml)") < lanes
     assert "60 of 60 successes (100 %) have an empty diff" in text
-    assert "serial_handoff×1, 60 min   15      25     ×         ×  enough" in text
-    assert "66 verified, 0 mismatch, 0 absent" in text
+    assert "serial_handoff×1, 60 min   15      25     ×         ×  8 thin, 2 empty" in text
+    assert "66 have the hash that was recorded with them, 0 another one, 0 none" in text
     assert "unreachable: serial_handoff×1 with 15, 30 or 120 min; speculate_vote×2 with 15" in text
     assert "\x1b" not in text
 

@@ -101,7 +101,8 @@ def test_too_few_effective_rows_are_insufficient_whatever_they_show() -> None:
     found = drift(facts([*before, *hero]))
     assert found.verdict == "insufficient"
     assert found.words == (
-        "insufficient: 20 effective runs in the window and 300 before it in the epoch, 50 of each wanted"
+        "too few runs to compare: 20 of the window tell something of their own, "
+        "and 300 of the epoch before it; 50 of each are wanted"
     )
 
 

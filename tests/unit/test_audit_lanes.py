@@ -157,7 +157,7 @@ def test_each_cell_is_unreachable_empty_thin_or_enough(tmp_path: Path) -> None:
         "low/M goes by rule 3: serial_handoff×1, 60 min",
     )
     assert cells["serial_handoff×1, 15 min", "low", "M"].why == (
-        "no toolchain in it has about these minutes, there is 45 min, 60 min"
+        "no toolchain has such a time limit; there are 45 min, 60 min"
     )
     assert sum(cover.states.values()) == len(cover.cells) == 15 * 20
 
@@ -166,7 +166,7 @@ def test_a_lane_that_no_rule_leads_to_is_blocked_and_the_rule_is_named(tmp_path:
     policy = POLICY.replace("parallelism: 3", "parallelism: 2")
     cover = coverage(facts(runs(BALANCED)), reach_of(surface_of(tmp_path, policy)))
     assert said(cover)[0] == (
-        "blocked: change the policy before adding issues for lane C (speculate×3) "
+        "blocked: change the policy before adding issues for lane C (speculate_vote×3) "
         "(no issue can get it: no rule gives parallelism 3: the widest is 2 (rule 0))"
     )
 
@@ -175,9 +175,9 @@ def test_speculation_that_is_off_is_named(tmp_path: Path) -> None:
     policy = POLICY.replace("speculation: {enabled: true", "speculation: {enabled: false")
     found = said(coverage(facts([]), reach_of(surface_of(tmp_path, policy))))
     assert found[:2] == [
-        "blocked: change the policy before adding issues for lane B (speculate×2) "
+        "blocked: change the policy before adding issues for lane B (speculate_vote×2) "
         "(no issue can get it: speculation is off)",
-        "blocked: change the policy before adding issues for lane C (speculate×3) "
+        "blocked: change the policy before adding issues for lane C (speculate_vote×3) "
         "(no issue can get it: speculation is off)",
     ]
 
@@ -207,7 +207,8 @@ def test_a_shortage_in_c_with_nothing_in_the_way_says_which_issues_to_add(tmp_pa
     ready = [issue(k, risk="critical") for k in range(3)]
     found = answers(tmp_path, facts(runs(SHORT_OF_C), ready)).fill
     assert found.add[0].words == (
-        "add about 51 issues with dk_risk critical this week (51 to 96), as lane C (speculate×3) is short"
+        "add about 51 issues with dk_risk critical this week (51 to 96), "
+        "as lane C (speculate_vote×3) is short"
     )
     assert said(found) == [
         f"out: {found.add[0].words} "

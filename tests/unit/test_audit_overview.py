@@ -112,7 +112,7 @@ def test_a_lane_that_is_right_now_would_be_short_and_is_not_called_short(tmp_pat
     assert "Lane B would be short by the ready issues: add about " in found.overview.sentence
     advice = [one for one in found.findings if one.answer == "fill"]
     assert {one.kind for one in advice} == {Kind.LEANING}
-    for said in ("lane B (speculate×2) would be short", "lane A (serial_handoff) would be over"):
+    for said in ("lane B (speculate_vote×2) would be short", "lane A (serial_handoff) would be over"):
         assert any(f"as {said} by the ready issues" in one.do for one in advice)
 
 
