@@ -280,7 +280,8 @@ def coverage_map(document: AuditDocument, width: int) -> Spec | None:
         "title": None,
         "axis": {"labelAngle": 0 if wide else -45, "ticks": False, "domain": False},
     }
-    y_axis = {"minExtent": 112, "labelLimit": 120, "ticks": False, "domain": False}
+    lines = {"labelExpr": "split(datum.value, ', ')", "labelLineHeight": 14, "labelOffset": -7}
+    y_axis = {**lines, "minExtent": 112, "labelLimit": 120, "ticks": False, "domain": False}
     y = {"field": "action", "type": "ordinal", "sort": actions, "title": None, "axis": y_axis}
     scale = {"domain": states, "range": [_STATES[state] for state in states]}
     legend = {"columns": len(states) if wide else 2}
@@ -299,7 +300,7 @@ def coverage_map(document: AuditDocument, width: int) -> Spec | None:
         "encoding": {"x": x, "y": y, "text": {"field": "said"}, "color": ink},
     }
     layers = {"layer": [boxes, numbers]}
-    height = 28 * len(actions)
+    height = 34 * len(actions)
     if not wide:
         return {**_single(values, width, height + 90), **layers}
     return {
@@ -324,8 +325,7 @@ def _cells(document: AuditDocument, *, by_size: bool) -> list[JsonObject]:
     for cell in document.coverage.cells:
         if cell.state == "unreachable":
             continue
-        words = cell.action.words.replace("serial_handoff", "serial").replace("speculate_vote", "spec")
-        place = words, cell.risk, cell.size if by_size else ""
+        place = cell.action.words, cell.risk, cell.size if by_size else ""
         named = dict(zip(("action", "risk", "size"), place, strict=True))
         found = merged.setdefault(place, {**named, "rows": 0, "state": "unknown"})
         found["rows"] += cell.rows
@@ -366,7 +366,8 @@ def environments(document: AuditDocument, width: int) -> Spec | None:
         {"epoch": f"epoch {e.number}", "from": e.from_ms, "to": e.to_ms or document.made_ms} for e in epochs
     ]
     days = {"format": "%Y-%m-%d", "tickMinStep": DAY_MS, "tickCount": width // 140}
-    days |= {"labelOverlap": True}
+    # Fonts of browsers are wider than that by which a label is measured here.
+    days |= {"labelOverlap": True, "labelSeparation": 24}
     y_axis = {"ticks": False, "domain": False}
     encoding = {
         "y": {"field": "epoch", "type": "ordinal", "title": None, "sort": None, "axis": y_axis},
@@ -445,7 +446,7 @@ def _environments_mean(document: AuditDocument) -> str:
 CHARTS = (
     Chart("lanes", "Share of each lane, against the band that is wanted", _lanes_mean, lane_bars),
     Chart("lanes", "Share of each lane by week", _trend_means, weekly_lanes),
-    Chart("coverage", "Labelled runs of each action, by risk and size", _coverage_means, coverage_map),
+    Chart("coverage", "Labelled runs of each plan, by risk and size", _coverage_means, coverage_map),
     Chart("outcomes", "Runs that succeeded, by lane and week", _pass_rates_mean, pass_rates),
     Chart("health", "Runs by week", _arrivals_mean, arrivals),
     Chart("health", "When the environment of each epoch was in effect", _environments_mean, environments),

@@ -78,17 +78,17 @@ def lanes_tables(document: AuditDocument) -> list[Table]:
     rows = [
         [
             f"{a.key} {a.name}",
+            str(a.verdict),
             f"{a.runs:,}",
             interval_words(a.interval),
             span(a.low, a.high),
-            str(a.verdict),
         ]
         for a in lanes.lanes
     ]
     minutes = [[f"{a.minutes} min", f"{a.runs:,}", interval_words(a.interval)] for a in lanes.minutes]
     return [
-        Table("Shares", ("lane", "runs", "share (95 % together)", "wanted", "verdict"), rows),
-        Table("Minutes", ("bin", "runs", "share (95 %)"), minutes),
+        Table("Shares", ("lane", "verdict", "runs", "share (interval)", "wanted"), rows),
+        Table("Minutes", ("time limit", "runs", "share (interval)"), minutes),
         Table(
             "Trend",
             ("week", "runs", "A", "B", "C", "other"),
@@ -318,7 +318,7 @@ def outcomes_lines(document: AuditDocument) -> list[str]:
 def outcomes_tables(document: AuditDocument) -> list[Table]:
     """Outcomes: its tables."""
     found = document.outcomes
-    names = ("", "runs", "success", "failed", "timeout", "environment", "success share (95 %)")
+    names = ("", "runs", "success", "failed", "timeout", "environment", "success (interval)")
     causes = [[c.cause, f"{c.runs:,}", day(c.first_ms), day(c.last_ms), c.evidence] for c in found.causes]
     tables = [Table("Failed outside of the task", ("cause", "runs", "first", "last", "evidence"), causes)]
     for by, groups in found.by.items():
