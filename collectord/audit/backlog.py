@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from collectord.audit.coverage import DEFAULT_RISK, Player, facts_of
 from collectord.audit.facts import RISKS, AuditFacts, BacklogIssue, is_ready
 from collectord.audit.findings import CONCURRENT_RANGE, LANES, OTHER_LANE, READY_RANGE, Finding, Kind
-from collectord.audit.layout import capped, count, listing, percent, span
+from collectord.audit.layout import count, listing, percent, span
+from collectord.kernel.values import capped
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class HealthAnswer:
     """The answer; `attention` are archives that are partial or in quarantine.
 
     `seen` archives were ever there, each under one state. `unseen` are
-    workcells that failed in the event log and whose archive never was.
+    workcells that failed in the event log and whose archive never was. `copies` are archives that copy
+    another one, with its name.
     """
 
     seen: int
@@ -55,6 +56,7 @@ class HealthAnswer:
     alerts: tuple[OpenAlert, ...]
     snapshot: SnapshotFact | None
     time_conflicts: dict[str, int]
+    copies: dict[str, str]
     findings: tuple[Finding, ...]
 
 
@@ -80,6 +82,7 @@ def health(facts: AuditFacts) -> HealthAnswer:
         alerts=found.alerts,
         snapshot=found.snapshot,
         time_conflicts=dict(found.time_conflicts),
+        copies=dict(found.copies),
         findings=tuple(_arrival_findings(facts, lag)),
     )
 
@@ -105,6 +108,11 @@ def _arrival_findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
             do = f"mend {file}: what stands there is no issue or edge that a kernel reads"
             why = f"{count(len(lines), 'line')}: {listing(lines)}"
             yield Finding(Kind.COLLECTION, "health", do, why)
+    if found.copies:
+        do = "leave the copies or remove them: each run counts once"
+        named = listing((f"{name} is {original}" for name, original in found.copies.items()), 3)
+        copies = f"{len(found.copies):,} copies" if len(found.copies) > 1 else "1 copy"
+        yield Finding(Kind.NOTE, "health", do, f"{copies} left out: {named}")
     if found.unseen:
         do = "keep the daemon running: archives went away before they were read"
         why = f"{count(len(found.unseen), 'workcell')} failed by the event log and left no archive here: "
@@ -114,9 +122,6 @@ def _arrival_findings(facts: AuditFacts, lag: Lag) -> Iterator[Finding]:
         do = "run `collectord ingest` more often, or the daemon: what is pruned before it is read is lost"
         why = f"half of the archives of {facts.window_words} came more than {lag.median_s / 3600:.1f} h late"
         yield Finding(Kind.COLLECTION, "health", do, why)
-    if found.not_cached:
-        do = "let the audit keep what artifacts told: the next one reads every one of them again"
-        yield Finding(Kind.NOTE, "health", do, found.not_cached)
     if found.time_conflicts:
         do = "see to the clock of the kernel's machine, or to times without a zone"
         why = listing(f"{how}: {count(number, 'run')}" for how, number in found.time_conflicts.items())

@@ -293,9 +293,9 @@ def _invalid(runs: Sequence[AuditRun]) -> dict[str, int]:
 def _requested(runs: Sequence[AuditRun]) -> dict[str, int]:
     found = {"compared": 0, "equal": 0, "swarm": 0, "candidates": 0, "minutes": 0}
     for run in runs:
-        asked, got = run.recorded.requested, run.label
-        if asked is None or got is None:
+        if run.recorded.requested is None or run.label is None:
             continue
+        asked, got = Action(*run.recorded.requested), run.label
         found["compared"] += 1
         found["equal"] += asked == got
         for part in ("swarm", "candidates", "minutes"):

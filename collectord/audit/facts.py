@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from collectord.audit.findings import DAY_MS, LANE_A, LANE_B, LANE_C, OTHER_LANE, SERIAL, SPECULATE
 from collectord.kernel.beads import blockers, critical_path, first_set, issue_attempts, issue_tags
 from collectord.kernel.jsonio import JsonObject
+from collectord.kernel.told import Bin, Told
 from collectord.kernel.values import text_or_none
-
-Bin = int | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +37,6 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactFacts:
-    """What only the artifacts tell of a run; the same bytes always tell the same.
-
-    `k0` is the hash of the whole input, `k1` that of the input without id, history, attempts and times.
-    `cause` and `evidence` are set where a gate failed for a reason outside of the task.
-    """
-
-    risk: str | None = None
-    size: str | None = None
-    hint: str | None = None
-    tags: tuple[str, ...] = ()
-    k0: str | None = None
-    k1: str | None = None
-    iterations: Bin = "NA"
-    requested: Action | None = None
-    fallback: str | None = None
-    timeout_overridden: bool = False
-    control: str | None = None
-    fail_codes: tuple[str, ...] = ()
-    failed_gates: tuple[str, ...] = ()
-    gates: int = 0
-    empty_gates: tuple[str, ...] = ()
-    cause: str | None = None
-    evidence: str | None = None
-    diff_lines: int | None = None
-    has_manifest: bool = True
-
-
-@dataclass(frozen=True, slots=True)
 class AuditRun:
     """One run: what the index tells of it, and what its artifacts do."""
 
@@ -87,7 +57,7 @@ class AuditRun:
     hash_state: str
     input_state: str
     label: Action | None
-    recorded: ArtifactFacts = field(default_factory=ArtifactFacts)
+    recorded: Told = field(default_factory=Told)
     epoch: int = 1
 
     @property
@@ -182,9 +152,9 @@ class OpenAlert:
 class Health:
     """How the collection itself is; `unseen` are workcells that ended in the log without an archive.
 
-    `lines_dropped` are those of a file of Beads that no kernel reads.
-    `not_cached` is why what artifacts told could not be cached for the next audit. `time_conflicts` counts
-    runs whose times contradict each other, by how they do (`kernel/dispatch.py`).
+    `lines_dropped` are those of a file of Beads that no kernel reads. `copies` are archives that copy another
+    one, with its name: they are no runs of the audit, as they are no rows of a dataset.
+    `time_conflicts` counts runs whose times contradict each other, by how they do (`kernel/dispatch.py`).
     """
 
     archives: Mapping[str, int]
@@ -193,9 +163,9 @@ class Health:
     last_ingest_ms: int | None = None
     alerts: tuple[OpenAlert, ...] = ()
     snapshot: SnapshotFact | None = None
-    not_cached: str | None = None
     time_conflicts: Mapping[str, int] = field(default_factory=dict)
     lines_dropped: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    copies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,21 @@
-"""Reads the index and the repo once into facts; what artifacts told is cached by revision digest."""
+"""Reads the index and the repo once into facts."""
 
 from __future__ import annotations
 
-import json
-import re
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
+from sqlite3 import Row
 from typing import Any
 
 from collectord.audit.facts import (
     Action,
     Agreement,
-    ArtifactFacts,
     AuditFacts,
     AuditRun,
     BacklogIssue,
-    Bin,
     Epoch,
     Health,
     LabelVariety,
@@ -28,80 +23,16 @@ from collectord.audit.facts import (
     SnapshotFact,
     backlog_of,
 )
-from collectord.audit.layout import capped
-from collectord.audit.outcomes import cause_of
 from collectord.dataset.credentials import Detector, detector_version
+from collectord.dataset.profiles import MaybeCopy, copies_among
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
-from collectord.index.runs import ended_without_archive, runs_for_audit
-from collectord.kernel.beads import first_set
-from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, canonical, parse_object
-from collectord.kernel.planner_input import CANDIDATES_BINS, ITERATIONS_BINS, MINUTES_BINS, recorded_input
+from collectord.index.runs import ended_without_archive, runs_for_audit, told_of
+from collectord.kernel.planner_input import CANDIDATES_BINS, MINUTES_BINS
 from collectord.kernel.rows import nearest_bin
-from collectord.kernel.values import as_object, is_int, member, text_or_none, texts
-from collectord.model import Label
-from collectord.repo.files import read_beads, read_deps, read_dropped, read_dropped_edges
-from collectord.system.durable import atomic_write
-
-# Raise it whenever the same bytes would tell something else: what was kept is then read again.
-FACTS_VERSION = 1
-_KEY = 16
-_MOST_CODES = 8
-# A command that always passes: a gate of it says nothing.
-_EMPTY_GATE = re.compile(r"true|:|exit 0|/bin/true|echo\b[^;&|]*")
-# What tells one run of an issue from the next: left out of K1, so that equal situations meet.
-_OF_THE_ISSUE = frozenset({"issue_id", "dk_attempts"})
-_OF_THE_INPUT = frozenset({"created_at", "history"})
-_OF_THE_STATE = frozenset({"hour_bucket"})
-
-
-def tell(manifest: JsonObject, proof: JsonObject) -> ArtifactFacts:
-    """What a manifest and a proof tell; absent ones are empty objects."""
-    issue = member(manifest, "issue")
-    given = recorded_input(manifest)
-    shown = as_object(given.get("issue")) or as_object(issue)
-    plan = member(manifest, "planner", "executed_plan")
-    codes = _fail_codes(proof)
-    cause = cause_of(proof, codes)
-    return ArtifactFacts(
-        risk=text_or_none(first_set(shown, "dk_risk", "risk")),
-        size=text_or_none(first_set(shown, "dk_size", "size")),
-        hint=text_or_none(first_set(shown, "dk_tool_hint", "tool_hint")),
-        tags=tuple(texts(shown.get("tags"))),
-        k0=_k0(manifest),
-        k1=_digest(_situation(given)) if given else None,
-        iterations=_bin(member(plan, "max_iterations_executed"), ITERATIONS_BINS),
-        requested=requested(manifest),
-        fallback=_fallback(plan),
-        timeout_overridden=member(manifest, "planner", "timeout_seconds_override") is not None,
-        control=text_or_none(member(manifest, "control", "mode")),
-        fail_codes=tuple(capped(code, 60) for code in codes[:_MOST_CODES]),
-        failed_gates=_failed_gates(proof),
-        gates=len(as_object(manifest.get("quality_gates"))),
-        empty_gates=_empty_gates(manifest),
-        cause=cause.cause if cause else None,
-        evidence=cause.evidence if cause else None,
-        diff_lines=_diff_lines(proof),
-        has_manifest=bool(manifest),
-    )
-
-
-def _k0(manifest: JsonObject) -> str | None:
-    said = member(manifest, "planner", "planner_action", "input_hash")
-    return said[:_KEY] if isinstance(said, str) and said else None
-
-
-def _situation(given: JsonObject) -> JsonObject:
-    """The recorded input without id, history, attempts and times."""
-    cached_facts = {key: value for key, value in given.items() if key not in _OF_THE_INPUT}
-    cached_facts["issue"] = {k: v for k, v in as_object(given.get("issue")).items() if k not in _OF_THE_ISSUE}
-    state = as_object(given.get("system_state"))
-    cached_facts["system_state"] = {k: v for k, v in state.items() if k not in _OF_THE_STATE}
-    return cached_facts
-
-
-def _digest(value: JsonObject) -> str:
-    return sha256(canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:_KEY]
+from collectord.kernel.told import Told, told_from
+from collectord.model import ARCHIVE, Label
+from collectord.repo.files import read_beads_and_dropped, read_deps, read_dropped_edges
 
 
 def action_of(label: Label | None) -> Action | None:
@@ -115,121 +46,6 @@ def action_of(label: Label | None) -> Action | None:
 def _action(swarm: str, candidates: int | None, seconds: int | None) -> Action:
     minutes = None if seconds is None else seconds // 60
     return Action(swarm, nearest_bin(candidates, CANDIDATES_BINS), nearest_bin(minutes, MINUTES_BINS))
-
-
-def requested(manifest: JsonObject) -> Action | None:
-    """What the planner asked for; None where it recorded no action of the right shape."""
-    action = member(manifest, "planner", "planner_action")
-    swarm = text_or_none(member(action, "swarm_id"))
-    bins = as_object(member(action, "budgets"))
-    if swarm is None:
-        return None
-    return Action(swarm, _said(bins.get("max_candidates_bin")), _said(bins.get("max_minutes_bin")))
-
-
-def _said(value: object) -> Bin:
-    return int(value) if is_int(value) else "NA"
-
-
-def _bin(value: object, bins: Sequence[int]) -> Bin:
-    return nearest_bin(int(value) if is_int(value) else None, bins)
-
-
-def _fallback(plan: object) -> str | None:
-    if not member(plan, "fallback_applied"):
-        return None
-    return capped(text_or_none(member(plan, "fallback_reason")) or "no reason given", 80)
-
-
-def _fail_codes(proof: JsonObject) -> list[str]:
-    """Of every gate, then the blocking failures, then a code that a tool added later."""
-    verification = as_object(proof.get("verification"))
-    gates = as_object(verification.get("gates")).values()
-    codes = [code for gate in gates for code in texts(member(gate, "fail_codes"))]
-    codes += texts(verification.get("blocking_failures"))
-    added = (
-        proof.get("failure_code"),
-        member(proof, "metadata", "failure_code"),
-        verification.get("failure_code"),
-    )
-    return list(dict.fromkeys([*codes, *texts(list(added))]))
-
-
-def _failed_gates(proof: JsonObject) -> tuple[str, ...]:
-    gates = as_object(member(proof, "verification", "gates"))
-    return tuple(
-        capped(name, 40) for name, gate in gates.items() if isinstance(gate, dict) and not gate.get("passed")
-    )
-
-
-def _empty_gates(manifest: JsonObject) -> tuple[str, ...]:
-    gates = as_object(manifest.get("quality_gates"))
-    commands = {name: gate.get("command") if isinstance(gate, dict) else gate for name, gate in gates.items()}
-    return tuple(
-        capped(name, 40)
-        for name, command in commands.items()
-        if isinstance(command, str) and _EMPTY_GATE.fullmatch(command.strip())
-    )
-
-
-def _diff_lines(proof: JsonObject) -> int | None:
-    stats = member(proof, "patch", "diff_stats")
-    numbers = [member(stats, key) for key in ("insertions", "deletions")]
-    whole = [int(n) for n in numbers if is_int(n)]
-    return sum(whole) if len(whole) == len(numbers) else None
-
-
-FILE = "audit.json.z"
-
-
-def cached_facts(folder: Path) -> dict[str, ArtifactFacts]:
-    """What an earlier audit kept; nothing where it is missing, damaged or of another format."""
-    try:
-        document = json.loads(zlib.decompress((folder / FILE).read_bytes()))
-        if document["version"] != FACTS_VERSION:
-            return {}
-        return {digest: _cached(values) for digest, values in document["facts"].items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, zlib.error):
-        return {}
-
-
-def cache_facts(folder: Path, recorded: Mapping[str, ArtifactFacts]) -> str | None:
-    """Keep it for the next audit, in place of what was there; why it could not, which costs time alone."""
-    document = {"version": FACTS_VERSION, "facts": {digest: _values(t) for digest, t in recorded.items()}}
-    data = zlib.compress(ascii_json(document).encode("ascii"), 1)
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic_write(folder / FILE, data)
-    except OSError as error:
-        return f"{folder}: {error.strerror or error}"
-    return None
-
-
-def _values(recorded: ArtifactFacts) -> list[Any]:
-    """What `dataclasses.astuple` would give; that copies deeply, which took longer than reading it all."""
-    values = [getattr(recorded, name) for name in _FIELDS]
-    asked = recorded.requested
-    values[_REQUESTED] = (asked.swarm, asked.candidates, asked.minutes) if asked else None
-    return values
-
-
-def _cached(values: list[Any]) -> ArtifactFacts:
-    for place in _TUPLES:
-        values[place] = tuple(values[place])
-    if values[_REQUESTED] is not None:
-        values[_REQUESTED] = _action_from(*values[_REQUESTED])
-    return ArtifactFacts(*values)
-
-
-# A collection asks for few actions: one value stands for all that are equal.
-_action_from = lru_cache(maxsize=1024)(Action)
-_FIELDS = list(ArtifactFacts.__dataclass_fields__)
-_REQUESTED = _FIELDS.index("requested")
-_TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))
-
-
-DbRow = dict[str, Any]
-_WINDOW = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,15 +65,17 @@ class AuditContext:
 
 
 def gather(
-    reader: IndexReader, repo: Path, cache: Path | None, *, now_ms: int, window_ms: int, beside: AuditContext
+    reader: IndexReader, repo: Path, *, now_ms: int, window_ms: int, beside: AuditContext
 ) -> AuditFacts:
-    """Everything the audit looks at; `cache` is a folder where what artifacts told is kept."""
-    rows = runs_for_audit(reader)
-    recorded, not_cached = _recorded(reader, rows, cache)
+    """Everything the audit looks at."""
+    everything = runs_for_audit(reader)
+    copies = _copies(everything)
+    rows = [row for row in everything if row["name"] not in copies]
     runs = tuple(
-        _run(row, recorded[row["digest"]], beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
+        _run(row, _recorded(reader, row), beside.epoch_of) for row in rows if row["started_ms"] <= now_ms
     )
-    backlog = backlog_of(read_beads(repo) or {}, read_deps(repo))
+    issues, dropped = read_beads_and_dropped(repo)
+    backlog = backlog_of(issues or {}, read_deps(repo))
     return AuditFacts(
         repo=str(repo),
         now_ms=now_ms,
@@ -269,10 +87,10 @@ def gather(
         agreement=beside.agreement,
         health=replace(
             _health(reader, beside),
-            not_cached=not_cached,
+            copies=copies,
             time_conflicts=_time_conflicts(rows),
             lines_dropped={
-                ".beads/issues.jsonl": read_dropped(repo),
+                ".beads/issues.jsonl": dropped,
                 ".beads/deps.jsonl": read_dropped_edges(repo),
             },
         ),
@@ -291,42 +109,25 @@ def _credentials(backlog: Iterable[BacklogIssue]) -> dict[str, tuple[str, ...]]:
     return {issue: tuple(sorted(kinds)) for issue, kinds in found.items() if kinds}
 
 
-def _time_conflicts(rows: Sequence[DbRow]) -> dict[str, int]:
+def _time_conflicts(rows: Sequence[Row]) -> dict[str, int]:
     found = Counter(row["time_conflict"] for row in rows if row["time_conflict"] is not None)
     return dict(sorted(found.items()))
 
 
-def _recorded(
-    reader: IndexReader, rows: Sequence[DbRow], cache: Path | None
-) -> tuple[dict[str, ArtifactFacts], str | None]:
-    """(what the artifacts of each revision tell, why it could not be kept)."""
-    before = cached_facts(cache) if cache else {}
-    wanted = [row for row in rows if row["digest"] not in before]
-    found = {row["digest"]: before[row["digest"]] for row in rows if row["digest"] in before}
-    for row, manifest, proof in _documents(reader, wanted):
-        found[row["digest"]] = tell(manifest, proof)
-    changed = bool(wanted) or len(found) != len(before)
-    return found, cache_facts(cache, found) if cache and changed else None
+def _copies(rows: Sequence[Row]) -> dict[str, str]:
+    """Names of archives that copy another one, and of that one: they are no rows of an export either."""
+    found = copies_among(
+        MaybeCopy(ARCHIVE, row["name"], row["run_id"], row["digest"], row["complete_ms"]) for row in rows
+    )
+    return {name: original for (_, name), original in sorted(found.items())}
 
 
-def _documents(reader: IndexReader, rows: Sequence[DbRow]) -> Iterator[tuple[DbRow, JsonObject, JsonObject]]:
-    """Manifest and proof of each row, fetched a few at a time; an absent one is an empty object."""
-    for start in range(0, len(rows), _WINDOW):
-        some = rows[start : start + _WINDOW]
-        digests = {row[name] for row in some for name in ("manifest", "proof")} - {None}
-        data = reader.artifacts(sorted(digests))
-        for row in some:
-            yield row, _parsed(data.get(row["manifest"])), _parsed(data.get(row["proof"]))
+def _recorded(reader: IndexReader, row: Row) -> Told:
+    """What the artifacts of a run tell; looked up in them where the index was not told."""
+    return told_from(row["told"]) or told_of(reader, row["revision_id"])
 
 
-def _parsed(data: bytes | None) -> JsonObject:
-    try:
-        return parse_object(data) if data else {}
-    except Unparsable:
-        return {}
-
-
-def _run(row: DbRow, recorded: ArtifactFacts, epoch_of: Mapping[str, int]) -> AuditRun:
+def _run(row: Row, recorded: Told, epoch_of: Mapping[str, int]) -> AuditRun:
     plan = (row["swarm_id"], row["max_candidates"], row["timeout_seconds"])
     label = Label(bool(row["explicit"]), *plan, None, None)
     return AuditRun(

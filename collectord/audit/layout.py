@@ -48,9 +48,6 @@ def _score(count: int, total: int, a: float) -> Interval:
     return Interval(count / total, max(0.0, low), min(1.0, high))
 
 
-MAX_TEXT = 160
-
-
 def percent(share: float) -> str:
     """`63 %`; one digit more where rounding would say 0 or 100 of what is neither: `<0.1 %` at the least."""
     text = f"{100 * share:.0f}"
@@ -83,12 +80,6 @@ def listing(items: Iterable[object], most: int = 5) -> str:
     found = [str(item) for item in items]
     more = f" and {len(found) - most:,} more" if len(found) > most else ""
     return ", ".join(found[:most]) + more
-
-
-def capped(text: str, most: int = MAX_TEXT) -> str:
-    """One line of at most so many characters, from a text that is not ours."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def capitalised(text: str) -> str:

@@ -20,7 +20,6 @@ from collectord.audit.fill import fill
 from collectord.audit.findings import DAY_MS
 from collectord.audit.gather import AuditContext, gather
 from collectord.audit.lanes import lanes
-from collectord.audit.layout import capped
 from collectord.audit.outcomes import outcomes
 from collectord.audit.phase import phase
 from collectord.audit.quality import quality
@@ -35,7 +34,7 @@ from collectord.index.alerts import alerts
 from collectord.index.opening import now_ms, reader_for
 from collectord.kernel.jsonio import Unparsable, parse_object
 from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
-from collectord.kernel.values import is_int
+from collectord.kernel.values import capped, is_int
 from collectord.model import ARCHIVE, REPORTS
 from collectord.repo.files import open_regular
 from collectord.repo.policy import WorkingTree, read_policy
@@ -105,8 +104,7 @@ def audit(
             concurrent=_concurrent(surface),
             policy_unknown=unknown,
         )
-        cache = settings.state_dir / "cache"
-        facts = gather(reader, settings.repo, cache, now_ms=now, window_ms=window, beside=beside)
+        facts = gather(reader, settings.repo, now_ms=now, window_ms=window, beside=beside)
     facts = _only_epoch(facts, epoch)
     with limited_search() as search:
         answers = answer(facts, surface, search, search.given_up)

@@ -41,14 +41,25 @@ _JWT = re.compile(r"eyJ[\w=-]+\.[\w=-]+(?:\.[\w.+/=-]*)?")
 # A text without any of these holds nothing that a detector finds: cheap, and nearly all texts end here.
 _SIGNS = re.compile(
     r"AKC|AP[\dA-F]|A3T|ABIA|ACCA|AKIA|ASIA|AccountKey=|://|_authToken|eyJ|-us\d|sk-|k_live_|SG\.|sq0csp-"
-    r"|gh[pousr]_|gl[a-z]{2,5}-|GR1348941|PRIVATE KEY|PuTTY|pypi-Ag|AC[a-z0-9]{32}|SK[a-z0-9]{32}|\d{8,10}:"
-    r"|\.[\w-]{6}\.|(?i:xox|aws|key|pwd|pw|pass|token)"
+    r"|gh[pousr]_|gl[a-z]{2,5}-|GR1348941|PRIVATE KEY|PuTTY|pypi-Ag|AC[a-z0-9]{32}|SK[a-z0-9]{32}"
+    r"|\.[\w-]{6}\.|[xX][oO][xX]"
 )
+# Apart: all of the others begin with a fixed letter, by which the search finds its way ten times as fast.
+_NUMBERED = re.compile(r"\d{8,10}:")
+# Where only a word says so, a value of at least so many characters follows: `token` stands in many a text.
+_WORDS, _LONG = ("aws", "key", "pw", "pass", "token"), re.compile(r"[\w/+-]{24}")
 # What some patterns take of the text around a value.
 _AROUND = " \t\r\n\"'"
 _TOKEN = re.compile(r"[\w+/=-]+", re.ASCII)
 _PART, _OVERLAP = 16_384, 4_096
 REPLACED: Final = re.compile(r"\[REDACTED:([a-z0-9-]+)\]")
+
+
+def _may_hold_one(text: str) -> bool:
+    if _SIGNS.search(text) or (":" in text and _NUMBERED.search(text)):
+        return True
+    lower = text.lower()
+    return any(word in lower for word in _WORDS) and _LONG.search(text) is not None
 
 
 def detector_version() -> str | None:
@@ -71,7 +82,7 @@ class Detector:
 
     def _find(self, text: str) -> tuple[tuple[str, str], ...]:
         """(kind, value) of each credential in a text, the longest value first."""
-        found = {pair for part in _parts(text) if _SIGNS.search(part) for pair in self._find_in(part)}
+        found = {pair for part in _parts(text) if _may_hold_one(part) for pair in self._find_in(part)}
         return tuple(sorted(found, key=lambda pair: (-len(pair[1]), pair)))
 
     def _find_in(self, part: str) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from typing import NamedTuple
 
 from collectord.dataset.credentials import Detector, issue_texts
 from collectord.dataset.row_plan import (
@@ -264,16 +265,34 @@ def copies_in(runs: Iterable[IndexedRun]) -> dict[tuple[str, str], str]:
     Copies have one run id and the same core files. The one that bears the id of the run is the original, else
     the one that was complete first. Two different runs that share an id are no copies.
     """
-    groups: dict[Hashable, list[IndexedRun]] = {}
-    for run in runs:
-        groups.setdefault((run.kind, run.run_id, frozenset(run.artifacts.items())), []).append(run)
-    found = {}
-    for group in groups.values():
+    return copies_among(
+        MaybeCopy(run.kind, run.name, run.run_id, frozenset(run.artifacts.items()), run.complete_ms)
+        for run in runs
+    )
+
+
+class MaybeCopy(NamedTuple):
+    """A directory with the id of its run and its core files, as far as copies are told by them."""
+
+    kind: str
+    name: str
+    run_id: str
+    content: Hashable
+    complete_ms: int | None
+
+
+def copies_among(found: Iterable[MaybeCopy]) -> dict[tuple[str, str], str]:
+    """As `copies_in`, for who has no more of the runs."""
+    groups: dict[Hashable, list[MaybeCopy]] = {}
+    for one in found:
+        groups.setdefault((one.kind, one.run_id, one.content), []).append(one)
+    copies = {}
+    for group in (group for group in groups.values() if len(group) > 1):
         first, *others = sorted(
-            group, key=lambda run: (run.name != run.run_id, run.complete_ms or 0, run.name)
+            group, key=lambda one: (one.name != one.run_id, one.complete_ms or 0, one.name)
         )
-        found.update({(run.kind, run.name): first.name for run in others})
-    return found
+        copies.update({(one.kind, one.name): first.name for one in others})
+    return copies
 
 
 def dispatch_left_out(run: IndexedRun, options: ExportOptions, universe: Universe) -> str | None:

@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import collectord
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.inputs import RepoFiles
 from collectord.dataset.layout import DATASET_FILE, SUMS_FILE
@@ -27,6 +26,7 @@ from collectord.index.reader import IndexReader, content_digest
 from collectord.kernel.jsonio import ascii_json, canonical
 from collectord.repo.files import open_regular
 from collectord.system.durable import atomic_write
+from collectord.system.own_code import code_stamp
 
 _CHUNK = 2**20
 
@@ -62,13 +62,6 @@ def inputs_digest(
         code_stamp(),
     ]
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def code_stamp() -> str:
-    """Names, sizes and times of our own modules: a changed one may write other bytes."""
-    root = Path(collectord.__file__).parent
-    files = sorted(root.rglob("*.py"))
-    return repr([(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files])
 
 
 class LastExport:

@@ -31,6 +31,7 @@ from collectord.index.engine import IndexConnection
 from collectord.index.environments import (
     drop_observations,
     epoch_snapshots,
+    has_closing,
     kernel_sessions,
     seals,
     store_cut,
@@ -38,12 +39,15 @@ from collectord.index.environments import (
     store_kernel_look,
     store_observation,
 )
+from collectord.index.ground import ground_digest
+from collectord.index.info import EVALUATED, info, put_info
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, parse_object
 from collectord.model import GIT, Environment, EnvironmentObservation, Launch
 from collectord.repo.kernel_processes import KernelFinder
 from collectord.repo.policy import PolicyReader, WorkingTree
 from collectord.system.durable import atomic_write, ensure_private_dir
+from collectord.system.own_code import code_stamp
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -165,15 +169,21 @@ def look_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
 
 
 def evaluate_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
-    """Bring alerts and epochs to what follows from the index; returns what is to be told."""
+    """Bring alerts and epochs to what follows from the index; returns what is to be told.
+
+    Nothing is computed where all that it follows from is as it was.
+    """
+    overrides, seal_after = overrides_of(settings), seal_after_ms(settings)
+    beside = (repr(overrides), repr(seal_after), code_stamp())
     with writer.transaction() as connection:
-        return bring_up_to_date(
-            connection,
-            settings.repo,
-            overrides_of(settings),
-            now_ms=now_ms(),
-            seal_after_ms=seal_after_ms(settings),
-        ).notices
+        # An epoch that is closing is sealed by time and by what is in flight, and that is not in the index.
+        if not has_closing(connection) and info(connection, EVALUATED) == ground_digest(connection, *beside):
+            return []
+        done = bring_up_to_date(
+            connection, settings.repo, overrides, now_ms=now_ms(), seal_after_ms=seal_after
+        )
+        put_info(connection, EVALUATED, ground_digest(connection, *beside))
+        return done.notices
 
 
 def seal_after_ms(settings: Settings) -> int | None:

@@ -13,7 +13,18 @@ from collectord.index.engine import IndexConnection, connect, readable_errors
 from collectord.index.info import info
 from collectord.index.rows import unpack
 from collectord.index.schema import require_current
-from collectord.index.statements import ALL_RUNS, KNOWN, PLAN, RUNS, WITH_LABELS, DbRow, marks, scalar
+from collectord.index.statements import (
+    ALL_RUNS,
+    JSON_OF_A_RUN,
+    KNOWN,
+    PLAN,
+    RUNS,
+    TYPED_COLUMNS_OF_A_RUN,
+    WITH_LABELS,
+    DbRow,
+    marks,
+    scalar,
+)
 from collectord.model import ARCHIVE, FileRecord, IndexedRun, Known
 
 Revisions = Mapping[tuple[str, str], str]
@@ -113,11 +124,14 @@ def _runs_query(builder: bool, *, current: bool) -> str:
 _DIGEST_BATCH = 256
 # Without references between values: the same rows give the same bytes, in half the time of repr.
 _MARSHAL = 2
+# What no dataset shows, and what is filled in later for the runs of an older index.
+NO_CONTENT = frozenset({"told"})
 # Looks at a directory that changed nothing in it are not content.
 _CONTENT = (
     "SELECT id, kind, name, revision, complete_ms, gone_ms FROM archives ORDER BY id",
     "SELECT * FROM revisions ORDER BY id",
-    "SELECT * FROM runs ORDER BY revision_id",
+    f"SELECT {', '.join([*TYPED_COLUMNS_OF_A_RUN, *sorted(JSON_OF_A_RUN - NO_CONTENT)])} FROM runs"
+    " ORDER BY revision_id",
     "SELECT * FROM labels ORDER BY revision_id",
     "SELECT id, issue_id, seen_ms, digest FROM issue_revisions ORDER BY id",
     "SELECT * FROM workcell_ends ORDER BY workcell_id, digest",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from sqlite3 import Row
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from collectord.errors import IndexDamaged
@@ -19,7 +20,6 @@ from collectord.index.statements import (
     RUNS,
     TYPED_COLUMNS_OF_A_RUN,
     WITH_LABELS,
-    DbRow,
     dicts,
     marks,
 )
@@ -36,6 +36,7 @@ from collectord.kernel.evidence import (
     situation_of,
 )
 from collectord.kernel.jsonio import JsonObject, Unparsable, parse_object
+from collectord.kernel.told import VERSION, Told, tell, told_json
 from collectord.model import ARCHIVE, IndexedRun
 
 _BATCH = 512
@@ -130,6 +131,18 @@ def fill_older(connection: IndexConnection) -> int:
     return len(listed)
 
 
+def fill_told(connection: IndexConnection) -> int:
+    """Write down what artifacts tell of runs that an older collectord ingested; how many."""
+    # The version is the first value of the text: `[1, …`.
+    lacking = f"a.kind = '{ARCHIVE}' AND (run.told IS NULL OR run.told NOT LIKE ?)"
+    query = f"SELECT run.revision_id FROM {ALL_RUNS} WHERE {lacking}"
+    listed = connection.execute(query, (f"[{VERSION},%",)).fetchall()
+    for (revision_id,) in listed:
+        values = told_json(_tell(connection, revision_id)), revision_id
+        connection.execute("UPDATE runs SET told = ? WHERE revision_id = ?", values)
+    return len(listed)
+
+
 def _shown_run(row: Any, texts: Texts) -> ShownRun:
     kind, name, run_id, started_ms, digest, issue_id = row[:6]
     explicit, *label = row[12:]
@@ -172,13 +185,23 @@ def _document(connection: IndexConnection, revision_id: int, name: str) -> dict[
         return {}
 
 
-def runs_for_audit(reader: IndexReader) -> list[DbRow]:
-    """In order of dispatch; `manifest` and `proof` are digests of artifacts, None where there are none."""
-    files = f"{_file(MANIFEST)} AS manifest, {_file(PROOF)} AS proof"
-    columns = f"a.name, a.complete_ms, r.digest, r.seen_ms, {COLUMNS_OF_A_RUN}, {PLAN}, {files}"
+def runs_for_audit(reader: IndexReader) -> list[Row]:
+    """The typed columns of each run, its plan and what was told of it, in order of dispatch."""
+    columns = f"a.name, a.complete_ms, r.digest, r.seen_ms, {COLUMNS_OF_A_RUN}, run.told, {PLAN}"
     query = f"SELECT {columns} FROM {RUNS} {WITH_LABELS} WHERE a.kind = '{ARCHIVE}'"
     with readable_errors(reader.path):
-        return dicts(reader.connection, f"{query} ORDER BY run.started_ms, run.run_id, a.name")
+        found = reader.connection.execute(f"{query} ORDER BY run.started_ms, run.run_id, a.name")
+        return found.fetchall()
+
+
+def told_of(reader: IndexReader, revision_id: int) -> Told:
+    """What the artifacts of a run tell, for one that the index was not told of."""
+    with readable_errors(reader.path):
+        return _tell(reader.connection, revision_id)
+
+
+def _tell(connection: IndexConnection, revision_id: int) -> Told:
+    return tell(*(_document(connection, revision_id, name) for name in (MANIFEST, PROOF)))
 
 
 def plain_runs(reader: IndexReader) -> list[IndexedRun]:

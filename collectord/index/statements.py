@@ -36,7 +36,9 @@ TYPED_COLUMNS_OF_A_RUN = (
     "encodable",
     "time_conflict",
 )
-JSON_OF_A_RUN = frozenset({"summary", "builder_summary", "evidence", "situation", "executed", "issue_text"})
+JSON_OF_A_RUN = frozenset(
+    {"summary", "builder_summary", "evidence", "situation", "executed", "issue_text", "told"}
+)
 # Archives and worlds `a` with their revisions `r` and runs `run`: of every revision, or of the current ones.
 EVERY_RUN = (
     "archives a JOIN revisions r ON r.archive_id = a.id {} JOIN runs run ON run.revision_id = r.id".format

@@ -20,8 +20,7 @@ from collectord.repo.files import (
     LogLine,
     LogPosition,
     appended,
-    read_beads,
-    read_dropped,
+    read_beads_and_dropped,
     stamp_of,
 )
 
@@ -107,7 +106,7 @@ def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
         known, _ = read_position(connection, path)
     if not stamp or stamp == known:
         return 0
-    issues = read_beads(repo)
+    issues, dropped = read_beads_and_dropped(repo)
     if issues is None:
         return 0
     # Changed while it was read: no stamp is kept, so that the next look reads it again.
@@ -115,7 +114,7 @@ def ingest_beads(writer: IndexWriter, repo: Path, now_ms: int) -> int:
     with writer.transaction() as connection:
         changed = record_issues(connection, issues, now_ms)
         set_position(connection, path, new_stamp, 0)
-        put_info(connection, DROPPED_LINES, json.dumps(read_dropped(repo)))
+        put_info(connection, DROPPED_LINES, json.dumps(dropped))
     return changed
 
 

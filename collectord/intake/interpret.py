@@ -20,6 +20,7 @@ from collectord.kernel.jsonio import JsonObject, Unparsable, drop_non_finite, is
 from collectord.kernel.planner_input import recorded_input, swarm_ids_of
 from collectord.kernel.rows import verbatim_key, verbatim_row
 from collectord.kernel.summary import archive_summary, world_summary
+from collectord.kernel.told import tell, told_json
 from collectord.kernel.values import finite, is_int, is_writable_ms, member, text_or_none, to_float
 from collectord.model import (
     ARCHIVE,
@@ -196,6 +197,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         time_conflict=dispatch.time_conflict(
             dispatch.completed_ms(proof), started, summary["runtime"]["duration_ms"]
         ),
+        told=told_json(tell(manifest, proof)),
     )
     return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
 

@@ -16,21 +16,26 @@ def parse_issues(text: str) -> dict[str, JsonObject]:
     Skipped as the kernel skips them: blank lines, lines that are not JSON objects, records whose
     integers do not convert, empty ids. A record that cannot be written as UTF-8 is skipped too.
     """
-    issues: dict[str, JsonObject] = {}
-    for record in _records(text):
-        issue_id = _issue_id(record)
-        if issue_id and _integers_convert(record) and is_encodable(record):
-            issues[issue_id] = record
-    return issues
+    return issues_and_dropped(text)[0]
 
 
 def dropped_lines(text: str) -> tuple[int, ...]:
     """Numbers, from 1 on, of the lines that no kernel reads: marks of a merge conflict, torn records."""
-    found = []
+    return issues_and_dropped(text)[1]
+
+
+def issues_and_dropped(text: str) -> tuple[dict[str, JsonObject], tuple[int, ...]]:
+    """What `parse_issues` and `dropped_lines` give."""
+    issues: dict[str, JsonObject] = {}
+    dropped = []
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() and not parse_issues(line):
-            found.append(number)
-    return tuple(found)
+        record = _record(line)
+        issue_id = _issue_id(record) if record is not None else ""
+        if record is not None and issue_id and _integers_convert(record) and is_encodable(record):
+            issues[issue_id] = record
+        elif line.strip():
+            dropped.append(number)
+    return issues, tuple(dropped)
 
 
 def dropped_edges(text: str) -> tuple[int, ...]:
@@ -40,15 +45,18 @@ def dropped_edges(text: str) -> tuple[int, ...]:
 
 
 def _records(text: str) -> Iterator[JsonObject]:
-    for line in text.splitlines():
-        if not line.strip():
-            continue
-        try:
-            value = loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            yield value
+    return (record for line in text.splitlines() if (record := _record(line)) is not None)
+
+
+def _record(line: str) -> JsonObject | None:
+    """The object in a line; None where there is none."""
+    if not line.strip():
+        return None
+    try:
+        value = loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _issue_id(record: JsonObject) -> str:

@@ -118,3 +118,12 @@ def stamp_ms(text: object) -> int | None:
         return int(datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC).timestamp()) * 1000
     except ValueError:
         return None
+
+
+MAX_LINE = 160
+
+
+def capped(text: str, most: int = MAX_LINE) -> str:
+    """One line of at most so many characters, from a text that is not ours."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -162,7 +162,7 @@ def _artifact(digest: str, codec: str, data: bytes) -> list[str]:
 
 
 # Columns that runs of an older index have no value in.
-_ADDED = frozenset({"evidence", "situation", "executed", "issue_text", "time_conflict"})
+_ADDED = frozenset({"evidence", "situation", "executed", "issue_text", "time_conflict", "told"})
 
 BytesOf = Callable[[str], bytes]
 

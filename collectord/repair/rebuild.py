@@ -34,6 +34,7 @@ _VOLATILE = (
         "environment_last_look_ms",
         "disk_usage",
         "kernels",
+        "evaluated_ground",
         "missing archive",
         "missing world",
     ),

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from collectord.kernel.beads import dropped_edges, dropped_lines, parse_deps, parse_issues
+from collectord.kernel.beads import dropped_edges, dropped_lines, issues_and_dropped, parse_deps
 from collectord.kernel.events import WorkcellEnd, parse_end
 from collectord.kernel.jsonio import JsonObject, Unparsable, is_encodable, parse_object
 from collectord.kernel.universe import UNKNOWN, Universe, from_documents
@@ -49,12 +49,19 @@ MAX_BEADS_BYTES = 256 * 2**20
 
 def read_beads(repo: Path) -> dict[str, JsonObject] | None:
     """Today's issues by id; None if there is no readable file. Nothing that is in it raises."""
+    return read_beads_and_dropped(repo)[0]
+
+
+def read_beads_and_dropped(repo: Path) -> tuple[dict[str, JsonObject] | None, tuple[int, ...]]:
+    """What `read_beads` and `read_dropped` give, of one reading where the file is whole text."""
     try:
         with open_regular(repo / BEADS_FILE) as file:
             data = file.read(MAX_BEADS_BYTES + 1)
-        return parse_issues(data.decode("utf-8")) if len(data) <= MAX_BEADS_BYTES else None
+        if len(data) <= MAX_BEADS_BYTES:
+            return issues_and_dropped(data.decode("utf-8"))
     except (OSError, UnicodeDecodeError):
-        return None
+        pass
+    return None, read_dropped(repo)
 
 
 def read_dropped(repo: Path) -> tuple[int, ...]:

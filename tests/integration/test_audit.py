@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +62,8 @@ def test_real_audits_are_as_the_schema_that_is_shipped_says(kernel: Cli) -> None
         assert [error.message for error in judge.iter_errors(found)] == []
 
 
-def test_an_audit_from_what_was_kept_says_the_same(kernel: Cli) -> None:
+@pytest.mark.parametrize("change", ["told = NULL", "told = replace(told, '[1,', '[0,')"])
+def test_what_an_older_index_was_not_told_is_told_by_its_artifacts(kernel: Cli, change: str) -> None:
     arguments = ("audit", "--since", "5000w", "--json")
 
     def told() -> dict:
@@ -71,12 +74,16 @@ def test_an_audit_from_what_was_kept_says_the_same(kernel: Cli) -> None:
         return {name: found[name] for name in ("consistency", "outcomes", "coverage", "agreement", "phase")}
 
     first = told()
-    kept = kernel.repo / ".cyntra/state/collectord/cache/audit.json.z"
-    assert kept.stat().st_size > 1000
+    with closing(sqlite3.connect(kernel.index)) as connection, connection:
+        before = connection.execute("SELECT told FROM runs").fetchall()
+        assert all(text.startswith("[1,") for (text,) in before)
+        connection.execute(f"UPDATE runs SET {change} WHERE revision_id % 2")
+        connection.execute("DELETE FROM index_info WHERE key = 'told_version'")
     assert told() == first
-    kept.write_bytes(b"damaged")
+    kernel.ok("ingest")
+    with closing(sqlite3.connect(kernel.index)) as connection:
+        assert connection.execute("SELECT told FROM runs").fetchall() == before
     assert told() == first
-    assert kept.stat().st_size > 1000
 
 
 def test_fail_on_turns_findings_into_an_exit_code(kernel: Cli) -> None:
@@ -104,13 +111,18 @@ def test_a_window_without_runs_and_a_bad_age_are_sentences(kernel: Cli) -> None:
     assert "(1970-01-01 to " in kernel.ok("audit", "--since", "999999999999w")
 
 
-def test_an_audit_that_can_keep_nothing_says_so_and_is_whole(kernel: Cli) -> None:
-    cache = kernel.repo / ".cyntra/state/collectord/cache"
-    cache.write_text("in the way")
+def test_a_copy_is_no_run_of_the_audit_as_it_is_no_row_of_an_export(kernel: Cli) -> None:
+    archives = kernel.repo / ".cyntra/archives"
+    original = min(path.name for path in archives.iterdir() if path.name.startswith("wc-"))
+    shutil.copytree(archives / original, archives / "wc-copied", symlinks=True)
+    kernel.ok("ingest")
+    assert json.loads(kernel.ok("export", "--json"))["left_out"] == {f"copy_of {original}": 1}
     found = json.loads(kernel.ok("audit", "--since", "5000w", "--json"))
-    [said] = [one for one in found["findings"] if one["do"].startswith("let the audit keep")]
-    assert (said["kind"], said["why"]) == ("note", f"{cache}: File exists")
     assert found["agreement"]["hashes"]["verified"] == 66
+    assert found["health"]["copies"] == {"wc-copied": original}
+    [said] = [one for one in found["findings"] if "left out" in one["why"]]
+    assert (said["kind"], said["why"]) == ("note", f"1 copy left out: wc-copied is {original}")
+    assert "66 runs in all" in kernel.ok("audit", "--since", "5000w", "--full")
 
 
 def test_a_policy_that_cannot_be_read_is_said_and_the_rest_still_told(kernel: Cli) -> None:

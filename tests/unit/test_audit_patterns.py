@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from collectord.audit.coverage import reach_of
-from collectord.audit.gather import tell
-from collectord.audit.outcomes import cause_of
 from collectord.audit.report import answer
+from collectord.kernel.failures import cause_of
+from collectord.kernel.told import tell
 from collectord.system.bounded_regex import MAX_TEXT, limited_search
 from tests.support.planted import POLICY, TRIPLE, facts, issue, said, surface_of
 

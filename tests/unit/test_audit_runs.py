@@ -12,9 +12,10 @@ from collectord.audit.collection import health, steadiness
 from collectord.audit.consistency import consistency
 from collectord.audit.facts import Action, Agreement, AuditRun, BacklogIssue, Health, OpenAlert, SnapshotFact
 from collectord.audit.findings import DAY_MS
-from collectord.audit.outcomes import cause_of, outcomes
+from collectord.audit.outcomes import outcomes
 from collectord.audit.phase import entropy, phase
 from collectord.audit.quality import is_vague, quality
+from collectord.kernel.failures import cause_of
 from tests.support.planted import DOUBLE, NOW_MS, SERIAL, TRIPLE, facts, issue, run, runs, said
 
 SHORT = Action("serial_handoff", 1, 45)
