@@ -27,7 +27,7 @@ from collectord.epochs.survey import survey
 from collectord.errors import CollectordError
 from collectord.fleet.manifest import Push
 from collectord.fleet.options import FleetOptions
-from collectord.fleet.shard import ShardRefused, fetch, make_readable
+from collectord.fleet.shard import INDEX, ShardRefused, fetch, make_readable
 from collectord.fleet.storage import Storage, StorageError, open_storage
 from collectord.index.reader import IndexReader
 from collectord.index.runs import facts_of
@@ -143,7 +143,8 @@ def _render(task: RenderTask, scratch: Path) -> Rendered | Failed:
         with IndexReader(index) as reader:
             return _write(task, reader, scratch)
     except (ShardRefused, StorageError, CollectordError) as error:
-        return Failed(task.push.source, str(error))
+        # Where it lay in scratch says nothing to anybody, and would differ each time.
+        return Failed(task.push.source, str(error).replace(str(scratch / INDEX), task.push.shard))
     except _NOT_OURS as error:
         said = f"{type(error).__name__}: {error}"[:300]
         return Failed(task.push.source, f"{task.push.shard}: holds what no collectord writes ({said})")

@@ -94,7 +94,7 @@ def workers(count: int, memory: int | None, scheduler: str | None) -> Iterator[R
         import distributed
     except ImportError as error:
         raise CollectordError(f"{error}: pip install 'collectord[fleet]'") from error
-    with dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1, **_QUIET}):
+    with dask.config.set(_SETTINGS):
         if scheduler is not None:
             with _connected(scheduler) as client:
                 yield Dask(client, client.dashboard_link or None)
@@ -112,8 +112,13 @@ def workers(count: int, memory: int | None, scheduler: str | None) -> Iterator[R
             yield Dask(client, client.dashboard_link if _dashboard() else None)
 
 
-# The workers' own words would stand between ours: what they raise comes back as an error.
-_QUIET = {"logging.distributed": "critical", "distributed.worker.memory.terminate": 0.95}
+_SETTINGS = {
+    # The workers' own words would stand between ours: what they raise comes back as an error.
+    "logging.distributed": "critical",
+    # A task that waits at a worker is blamed with the one over which that dies: none waits there.
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": TRIES - 1,
+}
 
 
 def _dashboard() -> str | None:

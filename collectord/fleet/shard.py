@@ -18,6 +18,7 @@ from collectord.index.schema import HEAD, REVISIONS, version_of
 from collectord.index.tables import metadata
 from collectord.index.writer import IndexWriter
 
+INDEX = "index.sqlite3"  # how it is called in scratch
 # What zstd may keep in memory; level 3 asks for 2 MiB.
 _MAX_WINDOW = 2**27
 # The largest core file that any configuration lets in is 1 GiB, and the default 8 MiB.
@@ -41,7 +42,7 @@ def fetch(storage: Storage, push: Push, folder: Path) -> Path:
     """
     if shutil.disk_usage(folder).free < push.index_size:
         raise OSError(28, f"no room to unpack {push.index_size} bytes of {push.shard}", str(folder))
-    target = folder / "index.sqlite3"
+    target = folder / INDEX
     with storage.open(push.shard) as file, target.open("xb") as write:
         packed = _Counted(file, push.size, storage.url)
         digest, size = _unpack(packed, write, push)

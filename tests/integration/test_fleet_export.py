@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from collectord.fleet.export import Asked, Exported, Incomplete, export_fleet
 from collectord.fleet.options import FleetOptions
 from collectord.fleet.pins import pinned
 from collectord.fleet.push import push
+from collectord.fleet.render import RenderTask
 from collectord.fleet.row_text import row_digest
 from collectord.fleet.runners import Dask, Here, Runner, workers
 from collectord.fleet.storage import Folder
@@ -62,7 +65,7 @@ def store_of(fleet: dict[str, Settings]) -> str:
 
 def exported(
     fleet: dict[str, Settings] | str,
-    to: Path,
+    to: Path | str,
     options: FleetOptions = PLAIN,
     runner: Runner | None = None,
     **asked: Any,
@@ -235,6 +238,84 @@ def test_whoever_does_the_work_the_bytes_are_the_same(fleet: dict[str, Settings]
     for name, made in runners.items():
         with made as runner:
             assert files_of(exported(fleet, tmp_path / name, options, runner).url) == wanted, name
+
+
+@dataclass(frozen=True)
+class DiesOnce:
+    """A task of which the first worker that gets it dies: before it, or with all of it done."""
+
+    function: Callable[[Any], Any]
+    marks: Path
+    is_late: bool
+
+    def __call__(self, task: Any) -> Any:
+        result = self.function(task) if self.is_late else None
+        try:
+            (self.marks / self.function.__name__).mkdir()
+        except FileExistsError:
+            return self.function(task)
+        os._exit(9 if result is None else 8)
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A runner in which a worker dies in each stage."""
+
+    runner: Runner
+    marks: Path
+    is_late: bool
+    dashboard: str | None = None
+
+    def run(self, function: Callable[[Any], Any], tasks: Any) -> Iterator[tuple[int, Any]]:
+        yield from self.runner.run(DiesOnce(function, self.marks, self.is_late), tasks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_worker_that_dies_in_each_stage_changes_no_byte(
+    fleet: dict[str, Settings], tmp_path: Path, is_late: bool
+) -> None:
+    options = FleetOptions(shard_rows=20)
+    wanted = files_of(exported(fleet, tmp_path / "here", options).url)
+    (tmp_path / "marks").mkdir()
+    with workers(2, None, None) as runner:
+        made = exported(fleet, tmp_path / "to", options, Deadly(runner, tmp_path / "marks", is_late))
+    assert files_of(made.url) == wanted
+    assert {path.name for path in (tmp_path / "marks").iterdir()} == {"render", "merge", "make_part"}
+
+
+@dataclass(frozen=True)
+class AlwaysDies:
+    """A task that no worker survives, for one source."""
+
+    function: Callable[[Any], Any]
+
+    def __call__(self, task: Any) -> Any:
+        if isinstance(task, RenderTask) and task.push.source == "b":
+            os._exit(9)
+        return self.function(task)
+
+
+@dataclass(frozen=True)
+class Lethal:
+    """A runner whose workers do not survive one source."""
+
+    runner: Runner
+    dashboard: str | None = None
+
+    def run(self, function: Callable[[Any], Any], tasks: Any) -> Iterator[tuple[int, Any]]:
+        yield from self.runner.run(AlwaysDies(function), tasks)
+
+
+@pytest.mark.slow
+def test_a_source_that_no_worker_survives_is_named_and_left_out(
+    fleet: dict[str, Settings], tmp_path: Path
+) -> None:
+    with workers(1, None, None) as runner:
+        made = exported(fleet, tmp_path / "to", PLAIN, Lethal(runner), allow_missing=True)
+    [missing] = made.document["missing"]
+    assert (missing["source"], "workers died" in missing["why"]) == ("b", True)
+    assert [one["source"] for one in made.document["sources"]] == ["a/kernel", "c/other", "d"]
 
 
 def test_the_order_of_pushes_and_the_size_of_files_change_no_row(tmp_path: Path) -> None:
