@@ -78,6 +78,7 @@ EXAMPLES = {
     "fleet": (
         ("collectord fleet push", "this index, to fleet.url"),
         ("collectord fleet list", "who pushed what, and when"),
+        ("collectord fleet export --to ../datasets", "one dataset of all of them"),
     ),
     "service": (
         ("collectord service install", "of your user"),

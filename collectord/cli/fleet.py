@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from collectord.cli.environment import print_changes
 from collectord.cli.invocation import Group, Invocation
-from collectord.cli.output import complain, emit_json, json_option, line, note, size_text, table
+from collectord.cli.output import (
+    complain,
+    emit_json,
+    is_quiet,
+    json_option,
+    line,
+    note,
+    pairs,
+    size_text,
+    table,
+)
 from collectord.errors import UsageError
+from collectord.system.names import printable
 
 if TYPE_CHECKING:
+    from collectord.fleet.export import Exported, Progress
     from collectord.fleet.push import Pushed
     from collectord.fleet.storage import Storage
 
@@ -70,14 +89,11 @@ _SOURCES = "Only sources whose names fit, such as 'build-*/kernel'."
 
 def storage_at(invocation: Invocation, url: str | None) -> Storage:
     """The storage that was named, which needs no repo, or the configured one."""
-    from collectord.config.schema import OFF, storage_url
+    from collectord.config.schema import OFF
     from collectord.fleet.storage import open_storage
 
     if url is not None:
-        try:
-            return open_storage(storage_url(url))
-        except ValueError as error:
-            raise UsageError(f"--url: {error}") from None
+        return open_storage(_place(url, "--url"))
     configured = invocation.settings().config.fleet.url
     if configured == OFF:
         raise UsageError("no fleet is named: give --url, or set fleet.url in the configuration")
@@ -170,3 +186,169 @@ def _print_environment(one: dict[str, Any], *, is_first: bool) -> None:
             line(f"  ~ {name}: a value that is hidden, as it may be a secret")
         for words in differs["affected"]:
             line(f"  {words}")
+
+
+@fleet.command("export")
+@click.option("--to", required=True, help="Where the dataset goes: a folder, or a URL of a storage.")
+@click.option("--url", help=_URL)
+@click.option("--sources", "glob", default="*", help=_SOURCES)
+@click.option(
+    "--environment",
+    "environments",
+    multiple=True,
+    help="A fingerprint or its beginning, several times for several; default: the only one that there is.",
+)
+@click.option("--all", "all_runs", is_flag=True, help="Every run, whatever its environment.")
+@click.option("--profile", type=click.Choice(["dispatch"]), default="dispatch", help="Only dispatch.")
+@click.option("--redact", is_flag=True, help="Replace what looks like a credential by its kind.")
+@click.option(
+    "--split-by",
+    type=click.Choice(["time", "issue", "source"]),
+    default="time",
+    show_default=True,
+    help="By time over all sources, or all rows of an issue or of a source in one split.",
+)
+@click.option(
+    "--shard-rows",
+    type=click.IntRange(1, 10_000_000),
+    default=10_000,
+    show_default=True,
+    help="Rows in a file.",
+)
+@click.option("--jsonl", is_flag=True, help="Also files of JSON lines, compressed with zstd.")
+@click.option("--allow-missing", is_flag=True, help="Publish without the sources that cannot be had.")
+@click.option("--workers", type=click.IntRange(0, 1024), help="Processes; 0: this one. Default: cores.")
+@click.option("--memory", help="Of each process, such as 2GiB; default: its share of the machine.")
+@click.option("--scheduler", help="A Dask cluster, such as tcp://host:8786, in place of processes here.")
+@json_option
+@click.pass_obj
+def fleet_export(
+    invocation: Invocation,
+    to: str,
+    url: str | None,
+    glob: str,
+    environments: tuple[str, ...],
+    all_runs: bool,
+    profile: str,
+    redact: bool,
+    split_by: str,
+    shard_rows: int,
+    jsonl: bool,
+    allow_missing: bool,
+    workers: int | None,
+    memory: str | None,
+    scheduler: str | None,
+    as_json: bool,
+) -> None:
+    """Publish one dataset of the sources of a fleet, under a dated name in the folder or storage --to.
+
+    Each row is the one that its source's own export has, with the column `source` beside it. The same content
+    again makes nothing new, and a source that pushed nothing new is not rendered again.
+    """
+    from collectord.fleet.export import Asked, export_fleet
+    from collectord.fleet.options import FleetOptions
+    from collectord.fleet.runners import workers as workers_of
+    from collectord.index.opening import now_ms
+
+    asked = Asked(
+        storage_at(invocation, url).url, _place(to, "--to"), glob, environments, all_runs, allow_missing
+    )
+    options = FleetOptions(None, split_by, redact, shard_rows, jsonl)
+    count = workers if workers is not None else os.cpu_count() or 1
+    with workers_of(count, _bytes(memory), scheduler) as runner, stages() as progress:
+        if runner.dashboard:
+            note(f"dashboard: {runner.dashboard}")
+        exported = export_fleet(asked, options, runner, progress, now_ms)
+    for said in exported.notes:
+        complain(said)
+    for one in exported.document["missing"]:
+        complain(f"missing: {one['source']}: {one['why']}")
+    if as_json:
+        emit_json(_exported(exported))
+    else:
+        _print_exported(exported)
+
+
+def _place(given: str, option: str) -> str:
+    """A URL as it is, a path as an absolute one."""
+    from collectord.config.schema import storage_url
+
+    place = given if "://" in given else os.path.normpath(Path(given).absolute())
+    try:
+        return storage_url(place)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _bytes(memory: str | None) -> int | None:
+    from collectord.config.schema import size
+
+    try:
+        return None if memory is None else size(memory)
+    except ValueError as error:
+        raise UsageError(f"--memory: {error}") from None
+
+
+_TOLD = ("dataset_hash", "example_count", "split_counts", "options", "missing", "without_runs")
+
+
+def _exported(exported: Exported) -> dict[str, Any]:
+    shown = ("source", "sequence", "rows")
+    sources = [{name: one[name] for name in shown} for one in exported.document["sources"]]
+    return {
+        "schema": "collectord.fleet_export.v1",
+        "url": exported.url,
+        "is_new": exported.is_new,
+        "reused": exported.reused,
+        "notes": list(exported.notes),
+        "sources": sources,
+        **{name: exported.document[name] for name in _TOLD},
+    }
+
+
+def _print_exported(exported: Exported) -> None:
+    document = exported.document
+    splits = ", ".join(f"{name} {count}" for name, count in document["split_counts"].items())
+    environments = document["options"]["environments"]
+    named = "all" if environments is None else ", ".join(name[:21] for name in environments)
+    without = ", ".join(document["without_runs"])
+    rows = [
+        ("sources", f"{len(document['sources'])}, {exported.reused} of them as before"),
+        ("without such runs", without),
+        ("environments", named),
+        ("rows", f"{document['example_count']} ({splits})"),
+        ("dataset_hash", document["dataset_hash"]),
+    ]
+    pairs([(name, value) for name, value in rows if value])
+    said = "published" if exported.is_new else "nothing new, the same is there:"
+    line(f"{said} {exported.url}")
+
+
+@contextmanager
+def stages() -> Iterator[Progress]:
+    """What is done of each stage, with rates: bars on a terminal, elsewhere a line for each source."""
+    if not sys.stderr.isatty() or is_quiet():
+        yield _say_stage
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<7}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, TextColumn("{task.fields[said]}"), console=Console(stderr=True)) as bars:
+        tasks: dict[str, Any] = {}
+        begun, counts = {}, Counter[str]()
+
+        def tell(stage: str, done: int, total: int, what: str, rows: int) -> None:
+            if stage not in tasks:
+                tasks[stage], begun[stage] = bars.add_task(stage, total=total, said=""), time.monotonic()
+            counts[stage] += rows
+            rate = counts[stage] / max(0.001, time.monotonic() - begun[stage])
+            said = f"{rate:.0f} rows/s, {printable(what)}"
+            bars.update(tasks[stage], completed=done, total=total, said=said)
+
+        yield tell
+
+
+def _say_stage(stage: str, done: int, total: int, what: str, rows: int) -> None:
+    note(f"{stage} {done} of {total}: {what}, {rows} rows")

@@ -76,11 +76,12 @@ def complain(text: str) -> None:
 
 def note(text: str) -> None:
     """A message on stderr that is no error; --quiet leaves it out."""
-    if not _is_quiet():
+    if not is_quiet():
         complain(text)
 
 
-def _is_quiet() -> bool:
+def is_quiet() -> bool:
+    """Whether only results and errors are wanted."""
     context = click.get_current_context(silent=True)
     return context is not None and getattr(context.find_root().obj, "quiet", False)
 
@@ -153,7 +154,7 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Progress]:
     """A bar on stderr if that is a terminal, else nothing."""
-    if not sys.stderr.isatty() or _is_quiet():
+    if not sys.stderr.isatty() or is_quiet():
         yield lambda _done, _total: None
         return
     from rich.console import Console

@@ -195,7 +195,7 @@ class _Pushing:
         """Remove older pushes beyond the rule; what the storage does not let go costs no push."""
         try:
             names = self.storage.files(folder_of(self.source))
-            kept = pinned(self.storage, self.source)
+            kept = pinned(self.storage, self.source, made.made_ms)
             if kept is None:
                 return (), (
                     f"{self.storage.url}/{PINS}: a file in it cannot be read, so no older push is removed",

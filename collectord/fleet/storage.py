@@ -11,7 +11,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +19,14 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from collectord.epochs.fingerprint import masked_text
 from collectord.errors import CollectordError
-from collectord.system.durable import SUFFIX, atomic_write, fsync_dir, own_prefix, permitted
+from collectord.system.durable import (
+    SUFFIX,
+    atomic_write,
+    fsync_dir,
+    own_prefix,
+    permitted,
+    publish_directory,
+)
 
 CHUNK = 2**20
 # Of the object stores a put is atomic by itself. Anywhere else a file gets its name when it is whole.
@@ -65,6 +72,16 @@ class Storage(Protocol):
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
+
+    def remove_all(self, folder: str) -> None:
+        """Remove every file below a folder."""
+
+    def publish(self, folder: str, files: Sequence[str], name: str) -> None:
+        """Give a finished folder its name, never over anything; FileExistsError where that is taken.
+
+        `files` are all that is in it. Where a folder cannot get another name as a whole, the last of them
+        comes last: without it the folder is none.
+        """
 
 
 class ExtraMissing(CollectordError):
@@ -199,6 +216,18 @@ class Folder:
         with told(self._said(name), "removing"):
             (self.root / name).unlink(missing_ok=True)
 
+    def remove_all(self, folder: str) -> None:
+        """See Storage."""
+        with told(self._said(folder), "removing"), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.root / folder)
+
+    def publish(self, folder: str, files: Sequence[str], name: str) -> None:
+        """See Storage; the files are read-only from then on."""
+        with told(self._said(name), "publishing"):
+            for file in files:
+                (self.root / folder / file).chmod(permitted(0o444))
+            publish_directory(self.root / folder, self.root / name)
+
     def _said(self, name: str) -> str:
         return str(self.root / name)
 
@@ -266,10 +295,11 @@ class Remote:
         """See Storage."""
         found = self._tried(folder, "listing", self._find)
         start = len(self._root) + 1
+        below = f"{self._root}/{folder}/" if folder else f"{self._root}/"
         return {
             path[start:]: int(info.get("size") or 0)
             for path, info in sorted(found.items())
-            if path.startswith(f"{self._root}/{folder}/") and info.get("type", "file") == "file"
+            if path.startswith(below) and info.get("type", "file") == "file"
         }
 
     def _find(self, path: str) -> dict[str, dict[str, Any]]:
@@ -372,11 +402,22 @@ class Remote:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(path)
 
+    def remove_all(self, folder: str) -> None:
+        """See Storage."""
+        for name in self.files(folder):
+            self.remove(name)
+
+    def publish(self, folder: str, files: Sequence[str], name: str) -> None:
+        """See Storage. Whoever claims the name first has it, also where nothing became of it."""
+        self.create(f"claims/{name}", folder.encode())
+        for file in files:
+            self.move(f"{folder}/{file}", f"{name}/{file}")
+
     def _tried(self, name: str, doing: str, work: Callable[[str], T]) -> T:
         with told(self._said(name), doing):
             for wait_s in (*_WAITS_S, None):
                 try:
-                    return work(f"{self._root}/{name}")
+                    return work(f"{self._root}/{name}" if name else self._root)
                 except _FINAL:
                     raise
                 except Exception:
