@@ -79,6 +79,7 @@ EXAMPLES = {
         ("collectord fleet push", "this index, to fleet.url"),
         ("collectord fleet list", "who pushed what, and when"),
         ("collectord fleet export --to ../datasets", "one dataset of all of them"),
+        ("collectord fleet verify ../datasets --rebuild", "made again from its pushes"),
     ),
     "service": (
         ("collectord service install", "of your user"),

@@ -234,7 +234,7 @@ def verify(invocation: Invocation, directory: str, fast: bool, rebuild: bool, as
     folder = dataset_folder(invocation, directory)
     verified = verify_dataset(settings, folder, fast=fast)
     if as_json:
-        emit_json(_verified_json(folder, verified))
+        emit_json(verified_json("collectord.verify.v1", str(folder), verified))
     else:
         for finding in verified.findings:
             line(finding)
@@ -259,10 +259,11 @@ def dataset_folder(invocation: Invocation, given: str) -> Path:
     return find_snapshot(invocation.settings().benches_dir, given)
 
 
-def _verified_json(directory: Path, verified: Verified) -> dict[str, Any]:
+def verified_json(schema: str, path: str, verified: Verified) -> dict[str, Any]:
+    """What a check found, as a document."""
     return {
-        "schema": "collectord.verify.v1",
-        "path": str(directory),
+        "schema": schema,
+        "path": path,
         "verified": not verified.findings,
         "rows": verified.rows,
         "dataset_hash": verified.dataset_hash,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectord.cli.environment import print_changes
+from collectord.cli.export import verified_json
 from collectord.cli.invocation import Group, Invocation
 from collectord.cli.output import (
     complain,
@@ -26,7 +27,7 @@ from collectord.cli.output import (
     size_text,
     table,
 )
-from collectord.errors import UsageError
+from collectord.errors import UsageError, VerificationFailed
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
@@ -352,3 +353,85 @@ def stages() -> Iterator[Progress]:
 
 def _say_stage(stage: str, done: int, total: int, what: str, rows: int) -> None:
     note(f"{stage} {done} of {total}: {what}, {rows} rows")
+
+
+@fleet.command("verify")
+@click.argument("dataset")
+@click.option("--fast", is_flag=True, help="Only sums and documents; the rows are not read.")
+@click.option("--rebuild", is_flag=True, help="Also make each row again from the pushes, and compare.")
+@click.option("--url", help="Where the pushes are; default: fleet.url of the repo's configuration.")
+@json_option
+@click.pass_obj
+def fleet_verify(
+    invocation: Invocation, dataset: str, fast: bool, rebuild: bool, url: str | None, as_json: bool
+) -> None:
+    """Check a dataset of a fleet: sums, documents, each row, the hash; DATASET is a URL or a path.
+
+    What holds several is good too: then it is the newest of them.
+    """
+    from collectord.fleet.datasets import find
+    from collectord.fleet.verify import verify_fleet
+
+    if fast and rebuild:
+        raise UsageError("--fast and --rebuild ask for opposite things; give one of them")
+    storage, name = find(_place(dataset, "DATASET"))
+    pushes = storage_at(invocation, url) if rebuild else None
+    verified = verify_fleet(storage, name, fast=fast, rebuild=pushes)
+    where = f"{storage.url}/{name}"
+    if as_json:
+        emit_json(verified_json("collectord.fleet_verify.v1", where, verified))
+    else:
+        for finding in verified.findings:
+            line(finding)
+    if verified.findings:
+        raise VerificationFailed(f"{where}: is not what was published: {len(verified.findings)} findings")
+    if not as_json:
+        rows, digest = verified.rows, verified.dataset_hash
+        line(f"{where}: {rows} rows, dataset_hash {digest}: verified ({', '.join(verified.checked)})")
+
+
+@fleet.command("diff")
+@click.argument("a")
+@click.argument("b")
+@click.option("--exit-code", is_flag=True, help="Exit 1 where they differ.")
+@json_option
+@click.pass_context
+def fleet_diff(context: click.Context, a: str, b: str, exit_code: bool, as_json: bool) -> None:
+    """Compare two datasets of fleets: sources, rows, labels, splits, distributions."""
+    from collectord.fleet.compare import compare, read_side
+    from collectord.fleet.datasets import find
+
+    sides = [read_side(*find(_place(given, name))) for given, name in ((a, "A"), (b, "B"))]
+    found = compare(*sides)
+    if as_json:
+        emit_json(found)
+    else:
+        _print_diff(found)
+    if exit_code and not found["same"]:
+        context.exit(1)
+
+
+_SHOWN = 20
+
+
+def _print_diff(found: dict[str, Any]) -> None:
+    before, after = found["rows"]
+    counts = ", ".join(f"{len(found[name])} {name}" for name in ("added", "removed", "changed"))
+    line(f"rows {before} and {after}: {counts}, {len(found['flips'])} of them with another label")
+    for name, one in found["sources"].items():
+        numbers = ", ".join(f"{one[what]} {what}" for what in ("added", "removed", "changed") if one[what])
+        pushes = " → ".join("none" if push is None else str(push) for push in one["pushes"])
+        line(f"source {name}: push {pushes}{': ' if numbers else ''}{numbers}")
+    for flip in found["flips"][:_SHOWN]:
+        parts = [f"{n} {x} → {flip['after'][n]}" for n, x in flip["before"].items() if x != flip["after"][n]]
+        line(f"label of {flip['source']} {flip['run_id']}: {', '.join(parts)}")
+    if (more := len(found["flips"]) - _SHOWN) > 0:
+        line(f"label: and {more} more; --json has all of them")
+    if found["moved"]:
+        line("moved between splits: " + ", ".join(f"{n} {what}" for what, n in found["moved"].items()))
+    for name, shift in found["shifts"].items():
+        values = ", ".join(f"{value} {x} and {y}" for value, (x, y) in shift["values"].items())
+        line(f"{name}: shifted by {shift['shift']:.1%}: {values}")
+    for name, (x, y) in found["options"].items():
+        line(f"made otherwise: {name}: {x} became {y}")
+    line("the same rows" if found["same"] else "they differ")

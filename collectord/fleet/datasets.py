@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from collectord.dataset.publish import dated_names
 from collectord.dataset.snapshot import SUMS_FILE, pretty
 from collectord.errors import CollectordError
 from collectord.fleet.documents import FLEET_FILE, same_content
-from collectord.fleet.storage import Folder, Storage, StorageError
+from collectord.fleet.storage import Folder, Storage, StorageError, open_storage
 from collectord.system.durable import replace_symlink
 
 LINK = "planner_fleet_v1"
@@ -71,10 +71,15 @@ def read_document(storage: Storage, name: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def split_url(url: str) -> Iterator[str]:
-    """The storage that a dataset lies on, and its name there."""
-    head, _, tail = url.rstrip("/").rpartition("/")
-    yield from (head or "/", tail)
+def find(url: str) -> tuple[Storage, str]:
+    """(storage, name) of the dataset at a URL, or of the newest one in what lies there."""
+    head, _, name = url.rstrip("/").rpartition("/")
+    if head and not head.endswith("/"):
+        storage = open_storage(head)
+        if storage.size(f"{name}/{FLEET_FILE}") is not None:
+            return storage, name
+    storage = open_storage(url)
+    return storage, newest_of(storage)
 
 
 def newest_of(storage: Storage) -> str:
