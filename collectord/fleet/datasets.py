@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from collectord.dataset.layout import SUMS_FILE
 from collectord.dataset.publish import dated_names
-from collectord.dataset.snapshot import SUMS_FILE, pretty
+from collectord.dataset.snapshot import pretty
 from collectord.errors import CollectordError
 from collectord.fleet.documents import FLEET_FILE, same_content
 from collectord.fleet.storage import Folder, Storage, StorageError, open_storage

@@ -19,9 +19,10 @@ from collectord.dataset.card import (
 from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.croissant import CONFORMS_TO, CONTEXT, file_object, record_set, split_names
+from collectord.dataset.layout import CARD_FILE, CROISSANT_FILE, SUMS_FILE
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import DIMENSIONS, HISTORY_RULE
-from collectord.dataset.snapshot import CARD_FILE, CROISSANT_FILE, SUMS_FILE, pretty, sums_document
+from collectord.dataset.snapshot import pretty, sums_document
 from collectord.fleet.manifest import Push
 from collectord.fleet.merge import Merged
 from collectord.fleet.options import FLEET_COLUMNS, FleetOptions

@@ -11,10 +11,10 @@ from typing import Any
 from collectord.dataset.columns import ROW_COLUMNS, TEXT, Column
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.parquet import pyarrow_version
-from collectord.dataset.reuse import code_stamp
 from collectord.dataset.row_plan import BY_ISSUE, BY_TIME, ExportOptions
 from collectord.fleet.manifest import Push
 from collectord.kernel.jsonio import canonical
+from collectord.system.own_code import code_stamp
 
 BY_SOURCE = "source"
 SHARD_ROWS = 10_000

@@ -16,8 +16,9 @@ from typing import Any
 from collectord.dataset.checks import Findings, unequal
 from collectord.dataset.columns import ROW_COLUMNS
 from collectord.dataset.jsonl import published_row
+from collectord.dataset.layout import CARD_FILE, CROISSANT_FILE, SUMS_FILE
 from collectord.dataset.row_plan import BY_TIME, OUTCOME
-from collectord.dataset.snapshot import CARD_FILE, CROISSANT_FILE, SUMS_FILE, sums_document
+from collectord.dataset.snapshot import sums_document
 from collectord.dataset.tables import row_columns
 from collectord.dataset.verify import DOCUMENTS, REBUILD, ROWS, SUMS, Verified
 from collectord.errors import CollectordError
