@@ -245,7 +245,7 @@ def _finding(wanted: Wanted, seen: Sequence[AuditRun], to_make_ready: int) -> Fi
         ready = f"{count(wanted.ready, 'ready issue')} of that risk now"
         reasons.append(ready if wanted.ready else "no issue of that risk is ready")
     if wanted.risk is not None and to_make_ready:
-        reasons.append(f"they count towards the {to_make_ready} to make ready")
+        reasons.append(f"these are among the {to_make_ready} to make ready")
     kind = Kind.LEANING if wanted.is_tentative else Kind.OUT
     return Finding(kind, "fill", wanted.words, "; ".join(reasons) or "no run of 8 weeks ended there")
 

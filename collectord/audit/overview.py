@@ -245,7 +245,7 @@ def _environment(facts: AuditFacts, answers: Answers) -> Tile:
         detail = f"in effect since {day(facts.unrun_since_ms)}, no run has it yet; the last run: {detail}"
         return Tile("environment", "Environment", "new", detail, State.WATCH, "health")
     state = State.WATCH if alerts else State.GOOD
-    value = f"{count(days, 'day')} stable" if days else "began today"
+    value = f"{count(days, 'day')} stable" if days else f"since {day(epochs[-1].from_ms)}"
     return Tile("environment", "Environment", value, detail, state, "health")
 
 
@@ -255,7 +255,7 @@ def _dataset(facts: AuditFacts, answers: Answers) -> Tile:
         return Tile("dataset", "Dataset", "none", "`collectord export` publishes one", State.WATCH, "health")
     age = max(0, (facts.now_ms - snapshot.published_ms) // DAY_MS)
     said = {
-        None: "the weekly audit rebuilds it",
+        None: "not rebuilt in this audit",
         True: "rebuilt to the same hash",
         False: "CANNOT be rebuilt",
     }

@@ -167,4 +167,12 @@ def _findings(runs: Sequence[AuditRun], consistent: float, meaningful: bool) -> 
         do = "give the gates real commands (`gates` in .cyntra/config.yaml): "
         do += "one that always passes teaches nothing"
         why = f"no gate of the last {count(min(100, len(runs)), 'run')} tests anything"
-        yield Finding(Kind.COLLECTION, "phase", do, f"{why}: {listing(gates)}" if gates else why)
+        why = f"{why}: {listing(gates)}" if gates else why
+        yield Finding(Kind.COLLECTION, "phase", do, why + _other_failures(runs[-100:]))
+
+
+def _other_failures(runs: Sequence[AuditRun]) -> str:
+    """How runs failed where no gate tests anything."""
+    failed = [run for run in runs if run.status != "success"]
+    by_gate = sum(bool(run.recorded.failed_gates) for run in failed)
+    return f"; {by_gate or 'none'} of {count(len(failed), 'failure')} was by a gate" if failed else ""

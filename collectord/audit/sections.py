@@ -114,6 +114,12 @@ def coverage_lines(document: AuditDocument) -> list[str]:
     thin = f"(thin: under {cover.thin_below} labelled runs)"
     said = [f"{len(cover.cells)} cells of plan × risk × size: {states} {thin}"]
     said += _unreachable(cover.grid)
+    open_rows = [row.action for row in cover.grid if row.state != "unreachable"]
+    others = sum(cell.state == "unreachable" and cell.action in open_rows for cell in cover.cells)
+    if others:
+        said.append(
+            f"unreachable too: {count(others, 'cell')} whose risk and size the policy gives another plan"
+        )
     if cover.outside:
         said.append(f"{count(cover.outside, 'labelled run')} with an action outside of the grid")
     return said
@@ -283,9 +289,9 @@ def agreement_lines(document: AuditDocument) -> list[str]:
     ]
     if found.compared:
         said.append(
-            f"a history made from the index shows the same runs in {found.histories_equal} of "
-            f"{found.compared} recorded inputs, and the same outcomes of them in {found.contents_equal}; a "
-            "recorded one is what the planner saw, and stays as it is"
+            f"of {found.compared} recorded histories {found.histories_equal} name the runs that one made "
+            f"from the index would, {found.contents_equal} of them with the same outcomes; what was recorded "
+            "is what the planner saw, and stays as it is"
         )
     if found.issues_compared:
         said.append(
@@ -336,7 +342,7 @@ def drift_lines(document: AuditDocument) -> list[str]:
     """Drift: what is said of it."""
     drift = document.drift
     promise = drift.false_alarms_a_year
-    return [drift.words, f"a weekly audit takes chance for drift at most {promise:.2f} times a year"]
+    return [drift.words, f"a weekly audit calls chance a drift about once in {1 / promise:.0f} years at most"]
 
 
 def drift_tables(document: AuditDocument) -> list[Table]:
@@ -455,7 +461,9 @@ GLOSSARY = (
     ("labelled run", "a run whose executed plan is known: what lanes, coverage and phases count"),
     ("row", "one example of a published dataset, made of a labelled run"),
     ("gate", "a command that decides whether a run passed, such as the tests; set in `gates`"),
-    ("situation", "all that a model sees of an issue, but its id, its history and the time"),
+    ("situation", "all that a model sees of an issue except its id, its history and the time"),
+    ("toolchain", "the agent that works on an issue, with its model and its time limit"),
+    ("policy", "what the kernel decides a plan by: its routing rules, toolchains and limits"),
     ("environment", "the configuration that the kernel runs with, as far as it decides labels"),
     ("epoch", "the runs under one environment, from its beginning to its end; each has a dataset of its own"),
     ("interval", "where a share may truly lie, at 95 %: `18 % (10–32 %)`"),

@@ -210,6 +210,8 @@ def _tested(rows: Sequence[Row]) -> Iterator[Tested]:
 
 
 def _insufficient(counted: Sides) -> str:
+    if not counted.before:
+        return "nothing to compare with: every run of this epoch is of the window"
     return (
         f"too few runs to compare: {counted.effective_recent:.0f} of the window tell something of their own, "
         f"and {counted.effective_before:.0f} of the epoch before it; {EFFECTIVE_ROWS} of each are wanted"

@@ -213,7 +213,7 @@ def test_a_shortage_in_c_with_nothing_in_the_way_says_which_issues_to_add(tmp_pa
     assert said(found) == [
         f"out: {found.add[0].words} "
         "(5 of 5 critical-risk runs of 8 weeks ended in lane C (57–100 %); "
-        "3 ready issues of that risk now; they count towards the 7 to make ready)"
+        "3 ready issues of that risk now; these are among the 7 to make ready)"
     ]
     assert not found.stop
 

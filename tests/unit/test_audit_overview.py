@@ -138,7 +138,7 @@ def test_a_new_environment_that_no_run_has_is_told_in_its_tile(tmp_path: Path) -
     later = replace(found, unrun_since_ms=NOW_MS - 60_000)
     assert tiles(tmp_path, later)["environment"] == ("watch", "new")
     began = replace(found, epochs=(Epoch(1, NOW_MS - 60_000, None),))
-    assert tiles(tmp_path, began)["environment"] == ("good", "began today")
+    assert tiles(tmp_path, began)["environment"] == ("good", "since 2026-11-24")
 
 
 def test_a_contradiction_of_a_few_runs_in_thousands_is_a_note(tmp_path: Path) -> None:
