@@ -55,7 +55,8 @@ _PART, _OVERLAP = 16_384, 4_096
 REPLACED: Final = re.compile(r"\[REDACTED:([a-z0-9-]+)\]")
 
 
-def _may_hold_one(text: str) -> bool:
+def may_hold_one(text: str) -> bool:
+    """Whether a text can hold a credential: nearly all hold no sign of one, which is cheap to see."""
     if _SIGNS.search(text) or (":" in text and _NUMBERED.search(text)):
         return True
     lower = text.lower()
@@ -82,7 +83,7 @@ class Detector:
 
     def _find(self, text: str) -> tuple[tuple[str, str], ...]:
         """(kind, value) of each credential in a text, the longest value first."""
-        found = {pair for part in _parts(text) if _may_hold_one(part) for pair in self._find_in(part)}
+        found = {pair for part in _parts(text) if may_hold_one(part) for pair in self._find_in(part)}
         return tuple(sorted(found, key=lambda pair: (-len(pair[1]), pair)))
 
     def _find_in(self, part: str) -> Iterator[tuple[str, str]]:
@@ -213,7 +214,12 @@ def counter_for(*, redacted: bool) -> _Counter:
     if detector_version() is None:
         return _Counter(lambda _row: ())
     detector = Detector()
-    kinds_in = lru_cache(maxsize=10_000)(lambda text: frozenset(detector.kinds_in(_decoded(text))))
+
+    @lru_cache(maxsize=10_000)
+    def kinds_in(issue: str) -> frozenset[str]:
+        # No sign of a credential holds a character that JSON escapes, so its text tells as much as its parts.
+        return frozenset(detector.kinds_in(_decoded(issue)) if may_hold_one(issue) else ())
+
     return _Counter(lambda row: kinds_in(issue_in(row)))
 
 

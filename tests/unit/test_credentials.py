@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collectord.dataset.credentials import KINDS, REPLACED, Detector, issue_in
+from collectord.dataset.credentials import KINDS, REPLACED, Detector, issue_in, may_hold_one
 from collectord.kernel.jsonio import ITEM, KEY, marked
 from tests.support.planted_credentials import PLANTED
 
@@ -103,3 +103,12 @@ def test_only_the_issue_of_a_row_is_looked_at_although_histories_name_job_types_
 def test_all_of_a_row_is_looked_at_where_its_issue_cannot_be_told(issue: object) -> None:
     row = marked({"planner_input": {"issue": issue, "job_type": "code"}})
     assert issue_in(row) == row
+
+
+@given(st.data())
+def test_an_issue_as_json_shows_every_sign_that_one_of_its_texts_shows(data: Any) -> None:
+    pattern = data.draw(st.sampled_from([pattern for _, pattern in DETECTOR._patterns]))
+    around = data.draw(st.text(max_size=8))
+    text = f"{around}{data.draw(st.from_regex(pattern, fullmatch=True))}\n\"'\\"
+    if may_hold_one(text):
+        assert may_hold_one(marked({"title": "x", "description": [text]}))
