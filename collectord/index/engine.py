@@ -12,8 +12,8 @@ from collectord.errors import CollectordError, IndexBusy, IndexDamaged, IndexFul
 BUSY_TIMEOUT_MS = 5000
 # What the rooms above hand around without knowing the library behind it. Rows have their columns by name.
 IndexConnection = sqlite3.Connection
-# The shared memory of the log grows by truncating a file: a full disk shows itself there in this way.
-_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
+# The shared memory of the log begins and grows by truncating a file: a full disk shows itself there so.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE")
 
 
 def connect(path: Path, *, read_only: bool) -> IndexConnection:
