@@ -266,6 +266,21 @@ class Known:
     glance: str | None = None
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The runs that an export takes; `others` are (kind, name) of those that are left out.
+
+    The documents tell of the epoch and its environment, and are empty where nothing is known of them.
+    """
+
+    epoch: int | None = None
+    environment: str | None = None
+    others: frozenset[tuple[str, str]] = frozenset()
+    epoch_document: dict[str, Any] | None = None
+    environment_document: dict[str, Any] | None = None
+    drift: tuple[dict[str, Any], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class IssueRevision:
     """One state of a Beads record and when collectord first saw it."""
