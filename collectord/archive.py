@@ -319,24 +319,31 @@ def observe(root: ArchiveRoot, name: str, *, max_entries: int) -> Observation:
     )
 
 
-def glance(root: ArchiveRoot, name: str, files: Iterable[str]) -> int:
-    """A number for what these entries of an archive are: another one as soon as any was replaced or edited.
+def glance(root: ArchiveRoot, name: str, files: Iterable[str]) -> str:
+    """A digest of what the directory and these entries of it are: another one after any change of them.
 
-    Costs a quarter of `observe`, and means something only in this process. Raises what `observe` raises.
+    Costs a third of `observe`. Raises what `observe` raises.
     """
-    fd, _ = open_archive(root, name)
+    fd, own = open_archive(root, name)
     try:
-        return hash(tuple(_stamp_at(fd, file) for file in files))
+        stamps = [_stamp_at(fd, file) for file in files]
+        return _glance(own.st_mtime_ns, own.st_ctime_ns, own.st_ino, stamps)
     except OSError as error:
         raise_for(name, error)
     finally:
         os.close(fd)
 
 
-def glance_of(seen: Observation, files: Iterable[str]) -> int:
+def glance_of(seen: Observation, files: Iterable[str]) -> str:
     """What `glance` gave at the time of that look."""
     found = {entry.name: (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode) for entry in seen.entries}
-    return hash(tuple(found.get(file, _NO_FILE) for file in files))
+    stamps = [found.get(file, _NO_FILE) for file in files]
+    return _glance(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode, stamps)
+
+
+def _glance(mtime_ns: int, ctime_ns: int, inode: int, stamps: Sequence[tuple[int, ...]]) -> str:
+    text = repr((mtime_ns, ctime_ns, inode, stamps))
+    return hashlib.blake2b(text.encode("ascii"), digest_size=12).hexdigest()
 
 
 def _stamp_at(fd: int, file: str) -> tuple[int, ...]:

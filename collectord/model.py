@@ -244,11 +244,15 @@ class Reading:
     files: tuple[CoreFile, ...]
     run: Run | None
     whole: bool
+    glance: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the index holds of a directory: enough to tell whether it must be read again."""
+    """What the index holds of a directory: enough to tell whether it must be read again.
+
+    `glance` is that of the look that gave the signature (`archive.glance`), None where none is known.
+    """
 
     kind: str
     name: str
@@ -259,6 +263,22 @@ class Known:
     digest: str | None
     gone_ms: int | None
     tries: int
+    glance: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs that an export takes; `others` are (kind, name) of those that are left out.
+
+    The documents tell of the epoch and its environment, and are empty where nothing is known of them.
+    """
+
+    epoch: int | None = None
+    environment: str | None = None
+    others: frozenset[tuple[str, str]] = frozenset()
+    epoch_document: dict[str, Any] | None = None
+    environment_document: dict[str, Any] | None = None
+    drift: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,21 +24,28 @@ from collectord.dataset.publish import (
     taken,
     workspace,
 )
-from collectord.dataset.reuse import LastExport, PublishedExport, copy_files, inputs_digest
+from collectord.dataset.reuse import (
+    LastExport,
+    LastSelection,
+    PublishedExport,
+    copy_files,
+    inputs_digest,
+)
 from collectord.dataset.row_plan import ExportOptions, PlannedDataset, RunKeys
 from collectord.dataset.rowcache import RowCache, is_usable
 from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
-from collectord.epochs.requests import select
 from collectord.errors import LockHeld
+from collectord.index.ground import ground_digest
 from collectord.index.opening import now_ms, reader_for
-from collectord.index.reader import IndexReader
+from collectord.index.reader import IndexReader, content_digest
 from collectord.index.rows import db_text
 from collectord.index.snapshots import known_snapshots, record_of, register_snapshot
 from collectord.kernel.jsonio import canonical
-from collectord.model import Progress
+from collectord.model import Progress, Selection
 from collectord.system.durable import remove_leftovers
 from collectord.system.gc_tuning import rare_collections
 from collectord.system.lock import StateLock
+from collectord.system.own_code import code_stamp
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -87,13 +94,15 @@ def export_dataset(
     progress: Progress = lambda _done, _total: None,
     provenance: Provenance = NO_PROVENANCE,
     other_epoch: RunKeys = frozenset(),
+    content: str = "",
 ) -> Exported:
     """Write the dataset of the index and publish it, unless a published one has the same content.
 
-    `other_epoch` are the runs that `options.epoch` and `options.environment` leave out.
+    `other_epoch` are the runs that `options.epoch` and `options.environment` leave out, `content` is that of
+    the index where a folder for a cache is given.
     """
     files = read_repo(repo, options)
-    key = inputs_digest(reader, files, options, provenance, other_epoch) if target.cache else None
+    key = inputs_digest(content, files, options, provenance, other_epoch) if target.cache else None
     last_export = LastExport(target.cache, options, key) if target.cache and key else None
     if last_export and (again := _repeat(last_export, target, clock_ms, dry_run=dry_run)):
         return again
@@ -231,7 +240,8 @@ def export(
     """
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
-        chosen = select(settings, reader, epoch, environment)
+        content = content_digest(reader.connection)
+        chosen = _chosen(settings, reader, content, epoch, environment)
         exported = export_dataset(
             reader,
             settings.repo,
@@ -242,12 +252,30 @@ def export(
             progress=progress,
             provenance=Provenance(chosen.epoch_document, chosen.environment_document, chosen.drift),
             other_epoch=chosen.others,
+            content=content,
         )
         known = {snapshot["path"] for snapshot in known_snapshots(reader.connection)}
     # One that was there before can be unknown: to a new index, or where another process held the lock.
     if exported.path and (exported.is_new or db_text(str(exported.path.absolute())) not in known):
         _remember(settings, exported.path, exported.document)
     return exported
+
+
+def _chosen(
+    settings: Settings, reader: IndexReader, content: str, epoch: str, environment: str | None
+) -> Selection:
+    """The runs that an export takes, found again only where something changed that it follows from."""
+    configured = repr(settings.config.environment)
+    asked = epoch, environment
+    ground = ground_digest(reader.connection, content, configured, repr(asked), code_stamp())
+    last = LastSelection(settings.state_dir / "cache", asked, ground)
+    if (known := last.load()) is not None:
+        return known
+    from collectord.epochs.requests import select
+
+    found = select(settings, reader, epoch, environment)
+    last.save(found)
+    return found
 
 
 def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
-"""The last export of each kind: where nothing that it depends on has changed, it is copied or named again.
+"""The last export of each kind: where nothing that it depends on has changed, it is copied or named again;
+and the last selection of runs.
 
 Like the row cache this only saves time. One digest covers all that an export depends on, our code and library
 versions included; every file is checked while it is copied; and where anything is missing, torn or altered,
@@ -22,8 +23,8 @@ from collectord.dataset.layout import DATASET_FILE, SUMS_FILE
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import ExportOptions, RunKeys
 from collectord.dataset.snapshot import Provenance, sums_document
-from collectord.index.reader import IndexReader, content_digest
 from collectord.kernel.jsonio import ascii_json, canonical
+from collectord.model import Selection
 from collectord.repo.files import open_regular
 from collectord.system.durable import atomic_write
 from collectord.system.own_code import code_stamp
@@ -42,17 +43,20 @@ class PublishedExport:
 
 
 def inputs_digest(
-    reader: IndexReader,
+    content: str,
     files: RepoFiles,
     options: ExportOptions,
     provenance: Provenance,
     other_epoch: RunKeys,
 ) -> str | None:
-    """A digest of all that an export depends on; None with worlds, whose universes are not looked at here."""
+    """A digest of all that an export depends on; None with worlds, whose universes are not looked at here.
+
+    `content` is that of the index (`content_digest`).
+    """
     if options.include_world:
         return None
     parts = [
-        content_digest(reader.connection),
+        content,
         canonical(options.as_json()),
         repr(files.universe),
         canonical(files.beads),
@@ -74,21 +78,59 @@ class LastExport:
     def load(self) -> PublishedExport | None:
         """The last export, if its inputs were exactly the same."""
         try:
-            document = json.loads(self._path.read_bytes())
-            if document["key"] != self._key or document["check"] != _check(document["last"]):
-                return None
-            return PublishedExport(**document["last"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return PublishedExport(**_load(self._path, self._key))
+        except _UNUSABLE:
             return None
 
     def save(self, last: PublishedExport) -> None:
         """Store an export that was just published or found; a failure is ignored."""
-        values = asdict(last)
-        document = {"key": self._key, "last": values, "check": _check(values)}
-        # The dataset is published: a file that cannot be written costs the next export its time only.
-        with suppress(OSError):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            atomic_write(self._path, ascii_json(document).encode("ascii"))
+        _save(self._path, self._key, asdict(last))
+
+
+class LastSelection:
+    """The runs that the last export took of the same epoch or environment, in a file beside the index.
+
+    Which run is of which epoch follows from the index and the configuration alone, and is long to find.
+    """
+
+    def __init__(self, folder: Path, asked: tuple[str, str | None], ground: str) -> None:
+        """`asked` are epoch and environment, `ground` is a digest of all that the answer follows from."""
+        named = sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()
+        self._path, self._key = folder / f"selection-{named[:16]}.json", ground
+
+    def load(self) -> Selection | None:
+        """The last selection, if all that it follows from is the same."""
+        try:
+            values = _load(self._path, self._key)
+            others = frozenset((kind, name) for kind, name in values["others"])
+            return Selection(**{**values, "others": others, "drift": tuple(values["drift"])})
+        except _UNUSABLE:
+            return None
+
+    def save(self, selection: Selection) -> None:
+        """Store what was selected now; a failure is ignored."""
+        _save(self._path, self._key, {**asdict(selection), "others": sorted(selection.others)})
+
+
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+
+
+def _load(path: Path, key: str) -> dict[str, Any]:
+    """What was saved under that key; raises one of `_UNUSABLE` where it is anything else."""
+    document = json.loads(path.read_bytes())
+    if document["key"] != key or document["check"] != _check(document["last"]):
+        raise ValueError("of other inputs, or damaged")
+    found: dict[str, Any] = document["last"]
+    return found
+
+
+def _save(path: Path, key: str, values: dict[str, Any]) -> None:
+    document = {"key": key, "last": values, "check": _check(values)}
+    # A file that cannot be written costs the next export its time only. Members keep their order, so that
+    # what is loaded is written as what was found.
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_write(path, json.dumps(document).encode("ascii"))
 
 
 def _check(values: dict[str, Any]) -> str:

@@ -43,7 +43,7 @@ from collectord.index.ground import ground_digest
 from collectord.index.info import EVALUATED, info, put_info
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, parse_object
-from collectord.model import GIT, Environment, EnvironmentObservation, Launch
+from collectord.model import GIT, Environment, EnvironmentObservation, Launch, Selection
 from collectord.repo.kernel_processes import KernelFinder
 from collectord.repo.policy import PolicyReader, WorkingTree
 from collectord.system.durable import atomic_write, ensure_private_dir
@@ -52,7 +52,6 @@ from collectord.system.own_code import code_stamp
 if TYPE_CHECKING:
     from collectord.config import Settings
     from collectord.epochs.rules import Overrides
-    from collectord.epochs.selection import Selection
     from collectord.epochs.survey import Survey
     from collectord.index.alerts import Notice
     from collectord.index.engine import IndexConnection
@@ -294,7 +293,7 @@ def ask(settings: Settings, request: JsonObject, command: str, *, first: bool = 
 
 def select(settings: Settings, reader: IndexReader, epoch: str, environment: str | None) -> Selection:
     """The runs that an export takes; raises CollectordError for an epoch or environment that is not there."""
-    from collectord.epochs.selection import ALL, Selection, select
+    from collectord.epochs.selection import ALL, select
 
     if epoch == ALL and environment is None:
         return Selection()

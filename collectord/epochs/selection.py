@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from collectord.epochs.assign import RunKey
 from collectord.epochs.epochs import NONE, POLICY
 from collectord.epochs.json_views import change_document, changes_between, environment_document
 from collectord.epochs.observe import environment_of
@@ -20,7 +19,7 @@ from collectord.kernel.jsonio import JsonObject
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.kernel.policy.surface import CONFIG_PATH
 from collectord.kernel.values import parse_ms
-from collectord.model import Environment, Epoch
+from collectord.model import Environment, Epoch, Selection
 from collectord.repo.policy import WorkingTree, read_policy
 
 _AGE = re.compile(r"([0-9]{1,9})([smhdw])")
@@ -99,18 +98,6 @@ class _OneFile:
 
 ALL, CURRENT = "all", "current"
 SHORTEST_PREFIX = 6
-
-
-@dataclass(frozen=True)
-class Selection:
-    """`others` are the runs that are left out; the documents are empty where nothing is known of them."""
-
-    epoch: int | None = None
-    environment: str | None = None
-    others: frozenset[RunKey] = frozenset()
-    epoch_document: JsonObject | None = None
-    environment_document: JsonObject | None = None
-    drift: tuple[JsonObject, ...] = ()
 
 
 def select(found: Survey, epoch: str, environment: str | None, overrides: Overrides) -> Selection:

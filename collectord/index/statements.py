@@ -50,8 +50,8 @@ PLAN = "label.explicit, label.swarm_id, label.max_candidates, label.timeout_seco
 
 # Every directory with the digest of its current revision: its id, then the parts of a `Known`.
 KNOWN = (
-    "SELECT a.id, a.kind, a.name, a.state, a.reason, a.signature, a.revision, r.digest, a.gone_ms, a.tries"
-    " FROM archives a LEFT JOIN revisions r ON r.archive_id = a.id AND r.number = a.revision"
+    "SELECT a.id, a.kind, a.name, a.state, a.reason, a.signature, a.revision, r.digest, a.gone_ms, a.tries,"
+    " a.glance FROM archives a LEFT JOIN revisions r ON r.archive_id = a.id AND r.number = a.revision"
 )
 
 

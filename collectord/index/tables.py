@@ -57,6 +57,7 @@ archives = Table(
     Column("complete_ms", Int),
     Column("gone_ms", Int),
     Column("tries", Int, nullable=False),
+    Column("glance", Text),
     UniqueConstraint("kind", "name"),
     sqlite_strict=True,
 )

@@ -85,6 +85,13 @@ class IndexWriter:
         self._ids = _Ids(self._ids.archives, plan.next_archive, plan.next_revision)
         return outcomes
 
+    def note_glances(self, glances: Mapping[KnownKey, str]) -> None:
+        """Remember what a look showed of directories that are as the index has them."""
+        rows = [(glance, self._ids.archives[key]) for key, glance in glances.items()]
+        with self.transaction() as connection:
+            connection.executemany("UPDATE archives SET glance = ? WHERE id = ?", rows)
+        self.known.update((key, replace(self.known[key], glance=glance)) for key, glance in glances.items())
+
     def info(self, key: str) -> str | None:
         """A value of index_info."""
         with self.transaction() as connection:
@@ -159,7 +166,13 @@ class _Plan:
         reason = before.reason if touched else seen.reason
         tries = before.tries + seen.tries if seen.outcome is OutcomeKind.QUARANTINED else 0
         after = replace(
-            before, state=state, reason=reason, signature=seen.signature, gone_ms=None, tries=tries
+            before,
+            state=state,
+            reason=reason,
+            signature=seen.signature,
+            gone_ms=None,
+            tries=tries,
+            glance=None,
         )
         archive_id = self._store(after, _archive_values(after))
         if seen.outcome is OutcomeKind.QUARANTINED:
@@ -200,6 +213,7 @@ class _Plan:
             reading.digest,
             None,
             0,
+            reading.glance,
         )
         values = _archive_values(after)
         if not same:
@@ -274,6 +288,7 @@ def _archive_values(known: Known) -> DbRow:
         "revision": known.revision,
         "gone_ms": known.gone_ms,
         "tries": known.tries,
+        "glance": known.glance,
     }
 
 

@@ -103,11 +103,12 @@ class Folder:
         held: Callable[[], bool] = lambda: False,
         wall_s: Callable[[], float | None] = lambda: None,
         absence: AbsenceState | None = None,
+        turn: int | None = 0,
     ) -> None:
         self.place = place
         self._rules, self._writer, self._applier, self._log = rules, writer, applier, log
         self._vanished, self._mono = vanished, mono
-        self.intake = Intake(place, writer.known, PendingSet(rules.settle))
+        self.intake = Intake(place, writer.known, PendingSet(rules.settle), turn)
         self._reader = Reader(place, rules, self.intake, log, wall_s)
         self.absences = Absences(place.path, rules.absence, log, held, absence or AbsenceState())
         self._identity: Hashable | None = None
@@ -216,6 +217,13 @@ class Folder:
     def _verify(self, root: ArchiveRoot) -> None:
         for name, doubted in self.intake.take_doubtful(LOOKS_PER_TURN):
             self._reader.verify(root, name, doubted, self._mono())
+        self._note_glances()
+
+    def _note_glances(self) -> None:
+        """Where an older collectord, or nobody yet, wrote down what a look showed."""
+        if glances := self._reader.glances:
+            self._reader.glances = {}
+            self._writer.note_glances({(self.place.kind, name): glance for name, glance in glances.items()})
 
     def _take_due(self, root: ArchiveRoot, stopping: Callable[[], bool]) -> None:
         held: list[PendingChange] = []
@@ -232,6 +240,7 @@ class Folder:
             if len(held) >= self._rules.batch or size >= MAX_HELD_BYTES:
                 break
         self._write(self._framed(root, held))
+        self._note_glances()
 
     def _framed(self, root: ArchiveRoot, held: Iterable[PendingChange]) -> list[PendingChange]:
         framed: list[PendingChange] = []

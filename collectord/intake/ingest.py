@@ -14,6 +14,7 @@ from collectord.archive import ArchiveRoot, RootUnusable
 from collectord.epochs.requests import accept_gone_request, evaluate_by_hand, leave, look_by_hand
 from collectord.errors import LockHeld
 from collectord.index.alerts import Notice
+from collectord.index.info import info, put_info
 from collectord.index.opening import now_ms, writer_for
 from collectord.index.writer import IndexWriter
 from collectord.intake.absence import Alarm, state_from, state_json
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 Report = Callable[[Outcome, int], None]
 # Where in index_info the missing archives of the last pass stand, by kind.
 MISSING = "missing"
+# How many passes there were: each takes a whole look at another part of the archives.
+PASSES = "passes"
 
 
 @dataclass
@@ -92,8 +95,14 @@ def ingest_repo(
             place = WatchedFolder(kind, path, ignore, NoEvents(), _identity)
             _Pass(place, options, writer, committer, clock_ms, result, report).run()
     result.noted.sort(key=lambda outcome: outcome.name)
-    writer.set_info("last_ingest_ms", str(clock_ms()))
+    with writer.transaction() as connection:
+        put_info(connection, "last_ingest_ms", str(clock_ms()))
+        put_info(connection, PASSES, str(int(info(connection, PASSES) or 0) + 1))
     return result
+
+
+def _passes(writer: IndexWriter) -> int:
+    return int(writer.info(PASSES) or 0)
 
 
 def _is_usable(kind: str, path: Path) -> bool:
@@ -130,9 +139,17 @@ class _Pass:
         self._missing = f"{MISSING} {place.kind}"
         self._closed: set[str] = set()
         self._total = 0
-        absence = state_from(writer.info(self._missing), self._now_s())
         self._folder = Folder(
-            place, options.rules, writer, committer, self, self._vanished, self._now_s, absence=absence
+            place,
+            options.rules,
+            writer,
+            committer,
+            self,
+            self._vanished,
+            self._now_s,
+            absence=state_from(writer.info(self._missing), self._now_s()),
+            # Who asks for some by name wants them looked at.
+            turn=_passes(writer) if options.names is None else None,
         )
 
     def run(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
+from collectord.archive import glance_of
 from collectord.kernel import dispatch
 from collectord.kernel.dispatch import RecordedInput
 from collectord.kernel.evidence import (
@@ -96,6 +97,7 @@ def interpret(kind: str, observation: Observation, artifacts: Artifacts) -> Read
         files=artifacts.files,
         run=run,
         whole="manifest.json" in parsed.documents and not parsed.unparsable,
+        glance=glance_of(observation, CORE_FILES[kind]),
     )
 
 

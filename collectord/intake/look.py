@@ -19,7 +19,7 @@ from collectord.intake.collect import (
 from collectord.intake.interpret import CORE_FILES
 from collectord.intake.queue import GLANCES_PER_LOOK, Intake, IntakeLog, Rules, Verified, WatchedFolder
 from collectord.intake.settle import Pending, VerdictKind, after_failure, after_read, look
-from collectord.model import Observation, OutcomeKind, Reading
+from collectord.model import Known, Observation, OutcomeKind, Reading
 from collectord.system.names import readable_name
 
 MAX_HELD_BYTES = 32 * 2**20
@@ -59,14 +59,16 @@ class Reader:
         self._place, self._rules, self._intake, self._log = place, rules, intake, log
         self._wall_s = wall_s
         self._files = CORE_FILES[place.kind]
+        # Of directories that are as the index has them, which does not know it yet, by name.
+        self.glances: dict[str, str] = {}
 
     def verify(self, root: ArchiveRoot, name: str, doubted: Verified, mono: float) -> None:
         """One look at a directory that the index knows: verified as it is, or pending from now on."""
         known = self._intake.known(name)
         if readable_name(name) != name:
             return self._intake.verify(name, doubted)
-        if doubted.glances < GLANCES_PER_LOOK and self._is_as_it_was(root, name, doubted):
-            return self._intake.verify(name, Verified(doubted.stat, doubted.files, doubted.glances + 1))
+        if doubted.glances < GLANCES_PER_LOOK and self._is_as_it_was(root, name, known):
+            return self._intake.verify(name, Verified(doubted.stat, doubted.glances + 1))
         try:
             seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         except archive.Vanished:
@@ -77,17 +79,24 @@ class Reader:
             return self._short_of(name, error, mono)
         else:
             as_known = is_known(known, seen.signature)
-            doubted = Verified(doubted.stat, archive.glance_of(seen, self._files))
+            if as_known and known is not None:
+                self._note(known, seen)
         if as_known:
-            return self._intake.verify(name, doubted)
+            return self._intake.verify(name, Verified(doubted.stat))
         return self._intake.pending.touch(name, mono)
 
-    def _is_as_it_was(self, root: ArchiveRoot, name: str, before: Verified) -> bool:
-        """Whether the core files are those of the last whole look; else a whole look says what is there."""
+    def _is_as_it_was(self, root: ArchiveRoot, name: str, known: Known | None) -> bool:
+        """Whether it and its core files are those of the last whole look; else a whole look says more."""
+        if known is None or known.glance is None or not is_known(known, known.signature or ""):
+            return False
         try:
-            return before.files is not None and archive.glance(root, name, self._files) == before.files
+            return archive.glance(root, name, self._files) == known.glance
         except (archive.Vanished, archive.ArchiveRefused, OSError):
             return False
+
+    def _note(self, known: Known, seen: Observation) -> None:
+        if (glance := archive.glance_of(seen, self._files)) != known.glance:
+            self.glances[known.name] = glance
 
     def look(self, root: ArchiveRoot, name: str, mono: float) -> PendingChange | None:
         """One due look, and the read if it is settled; None if nothing comes of it this time.
@@ -150,7 +159,8 @@ class Reader:
     def _look(self, root: ArchiveRoot, name: str, mono: float) -> PendingChange | None:
         seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         known = self._intake.known(name)
-        if is_known(known, seen.signature):
+        if known is not None and is_known(known, seen.signature):
+            self._note(known, seen)
             self._intake.verify(name, self.verified(seen))
             self._place.events.leave(name)
             return None
@@ -204,9 +214,8 @@ class Reader:
         return PendingChange(name, pending, None, change)
 
     def verified(self, seen: Observation) -> Verified:
-        """What that look showed of the directory and its core files."""
-        stat = DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode)
-        return Verified(stat, archive.glance_of(seen, self._files))
+        """What that look showed of the directory."""
+        return Verified(DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode))
 
     def _forget(self, name: str) -> None:
         self._intake.pending.drop(name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from zlib import crc32
 
 from collectord.archive import ArchiveRoot, DirStat
 from collectord.config import Settings
@@ -104,21 +106,17 @@ def rules_of(settings: Settings) -> Rules:
 # How many verified directories each scan doubts again. An edit in place moves no time of the directory
 # itself, so that only a look inside shows it; 20,000 come round in ten minutes of the default scans.
 DOUBTED_PER_SCAN = 1024
-# After so many glances at its core files a directory's turn is a whole look, which also shows an edit outside
-# of them: prune leaves alone what does not look as the index has it.
+# After so many glances at it and its core files a directory's turn is a whole look, which also shows an edit
+# outside of them: prune leaves alone what does not look as the index has it.
 GLANCES_PER_LOOK = 7
 
 Entries = Iterable[tuple[str, str, DirStat | None]]
 
 
 class Verified(NamedTuple):
-    """A directory's times, and its core files (`archive.glance`) where a look saw them; made by thousands.
-
-    `glances` is how many came since that look.
-    """
+    """A directory's times, and how many glances came since the last whole look; made by thousands."""
 
     stat: DirStat
-    files: int | None
     glances: int = 0
 
 
@@ -142,8 +140,11 @@ class Intake:
     that are on disk or were a moment ago.
     """
 
-    def __init__(self, place: WatchedFolder, known: dict[KnownKey, Known], pending: PendingSet) -> None:
-        self._place, self._known = place, known
+    def __init__(
+        self, place: WatchedFolder, known: dict[KnownKey, Known], pending: PendingSet, turn: int | None = 0
+    ) -> None:
+        """`turn` tells whose whole look comes next, where no look was taken yet; None: everybody's."""
+        self._place, self._known, self._turn = place, known, turn
         self.pending = pending
         self._verified: dict[str, Verified] = {}
         self._doubtful: dict[str, Verified] = {}
@@ -189,7 +190,12 @@ class Intake:
             self._doubtful.pop(name, None)
             self.pending.find(name, mono)
         else:
-            self._doubtful[name] = Verified(stat, None)
+            self._doubtful[name] = Verified(stat, self._glances(name))
+
+    def _glances(self, name: str) -> int:
+        if self._turn is None:
+            return GLANCES_PER_LOOK
+        return (crc32(os.fsencode(name)) + self._turn) % (GLANCES_PER_LOOK + 1)
 
     def _keep_only(self, present: set[str]) -> None:
         for names in (self._verified, self._doubtful):

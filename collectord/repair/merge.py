@@ -163,6 +163,8 @@ class ArchiveTransplant:
         values = {
             name: row[name] for name in ("state", "reason", "signature", "gone_ms", "tries", "changed_ms")
         }
+        # It is the look's that gave the signature, and a damaged one would hide an edit.
+        values["glance"] = None
         if not lost:
             values |= {"revision": current, "complete_ms": row["complete_ms"]}
         elif was_known:

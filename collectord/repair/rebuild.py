@@ -35,6 +35,7 @@ _VOLATILE = (
         "disk_usage",
         "kernels",
         "evaluated_ground",
+        "passes",
         "missing archive",
         "missing world",
     ),

@@ -72,7 +72,7 @@ def objection(found: Facts, wanted: Due) -> str | None:
     if found.state != OutcomeKind.INDEXED:
         return f"it is {found.state}, not indexed"
     if not found.unchanged:
-        return "it changed since it was indexed; run `collectord ingest`"
+        return "it changed since it was indexed; run `collectord ingest` with its name"
     if not found.stored:
         return "the index does not hold all of its core files; run `collectord db recover`"
     if wanted.whole:

@@ -30,7 +30,7 @@ from collectord.retention.prune import Pruner
 from collectord.system.log import configure
 from tests.support.archives import Maker
 
-NEVER_LOOKED_INTO = Verified(DirStat(0, 0, 0), None)
+NEVER_LOOKED_INTO = Verified(DirStat(0, 0, 0))
 
 
 class Room:
@@ -180,9 +180,10 @@ def test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes(room: Room
     archive = _archive(room)
     [_] = room.applier.apply([room.settled(archive.name).change])
     room.intake.pending.drop(archive.name)
-    assert [verified.files for verified in _take_turns(room)] == [None], "as after a start: a whole look"
+    [first] = _take_turns(room)
+    room.intake.verify(archive.name, first._replace(glances=0))
     [before] = _take_turns(room)
-    assert before.files is not None
+    assert before.glances == 0, "the next one is no whole look either"
     assert len(room.intake.pending) == 0
     proof = archive / "proof.json"
     own = proof.stat()
@@ -212,7 +213,7 @@ def test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_who
         packed.write(log.read_bytes())
     log.unlink()
     assert "it changed" in str(_kept_by_prune(room, archive.name))
-    for _ in range(GLANCES_PER_LOOK):
+    for _ in range(GLANCES_PER_LOOK + 1):
         _take_turns(room)
     assert list(room.intake.pending) == [archive.name]
     [(_, outcome)] = room.applier.apply([room.settled(archive.name).change])
@@ -225,9 +226,10 @@ def test_an_archive_that_nobody_edits_is_looked_at_whole_again_only_after_some_g
     archive = _archive(room)
     [_] = room.applier.apply([room.settled(archive.name).change])
     room.intake.pending.drop(archive.name)
-    _take_turns(room)
-    turns = [_take_turns(room) for _ in range(GLANCES_PER_LOOK + 2)]
-    assert [one.glances for [one] in turns] == [*range(GLANCES_PER_LOOK + 1), 0]
+    turns = [_take_turns(room) for _ in range(2 * GLANCES_PER_LOOK + 2)]
+    [first], *_ = turns
+    many = GLANCES_PER_LOOK + 1
+    assert [one.glances for [one] in turns] == [(first.glances + n) % many for n in range(2 * many)]
     assert len(room.intake.pending) == 0
 
 

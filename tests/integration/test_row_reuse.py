@@ -164,3 +164,58 @@ def test_an_artifact_that_is_lost_is_told_with_what_to_do(golden_repo: Any, sett
     assert _change(settings, f"DELETE FROM artifacts WHERE sha256 = {lost}") == 1
     with pytest.raises(IndexDamaged, match="is not in the index; run `collectord db recover`"):
         export(settings, ExportOptions(n_similar=3), dry_run=True)
+
+
+def _cut_after_half(settings: Settings) -> None:
+    with IndexReader(settings.index_path) as reader:
+        started = sorted(run.started_ms for run in reader.runs())
+    statement = f"INSERT INTO epoch_cuts (at_ms, why) VALUES ({started[len(started) // 2]}, 'half')"
+    assert _change(settings, statement) == 1
+
+
+def _edit_policy(settings: Settings) -> None:
+    config = settings.repo / ".cyntra/config.yaml"
+    config.write_text(config.read_text() + "\nscheduling: {max_concurrent_workcells: 9}\n")
+    ingest(settings)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("epoch", ["1", "current"])
+def test_a_kept_selection_gives_the_files_of_one_that_is_found_again(
+    golden_repo: Any, settings_for: Any, tmp_path: Path, epoch: str
+) -> None:
+    settings = settings_for(golden_repo("kernel-run"))
+    ingest(settings)
+    _edit_policy(settings)
+    _cut_after_half(settings)
+    export(settings, ExportOptions(n_similar=3), epoch=epoch, dry_run=True)
+    [kept] = (settings.state_dir / "cache").glob("selection-*.json")
+    warm = export(settings, ExportOptions(), epoch=epoch, out=tmp_path / "warm")
+    for damage in (kept.unlink, lambda: kept.write_bytes(kept.read_bytes().replace(b"wc-", b"wd-"))):
+        damage()
+        shutil.rmtree(tmp_path / "cold", ignore_errors=True)
+        for last in (settings.state_dir / "cache").glob("last-*"):
+            last.unlink()
+        cold = export(settings, ExportOptions(), epoch=epoch, out=tmp_path / "cold")
+        assert _files(tmp_path / "warm") == _files(tmp_path / "cold")
+        assert warm.document == cold.document
+    assert warm.document["not_selected"] == {"other_epoch": 33}
+
+
+@pytest.mark.parametrize("change", [_cut_after_half, _edit_policy], ids=["cut", "policy"])
+def test_a_selection_is_found_again_where_epochs_changed(
+    golden_repo: Any, settings_for: Any, change: Callable[[Settings], None]
+) -> None:
+    settings = settings_for(golden_repo("kernel-run"))
+    ingest(settings)
+    export(settings, ExportOptions(), epoch="current", dry_run=True)
+    [kept] = (settings.state_dir / "cache").glob("selection-*.json")
+    before = kept.read_bytes()
+    export(settings, ExportOptions(), epoch="current", dry_run=True)
+    assert kept.read_bytes() == before
+    change(settings)
+    export(settings, ExportOptions(), epoch="current", dry_run=True)
+    assert kept.read_bytes() != before

@@ -102,7 +102,7 @@ MUTATIONS = (
     Mutation(
         "core files are not compared with the last look",
         "collectord.intake.look:Reader._is_as_it_was",
-        "return before.files is not None",
+        "return known is not None",
         (f"{PARTS}::test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes",),
     ),
     Mutation(

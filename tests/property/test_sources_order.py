@@ -28,7 +28,7 @@ from tests.support.examples import examples
 SURROGATES = {"id", "archive_id", "revision_id"}
 TIMES = {"seen_ms", "first_seen_ms", "changed_ms", "first_ms", "last_ms", "opened_ms", "resolved_ms"}
 # Inode numbers and change times of this copy; tries count the looks that were taken.
-OF_THIS_COPY = {"signature", "stamp", "tries"}
+OF_THIS_COPY = {"signature", "glance", "stamp", "tries"}
 # What an index says of itself and of its users, not of the repo.
 NOT_OF_THE_REPO = {"index_info", "snapshots", "daemon", "alembic_version"}
 NAMES = [f"wc-e{n:03}" for n in (1, 5, 9, 20, 33, 47, 60, 74, 90)]

@@ -274,10 +274,13 @@ def test_a_change_of_a_core_file_gives_another_glance(
 
 
 def test_a_glance_is_what_a_whole_look_saw_of_the_core_files(root: ArchiveRoot, archive: Path) -> None:
-    seen = observe(root, "wc-1", max_entries=1000)
-    prune_logs(archive)
     (archive / "telemetry.jsonl").touch()
+    seen = observe(root, "wc-1", max_entries=1000)
+    with (archive / "telemetry.jsonl").open("a") as telemetry:
+        telemetry.write("x")
     assert glance(root, "wc-1", CORE) == glance_of(seen, CORE)
+    prune_logs(archive)
+    assert glance(root, "wc-1", CORE) != glance_of(seen, CORE), "the directory's own times are in it"
 
 
 def test_a_glance_at_what_is_no_directory_any_more_is_refused(root: ArchiveRoot, archive: Path) -> None:

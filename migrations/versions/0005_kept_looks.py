@@ -1,4 +1,4 @@
-"""What the audit asks the artifacts of a run for, told once when the run is read.
+"""What a look at an archive showed at a glance; what the audit asks the artifacts of a run for.
 
 Revision ID: 0005
 Revises: 0004
@@ -16,5 +16,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    # Null for what an older collectord ingested: it is told and written down with the next evaluation.
+    # Null for what an older collectord ingested: both are written down with the next look and evaluation.
+    op.add_column("archives", sa.Column("glance", sa.Text))
     op.add_column("runs", sa.Column("told", sa.Text))
