@@ -19,7 +19,12 @@ from types import TracebackType
 from typing import ClassVar, Final, NamedTuple, NoReturn
 
 from collectord.errors import CollectordError
-from collectord.model import Artifacts, CoreFile, Entry, FileState, Observation
+from collectord.model import ARCHIVE, WORLD, Artifacts, CoreFile, Entry, FileState, Observation
+
+# What is read of an archive, and of a world run, and kept.
+ARCHIVE_FILES: Final = ("manifest.json", "proof.json", "rollout.json", ".workcell")
+WORLD_FILES: Final = ("manifest.json", "context.json")
+CORE_FILES: Final = {ARCHIVE: ARCHIVE_FILES, WORLD: WORLD_FILES}
 
 DIRECTORY: Final = "directory"
 FILE: Final = "file"

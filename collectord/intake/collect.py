@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collectord import archive
-from collectord.archive import ArchiveRoot
+from collectord.archive import CORE_FILES, ArchiveRoot
 from collectord.index.info import DROPPED_LINES, put_info
 from collectord.index.repo_records import read_position, record_ends, record_issues, set_position
 from collectord.index.writer import Change, IndexWriter, Seen
-from collectord.intake.interpret import CORE_FILES, interpret, refused
+from collectord.intake.interpret import interpret, refused
 from collectord.model import Known, Observation, OutcomeKind
 from collectord.repo.files import (
     BEADS_FILE,

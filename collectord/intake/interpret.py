@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
 
-from collectord.archive import glance_of
+from collectord.archive import CORE_FILES, glance_of
 from collectord.kernel import dispatch
 from collectord.kernel.dispatch import RecordedInput
 from collectord.kernel.evidence import (
@@ -24,7 +24,6 @@ from collectord.kernel.summary import archive_summary, world_summary
 from collectord.kernel.told import tell, told_json
 from collectord.kernel.values import finite, is_int, is_writable_ms, member, text_or_none, to_float
 from collectord.model import (
-    ARCHIVE,
     WORLD,
     Artifacts,
     CoreFile,
@@ -35,10 +34,6 @@ from collectord.model import (
     Reading,
     Run,
 )
-
-ARCHIVE_FILES = ("manifest.json", "proof.json", "rollout.json", ".workcell")
-WORLD_FILES = ("manifest.json", "context.json")
-CORE_FILES = {ARCHIVE: ARCHIVE_FILES, WORLD: WORLD_FILES}
 
 
 @dataclass(frozen=True, slots=True)

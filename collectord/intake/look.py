@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from collectord import archive
-from collectord.archive import ArchiveRoot, DirStat
+from collectord.archive import CORE_FILES, ArchiveRoot, DirStat
 from collectord.index.writer import Change, Seen
 from collectord.intake.collect import (
     foreign_folder,
@@ -16,7 +16,6 @@ from collectord.intake.collect import (
     undecodable,
     worktree_in_place,
 )
-from collectord.intake.interpret import CORE_FILES
 from collectord.intake.queue import GLANCES_PER_LOOK, Intake, IntakeLog, Rules, Verified, WatchedFolder
 from collectord.intake.settle import Pending, VerdictKind, after_failure, after_read, look
 from collectord.model import Known, Observation, OutcomeKind, Reading

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from collectord.archive import CORE_FILES
 from collectord.errors import CollectordError, IndexDamaged, IndexMissing, IndexTooNew, IndexTooOld
 from collectord.index import rows
 from collectord.index.engine import IndexConnection, readable_errors
@@ -17,7 +18,7 @@ from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader, StoredRevision, count_revisions, stored_revisions
 from collectord.index.rows import text_digest, unpack
 from collectord.index.statements import KNOWN
-from collectord.intake.interpret import CORE_FILES, interpret
+from collectord.intake.interpret import interpret
 from collectord.kernel.events import WorkcellEnd
 from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import MATERIAL

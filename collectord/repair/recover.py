@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from collectord import archive
-from collectord.archive import ArchiveRoot
+from collectord.archive import CORE_FILES, ArchiveRoot
 from collectord.errors import CollectordError
 from collectord.index.engine import connect, readable_errors, transaction
 from collectord.index.files import (
@@ -31,7 +31,6 @@ from collectord.index.schema import upgrade
 from collectord.index.writer import IndexWriter
 from collectord.intake.collect import ReadLimits
 from collectord.intake.ingest import ingest_options, ingest_repo
-from collectord.intake.interpret import CORE_FILES
 from collectord.intake.queue import rules_of
 from collectord.model import ARCHIVE, WORLD, WORLD_RUNS, Progress
 from collectord.repair.backups import FOLDER, RECOVERING, backups_in, scratch_folder

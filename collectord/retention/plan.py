@@ -43,8 +43,8 @@ class Due:
 class Facts:
     """What is known of an archive whose parts are due.
 
-    `unchanged`: it looks as it did when it was indexed; `stored`: the index has every core file of its
-    current revision with the right digest; `core`: their names; `entries`: what is directly in it.
+    `unchanged`: its core files are as they were when it was indexed; `stored`: the index has every core
+    file of its current revision with the right digest; `core`: their names; `entries`: what is in it.
     """
 
     state: str
@@ -72,7 +72,7 @@ def objection(found: Facts, wanted: Due) -> str | None:
     if found.state != OutcomeKind.INDEXED:
         return f"it is {found.state}, not indexed"
     if not found.unchanged:
-        return "it changed since it was indexed; run `collectord ingest` with its name"
+        return "it changed since it was indexed; run `collectord ingest`"
     if not found.stored:
         return "the index does not hold all of its core files; run `collectord db recover`"
     if wanted.whole:

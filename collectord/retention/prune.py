@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from collectord import archive
-from collectord.archive import OPEN_DIRECTORY, ArchiveRoot, open_archive
+from collectord.archive import ARCHIVE_FILES, OPEN_DIRECTORY, ArchiveRoot, glance_of, open_archive
 from collectord.errors import CollectordError, IndexDamaged, LockHeld
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.index.reader import CurrentFiles, IndexReader
@@ -188,9 +188,9 @@ class Pruner:
             return
         core = self._current.of(known.name)
         entries = frozenset(entry.name for entry in seen.entries)
-        facts = Facts(
-            known.state, known.signature == seen.signature, self._stored(core), frozenset(core), entries
-        )
+        # An edit beside the core files, such as of a log, moves the signature and nothing that is kept.
+        unchanged = known.signature == seen.signature or known.glance == glance_of(seen, ARCHIVE_FILES)
+        facts = Facts(known.state, unchanged, self._stored(core), frozenset(core), entries)
         why = objection(facts, wanted)
         if why is not None:
             plan.kept[known.name] = why

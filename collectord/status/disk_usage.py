@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import archive
-from collectord.archive import ArchiveRoot, open_archive
+from collectord.archive import ARCHIVE_FILES, ArchiveRoot, open_archive
 from collectord.errors import CollectordError
 from collectord.index.files import log_path
 from collectord.index.opening import now_ms
-from collectord.intake.interpret import ARCHIVE_FILES
 from collectord.model import WORLD_RUNS
 from collectord.repair.backups import FOLDER, scratch_folders
 from collectord.retention.plan import LOGS, RENDERS
