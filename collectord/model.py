@@ -193,7 +193,8 @@ class Run:
     kernel's own builder or None where it makes none; `executed` and `issue_text` are JSON texts of what a
     manifest records of the action and of its issue (`cyntra.executed`). `finished_ms` is None where only the
     arrival of the archive tells; `time_conflict` is how its times contradict each other (`cyntra.dispatch`).
-    `told` is what the audit asks its artifacts for, as a JSON text (`kernel/told.py`); None for a world.
+    `artifact_facts` is what the audit asks its artifacts for, as a JSON text (`kernel/artifact_facts.py`);
+    None for a world.
     """
 
     run_id: str
@@ -224,7 +225,7 @@ class Run:
     executed: str = "null"
     issue_text: str | None = None
     time_conflict: str | None = None
-    told: str | None = None
+    artifact_facts: str | None = None
     row: KeptRow | None = None
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collectord.audit.findings import DAY_MS, LANE_A, LANE_B, LANE_C, OTHER_LANE, SERIAL, SPECULATE
+from collectord.kernel.artifact_facts import ArtifactFacts, Bin
 from collectord.kernel.beads import blockers, critical_path, first_set, issue_attempts, issue_tags
 from collectord.kernel.jsonio import JsonObject
-from collectord.kernel.told import Bin, Told
 from collectord.kernel.values import text_or_none
 
 
@@ -57,7 +57,7 @@ class AuditRun:
     hash_state: str
     input_state: str
     label: Action | None
-    recorded: Told = field(default_factory=Told)
+    recorded: ArtifactFacts = field(default_factory=ArtifactFacts)
     epoch: int = 1
 
     @property

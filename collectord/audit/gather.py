@@ -27,10 +27,10 @@ from collectord.dataset.credentials import Detector, detector_version
 from collectord.dataset.profiles import MaybeCopy, copies_among
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
-from collectord.index.runs import ended_without_archive, runs_for_audit, told_of
+from collectord.index.runs import artifact_facts_of_revision, ended_without_archive, runs_for_audit
+from collectord.kernel.artifact_facts import ArtifactFacts, artifact_facts_from
 from collectord.kernel.planner_input import CANDIDATES_BINS, MINUTES_BINS
 from collectord.kernel.rows import nearest_bin
-from collectord.kernel.told import Told, told_from
 from collectord.model import ARCHIVE, Label
 from collectord.repo.files import read_beads_and_dropped, read_deps, read_dropped_edges
 
@@ -122,12 +122,14 @@ def _copies(rows: Sequence[Row]) -> dict[str, str]:
     return {name: original for (_, name), original in sorted(found.items())}
 
 
-def _recorded(reader: IndexReader, row: Row) -> Told:
-    """What the artifacts of a run tell; looked up in them where the index was not told."""
-    return told_from(row["told"]) or told_of(reader, row["revision_id"])
+def _recorded(reader: IndexReader, row: Row) -> ArtifactFacts:
+    """What the artifacts of a run tell; looked up in them where the index has none."""
+    return artifact_facts_from(row["artifact_facts"]) or artifact_facts_of_revision(
+        reader, row["revision_id"]
+    )
 
 
-def _run(row: Row, recorded: Told, epoch_of: Mapping[str, int]) -> AuditRun:
+def _run(row: Row, recorded: ArtifactFacts, epoch_of: Mapping[str, int]) -> AuditRun:
     plan = (row["swarm_id"], row["max_candidates"], row["timeout_seconds"])
     label = Label(bool(row["explicit"]), *plan, None, None)
     return AuditRun(

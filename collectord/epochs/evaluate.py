@@ -25,11 +25,11 @@ from collectord.index.environments import (
     store_seal,
 )
 from collectord.index.info import CURRENT_EPOCH, info, put_info
-from collectord.index.runs import fill_older, fill_told
+from collectord.index.runs import fill_artifact_facts, fill_older
+from collectord.kernel.artifact_facts import VERSION
 from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.kernel.policy.components import DEFAULT_TIMEOUT_SECONDS
-from collectord.kernel.told import VERSION
 from collectord.kernel.values import as_object, is_int, member
 from collectord.model import Epoch
 from collectord.repo.files import InFlight, in_flight
@@ -69,8 +69,8 @@ OPENED, CLOSING, SEALED = "epoch.opened", "epoch.closing", "epoch.sealed"
 UNREADABLE = "environment.unreadable"
 # By which rule runs were given their environments; index files of before knew neither processes nor actions.
 RULE, RULE_NOW = "environment_rule", "2"
-# Which version of `kernel/told.py` was asked about every run.
-TOLD, TOLD_NOW = "told_version", str(VERSION)
+# Which version of `kernel/artifact_facts.py` was asked about every run.
+ARTIFACT_FACTS, ARTIFACT_FACTS_NOW = "artifact_facts_version", str(VERSION)
 # How long after its toolchain's timeout a run may still take to be archived.
 GRACE_MS = 600_000
 
@@ -103,9 +103,9 @@ def evaluate(
     if is_first:
         fill_older(connection)
         put_info(connection, RULE, RULE_NOW)
-    if info(connection, TOLD) != TOLD_NOW:
-        fill_told(connection)
-        put_info(connection, TOLD, TOLD_NOW)
+    if info(connection, ARTIFACT_FACTS) != ARTIFACT_FACTS_NOW:
+        fill_artifact_facts(connection)
+        put_info(connection, ARTIFACT_FACTS, ARTIFACT_FACTS_NOW)
     found = survey(connection, is_cutting(overrides), memory, changed)
     fields_of = fields_of_changes(found.standing.environments, overrides, remembered)
     notices = note_standing(connection, LASTING, causes(found, fields_of), now_ms)

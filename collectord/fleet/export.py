@@ -43,7 +43,7 @@ class Incomplete(CollectordError):
 
 
 class Progress(Protocol):
-    """Told of everything that ends."""
+    """ArtifactFacts of everything that ends."""
 
     def __call__(self, stage: str, done: int, total: int, what: str, rows: int) -> None:
         """So many of a stage's tasks are done; the last one was `what`, of so many rows."""

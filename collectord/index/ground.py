@@ -18,7 +18,8 @@ _GROUND = (
     "SELECT * FROM environment_observations ORDER BY id",
     "SELECT * FROM kernel_sessions ORDER BY id",
     "SELECT * FROM epoch_cuts ORDER BY id",
-    "SELECT key, value FROM index_info WHERE key IN ('environment_rule', 'told_version') ORDER BY key",
+    "SELECT key, value FROM index_info WHERE key IN ('environment_rule', 'artifact_facts_version')"
+    " ORDER BY key",
     "SELECT count(*), max(id) FROM alerts",
     "SELECT * FROM sealed_epochs ORDER BY key",
 )

@@ -173,7 +173,7 @@ def run_row(revision_id: int, run: Run) -> DbRow:
         "executed": run.executed,
         "issue_text": run.issue_text,
         "time_conflict": run.time_conflict,
-        "told": run.told,
+        "artifact_facts": run.artifact_facts,
     }
 
 

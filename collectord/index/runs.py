@@ -23,6 +23,7 @@ from collectord.index.statements import (
     dicts,
     marks,
 )
+from collectord.kernel.artifact_facts import VERSION, ArtifactFacts, artifact_facts_json, artifact_facts_of
 from collectord.kernel.dispatch import completed_ms, time_conflict
 from collectord.kernel.evidence import (
     UNKNOWN,
@@ -36,7 +37,6 @@ from collectord.kernel.evidence import (
     situation_of,
 )
 from collectord.kernel.jsonio import JsonObject, Unparsable, parse_object
-from collectord.kernel.told import VERSION, Told, tell, told_json
 from collectord.model import ARCHIVE, IndexedRun
 
 _BATCH = 512
@@ -131,15 +131,15 @@ def fill_older(connection: IndexConnection) -> int:
     return len(listed)
 
 
-def fill_told(connection: IndexConnection) -> int:
+def fill_artifact_facts(connection: IndexConnection) -> int:
     """Write down what artifacts tell of runs that an older collectord ingested; how many."""
     # The version is the first value of the text: `[1, …`.
-    lacking = f"a.kind = '{ARCHIVE}' AND (run.told IS NULL OR run.told NOT LIKE ?)"
+    lacking = f"a.kind = '{ARCHIVE}' AND (run.artifact_facts IS NULL OR run.artifact_facts NOT LIKE ?)"
     query = f"SELECT run.revision_id FROM {ALL_RUNS} WHERE {lacking}"
     listed = connection.execute(query, (f"[{VERSION},%",)).fetchall()
     for (revision_id,) in listed:
-        values = told_json(_tell(connection, revision_id)), revision_id
-        connection.execute("UPDATE runs SET told = ? WHERE revision_id = ?", values)
+        values = artifact_facts_json(_artifact_facts(connection, revision_id)), revision_id
+        connection.execute("UPDATE runs SET artifact_facts = ? WHERE revision_id = ?", values)
     return len(listed)
 
 
@@ -186,28 +186,28 @@ def _document(connection: IndexConnection, revision_id: int, name: str) -> dict[
 
 
 def runs_for_audit(reader: IndexReader) -> list[Row]:
-    """The typed columns of each run, its plan and what was told of it, in order of dispatch."""
-    columns = f"a.name, a.complete_ms, r.digest, r.seen_ms, {COLUMNS_OF_A_RUN}, run.told, {PLAN}"
+    """The typed columns of each run, its plan and the facts of its artifacts, in order of dispatch."""
+    columns = f"a.name, a.complete_ms, r.digest, r.seen_ms, {COLUMNS_OF_A_RUN}, run.artifact_facts, {PLAN}"
     query = f"SELECT {columns} FROM {RUNS} {WITH_LABELS} WHERE a.kind = '{ARCHIVE}'"
     with readable_errors(reader.path):
         found = reader.connection.execute(f"{query} ORDER BY run.started_ms, run.run_id, a.name")
         return found.fetchall()
 
 
-def told_of(reader: IndexReader, revision_id: int) -> Told:
-    """What the artifacts of a run tell, for one that the index was not told of."""
+def artifact_facts_of_revision(reader: IndexReader, revision_id: int) -> ArtifactFacts:
+    """The facts of a run's artifacts, read from them where the index has none."""
     with readable_errors(reader.path):
-        return _tell(reader.connection, revision_id)
+        return _artifact_facts(reader.connection, revision_id)
 
 
-def _tell(connection: IndexConnection, revision_id: int) -> Told:
-    return tell(*(_document(connection, revision_id, name) for name in (MANIFEST, PROOF)))
+def _artifact_facts(connection: IndexConnection, revision_id: int) -> ArtifactFacts:
+    return artifact_facts_of(*(_document(connection, revision_id, name) for name in (MANIFEST, PROOF)))
 
 
 def plain_runs(reader: IndexReader) -> list[IndexedRun]:
     """The run of every current archive by name, as `IndexReader.runs` gives it but for its artifacts.
 
-    For who looks at all runs and builds few: nothing is parsed, and only the manifest's digest is told.
+    For who looks at all runs and builds few: nothing is parsed, and only the manifest's digest is given.
     """
     columns = "a.kind, a.name, r.digest, run.run_id, run.started_ms, run.finished_ms, a.complete_ms"
     states = "run.duration_ms, run.input_state, run.hash_state, run.encodable, run.ends_in_event_log"

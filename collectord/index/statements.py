@@ -37,7 +37,7 @@ TYPED_COLUMNS_OF_A_RUN = (
     "time_conflict",
 )
 JSON_OF_A_RUN = frozenset(
-    {"summary", "builder_summary", "evidence", "situation", "executed", "issue_text", "told"}
+    {"summary", "builder_summary", "evidence", "situation", "executed", "issue_text", "artifact_facts"}
 )
 # Archives and worlds `a` with their revisions `r` and runs `run`: of every revision, or of the current ones.
 EVERY_RUN = (

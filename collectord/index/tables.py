@@ -130,7 +130,7 @@ runs = Table(
     Column("executed", Text),
     Column("issue_text", Text),
     Column("time_conflict", Text),
-    Column("told", Text),
+    Column("artifact_facts", Text),
     Index(None, "started_ms"),
     Index(None, "run_id"),
     sqlite_strict=True,

@@ -8,6 +8,7 @@ from hashlib import sha256
 
 from collectord.archive import CORE_FILES, glance_of
 from collectord.kernel import dispatch
+from collectord.kernel.artifact_facts import artifact_facts_json, artifact_facts_of
 from collectord.kernel.dispatch import RecordedInput
 from collectord.kernel.evidence import (
     evidence_of,
@@ -21,7 +22,6 @@ from collectord.kernel.jsonio import JsonObject, Unparsable, drop_non_finite, is
 from collectord.kernel.planner_input import recorded_input, swarm_ids_of
 from collectord.kernel.rows import verbatim_key, verbatim_row
 from collectord.kernel.summary import archive_summary, world_summary
-from collectord.kernel.told import tell, told_json
 from collectord.kernel.values import finite, is_int, is_writable_ms, member, text_or_none, to_float
 from collectord.model import (
     WORLD,
@@ -194,7 +194,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         time_conflict=dispatch.time_conflict(
             dispatch.completed_ms(proof), started, summary["runtime"]["duration_ms"]
         ),
-        told=told_json(tell(manifest, proof)),
+        artifact_facts=artifact_facts_json(artifact_facts_of(manifest, proof)),
     )
     return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
 

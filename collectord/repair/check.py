@@ -163,7 +163,7 @@ def _artifact(digest: str, codec: str, data: bytes) -> list[str]:
 
 
 # Columns that runs of an older index have no value in.
-_ADDED = frozenset({"evidence", "situation", "executed", "issue_text", "time_conflict", "told"})
+_ADDED = frozenset({"evidence", "situation", "executed", "issue_text", "time_conflict", "artifact_facts"})
 
 BytesOf = Callable[[str], bytes]
 

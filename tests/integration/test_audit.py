@@ -62,28 +62,30 @@ def test_real_audits_are_as_the_schema_that_is_shipped_says(kernel: Cli) -> None
         assert [error.message for error in judge.iter_errors(found)] == []
 
 
-@pytest.mark.parametrize("change", ["told = NULL", "told = replace(told, '[1,', '[0,')"])
-def test_what_an_older_index_was_not_told_is_told_by_its_artifacts(kernel: Cli, change: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["artifact_facts = NULL", "artifact_facts = replace(artifact_facts, '[1,', '[0,')"]
+)
+def test_facts_that_an_older_index_lacks_are_read_from_its_artifacts(kernel: Cli, change: str) -> None:
     arguments = ("audit", "--since", "5000w", "--json")
 
-    def told() -> dict:
+    def audited() -> dict:
         found = json.loads(kernel.ok(*arguments))
         for name in ("made_ms", "window"):
             del found[name]
         del found["phase"]["next_ms"], found["phase"]["words"], found["phase"]["rate_a_week"]
         return {name: found[name] for name in ("consistency", "outcomes", "coverage", "agreement", "phase")}
 
-    first = told()
+    first = audited()
     with closing(sqlite3.connect(kernel.index)) as connection, connection:
-        before = connection.execute("SELECT told FROM runs").fetchall()
+        before = connection.execute("SELECT artifact_facts FROM runs").fetchall()
         assert all(text.startswith("[1,") for (text,) in before)
         connection.execute(f"UPDATE runs SET {change} WHERE revision_id % 2")
-        connection.execute("DELETE FROM index_info WHERE key = 'told_version'")
-    assert told() == first
+        connection.execute("DELETE FROM index_info WHERE key = 'artifact_facts_version'")
+    assert audited() == first
     kernel.ok("ingest")
     with closing(sqlite3.connect(kernel.index)) as connection:
-        assert connection.execute("SELECT told FROM runs").fetchall() == before
-    assert told() == first
+        assert connection.execute("SELECT artifact_facts FROM runs").fetchall() == before
+    assert audited() == first
 
 
 def test_fail_on_turns_findings_into_an_exit_code(kernel: Cli) -> None:

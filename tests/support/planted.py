@@ -9,8 +9,8 @@ from typing import Any
 
 from collectord.audit.facts import Action, AuditFacts, AuditRun, BacklogIssue
 from collectord.audit.findings import DAY_MS, WEEK_MS
+from collectord.kernel.artifact_facts import ArtifactFacts, Asked
 from collectord.kernel.policy import Surface
-from collectord.kernel.told import Asked, Told
 from collectord.repo.policy import WorkingTree, read_policy
 
 NOW_MS = 1_795_500_000_000  # 2026-11-24, a Tuesday
@@ -43,8 +43,8 @@ def surface_of(folder: Path, policy: str = POLICY) -> Surface:
 
 
 def run(number: int, label: Action | None = SERIAL, *, days_ago: float = 1.0, **more: Any) -> AuditRun:
-    """One run; what `Told` has goes there, everything else into the run."""
-    told = {name: more.pop(name) for name in list(more) if name in Told.__dataclass_fields__}
+    """One run; what `ArtifactFacts` has goes there, everything else into the run."""
+    told = {name: more.pop(name) for name in list(more) if name in ArtifactFacts.__dataclass_fields__}
     if asked := told.pop("requested", None):
         told["requested"] = Asked(asked.swarm, asked.candidates, asked.minutes)
     told.setdefault("risk", RISK_OF.get(label, "medium") if label else "medium")
@@ -70,7 +70,7 @@ def run(number: int, label: Action | None = SERIAL, *, days_ago: float = 1.0, **
         hash_state="verified",
         input_state="verbatim",
         label=label,
-        recorded=Told(**told),
+        recorded=ArtifactFacts(**told),
     )
     return replace(made, **more)
 

@@ -11,8 +11,8 @@ import pytest
 
 from collectord.audit.coverage import reach_of
 from collectord.audit.report import answer
+from collectord.kernel.artifact_facts import artifact_facts_of
 from collectord.kernel.failures import cause_of
-from collectord.kernel.told import tell
 from collectord.system.bounded_regex import MAX_TEXT, limited_search
 from tests.support.planted import POLICY, TRIPLE, facts, issue, said, surface_of
 
@@ -117,5 +117,5 @@ def test_what_asks_for_a_tag_and_others_together_is_reachable(tmp_path: Path) ->
 
 def test_long_texts_of_archives_take_no_longer_than_reading_them() -> None:
     gates = {"g": {"command": "echo" + " " * 400_000 + ";"}, "empty": "  true\n"}
-    assert tell({"quality_gates": gates}, {}).empty_gates == ("empty",)
+    assert artifact_facts_of({"quality_gates": gates}, {}).empty_gates == ("empty",)
     assert cause_of({}, ["tool" * 400_000]) is None

@@ -18,4 +18,4 @@ depends_on = None
 def upgrade() -> None:
     # Null for what an older collectord ingested: both are written down with the next look and evaluation.
     op.add_column("archives", sa.Column("glance", sa.Text))
-    op.add_column("runs", sa.Column("told", sa.Text))
+    op.add_column("runs", sa.Column("artifact_facts", sa.Text))

@@ -28,7 +28,7 @@ class Asked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ArtifactFacts:
     """What only the artifacts tell of a run; the same bytes always tell the same.
 
     `k0` is the hash of the whole input, `k1` that of the input without id, history, attempts and times.
@@ -68,7 +68,7 @@ _OF_THE_INPUT = frozenset({"created_at", "history"})
 _OF_THE_STATE = frozenset({"hour_bucket"})
 
 
-def tell(manifest: JsonObject, proof: JsonObject) -> Told:
+def artifact_facts_of(manifest: JsonObject, proof: JsonObject) -> ArtifactFacts:
     """What a manifest and a proof tell; absent ones are empty objects."""
     issue = member(manifest, "issue")
     given = recorded_input(manifest)
@@ -76,7 +76,7 @@ def tell(manifest: JsonObject, proof: JsonObject) -> Told:
     plan = member(manifest, "planner", "executed_plan")
     codes = _fail_codes(proof)
     cause = cause_of(proof, codes)
-    return Told(
+    return ArtifactFacts(
         risk=text_or_none(first_set(shown, "dk_risk", "risk")),
         size=text_or_none(first_set(shown, "dk_size", "size")),
         hint=text_or_none(first_set(shown, "dk_tool_hint", "tool_hint")),
@@ -179,13 +179,13 @@ def _diff_lines(proof: JsonObject) -> int | None:
     return sum(whole) if len(whole) == len(numbers) else None
 
 
-def told_json(told: Told) -> str:
-    """What was told as an ASCII text, under the version of what tells it."""
-    return ascii_json([VERSION, *(getattr(told, name) for name in _FIELDS)])
+def artifact_facts_json(found: ArtifactFacts) -> str:
+    """As an ASCII text, under the version of what found them."""
+    return ascii_json([VERSION, *(getattr(found, name) for name in _FIELDS)])
 
 
-def told_from(text: str | None) -> Told | None:
-    """What was told; None where nothing is, or another version told it."""
+def artifact_facts_from(text: str | None) -> ArtifactFacts | None:
+    """From such a text; None where there is none, or another version wrote it."""
     values = json.loads(text) if text else None
     if not values or values[0] != VERSION:
         return None
@@ -194,9 +194,9 @@ def told_from(text: str | None) -> Told | None:
         values[place] = tuple(values[place])
     if values[_REQUESTED] is not None:
         values[_REQUESTED] = Asked(*values[_REQUESTED])
-    return Told(*values)
+    return ArtifactFacts(*values)
 
 
-_FIELDS = [one.name for one in fields(Told)]
+_FIELDS = [one.name for one in fields(ArtifactFacts)]
 _REQUESTED = _FIELDS.index("requested")
 _TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))
