@@ -35,7 +35,7 @@ from collectord.dataset.row_plan import ExportOptions, PlannedDataset, RunKeys
 from collectord.dataset.rowcache import RowCache, is_usable
 from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
 from collectord.errors import LockHeld
-from collectord.index.ground import ground_digest
+from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.opening import now_ms, reader_for
 from collectord.index.reader import IndexReader, content_digest
 from collectord.index.rows import db_text
@@ -267,7 +267,7 @@ def _chosen(
     """The runs that an export takes, found again only where something changed that it follows from."""
     configured = repr(settings.config.environment)
     asked = epoch, environment
-    ground = ground_digest(reader.connection, content, configured, repr(asked), code_stamp())
+    ground = epoch_inputs_digest(reader.connection, content, configured, repr(asked), code_stamp())
     last = LastSelection(settings.state_dir / "cache", asked, ground)
     if (known := last.load()) is not None:
         return known

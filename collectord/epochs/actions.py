@@ -38,7 +38,6 @@ class Actions:
     """Answers by the texts that the index keeps; they stay the same with the texts and the fingerprint."""
 
     def __init__(self) -> None:
-        self._executed: dict[str, Executed] = {}
         self._judged: dict[_Key, Judgement] = {}
         self._judged_alike: dict[tuple[str, Executed, IssueText], Judgement] = {}
         self._tags: dict[str, frozenset[str]] = {}
@@ -100,9 +99,7 @@ class Actions:
 
     def _question(self, key: _Key) -> tuple[Executed, IssueText]:
         executed, text, asks, _ = key
-        if executed not in self._executed:
-            self._executed[executed] = executed_from(executed)
-        return replace(self._executed[executed], asks=asks), issue_text_from(text)
+        return replace(executed_from(executed), asks=asks), issue_text_from(text)
 
 
 def _nothing_known(_pattern: str, _text: str) -> bool | None:

@@ -39,7 +39,7 @@ from collectord.index.environments import (
     store_kernel_look,
     store_observation,
 )
-from collectord.index.ground import ground_digest
+from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.info import EVALUATED, info, put_info
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, parse_object
@@ -176,12 +176,14 @@ def evaluate_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
     beside = (repr(overrides), repr(seal_after), code_stamp())
     with writer.transaction() as connection:
         # An epoch that is closing is sealed by time and by what is in flight, and that is not in the index.
-        if not has_closing(connection) and info(connection, EVALUATED) == ground_digest(connection, *beside):
+        if not has_closing(connection) and info(connection, EVALUATED) == epoch_inputs_digest(
+            connection, *beside
+        ):
             return []
         done = bring_up_to_date(
             connection, settings.repo, overrides, now_ms=now_ms(), seal_after_ms=seal_after
         )
-        put_info(connection, EVALUATED, ground_digest(connection, *beside))
+        put_info(connection, EVALUATED, epoch_inputs_digest(connection, *beside))
         return done.notices
 
 

@@ -34,7 +34,7 @@ _VOLATILE = (
         "environment_last_look_ms",
         "disk_usage",
         "kernels",
-        "evaluated_ground",
+        "evaluated_inputs",
         "passes",
         "missing archive",
         "missing world",

@@ -20,7 +20,7 @@ CORE = ("manifest.json", "proof.json", "rollout.json", ".workcell")
 VOLATILE = {
     "daemon": ("*",),
     "index_info": (
-        *("last_ingest_ms", "environment_last_look_ms", "disk_usage", "evaluated_ground", "passes"),
+        *("last_ingest_ms", "environment_last_look_ms", "disk_usage", "evaluated_inputs", "passes"),
         *("backup_done_ms", "prune_done_ms", "usage_done_ms", "push_done_ms"),
     ),
     "sources": ("*",),

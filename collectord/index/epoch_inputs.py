@@ -10,7 +10,7 @@ from collectord.index.engine import IndexConnection
 # Rows of runs and issues are added and never edited, so their ids and counts tell them; which revision is
 # the current one moves `changed_ms`. The other tables are small. Alerts, seals and by which rules it went are
 # what an evaluation wrote itself: an index that lost some of it is not as it left it.
-_GROUND = (
+_INPUTS = (
     "SELECT count(*), max(id) FROM revisions",
     "SELECT count(*), max(changed_ms), sum(revision) FROM archives",
     "SELECT count(*), max(id) FROM issue_revisions",
@@ -25,11 +25,11 @@ _GROUND = (
 )
 
 
-def ground_digest(connection: IndexConnection, *beside: str) -> str:
+def epoch_inputs_digest(connection: IndexConnection, *beside: str) -> str:
     """sha256 hex over the index and what stands `beside` it: while it is the same, so is what follows."""
     digest = sha256("\0".join(beside).encode("utf-8", "surrogatepass"))
     cursor = connection.cursor()
     cursor.row_factory = None
-    for query in _GROUND:
+    for query in _INPUTS:
         digest.update(marshal.dumps(cursor.execute(query).fetchall(), 2))
     return digest.hexdigest()
