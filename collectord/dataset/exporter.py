@@ -267,8 +267,8 @@ def _chosen(
     """The runs that an export takes, found again only where something changed that it follows from."""
     configured = repr(settings.config.environment)
     asked = epoch, environment
-    ground = epoch_inputs_digest(reader.connection, content, configured, repr(asked), code_stamp())
-    last = LastSelection(settings.state_dir / "cache", asked, ground)
+    inputs = epoch_inputs_digest(reader.connection, content, configured, repr(asked), code_stamp())
+    last = LastSelection(settings.state_dir / "cache", asked, inputs)
     if (known := last.load()) is not None:
         return known
     from collectord.epochs.requests import select

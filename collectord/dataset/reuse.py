@@ -93,10 +93,10 @@ class LastSelection:
     Which run is of which epoch follows from the index and the configuration alone, and is long to find.
     """
 
-    def __init__(self, folder: Path, asked: tuple[str, str | None], ground: str) -> None:
-        """`asked` are epoch and environment, `ground` is a digest of all that the answer follows from."""
+    def __init__(self, folder: Path, asked: tuple[str, str | None], inputs: str) -> None:
+        """`asked` are epoch and environment, `inputs` is a digest of all that the answer follows from."""
         named = sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()
-        self._path, self._key = folder / f"selection-{named[:16]}.json", ground
+        self._path, self._key = folder / f"selection-{named[:16]}.json", inputs
 
     def load(self) -> Selection | None:
         """The last selection, if all that it follows from is the same."""

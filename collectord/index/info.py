@@ -8,7 +8,7 @@ from collectord.index.statements import insert, scalar
 # Keys that one room writes and another reads.
 CURRENT_EPOCH = "current_epoch"  # the newest epoch, for who only wants a glance
 DROPPED_LINES = "issue_lines_dropped"  # the numbers of the lines of Beads that no kernel reads
-EVALUATED = "evaluated_inputs"  # what epochs and alerts were found from (`ground`), by a pass by hand
+EVALUATED = "evaluated_inputs"  # what epochs and alerts were found from (`epoch_inputs`), by a pass by hand
 DISK_USAGE = "disk_usage"  # bytes on disk as they were measured last
 
 
