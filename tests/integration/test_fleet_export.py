@@ -16,6 +16,7 @@ import pytest
 import zstandard
 
 from collectord.config import Settings
+from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import BY_ISSUE, ExportOptions
 from collectord.errors import CollectordError, UsageError
@@ -32,6 +33,7 @@ from collectord.fleet.storage import Folder
 from collectord.kernel.jsonio import canonical
 from collectord.kernel.rows import split_of, split_of_issue
 from tests.support.fleets import made_source, one_more_run, pushed_source, settings_in
+from tests.support.loading import load
 from tests.support.snapshots import read_rows
 
 NOW_MS = 1_796_000_000_000
@@ -197,6 +199,23 @@ def test_all_rows_of_an_issue_or_a_source_are_in_one_split(
         assert row["split"] == names.get(split, split)
     again = exported(fleet, tmp_path / "again", FleetOptions(split_by=split_by, shard_rows=1000))
     assert again.document["dataset_hash"] == made.document["dataset_hash"]
+
+
+@pytest.mark.slow
+def test_other_peoples_tools_read_it_as_it_lies_there(fleet: dict[str, Settings], tmp_path: Path) -> None:
+    made = exported(fleet, tmp_path / "to", FleetOptions(shard_rows=30))
+    rows = records(made.url)
+    by_split: dict[str, list[str]] = {split: [] for split in SPLIT_NAMES.values()}
+    for row in sorted(rows, key=lambda row: str(row["run_id"])):
+        by_split[row["split"]].append(row["run_id"])
+    for tool in ("duckdb", "polars"):
+        [read] = load(tool, [Path(made.url)], tmp_path)
+        assert {split: sorted(ids) for split, ids in read["splits"].items()} == by_split
+    [croissant] = load("mlcroissant", [Path(made.url)], tmp_path)
+    assert "error" not in croissant, croissant
+    sets = {name: ids for name, ids in croissant["record_sets"].items() if name != "splits"}
+    assert sorted(run_id for ids in sets.values() for run_id in ids) == sorted(r["run_id"] for r in rows)
+    assert set(sets) == {path.stem for path in Path(made.url).glob("data/*")}
 
 
 @contextmanager
