@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collectord.dataset.columns import ROW_COLUMNS, SPLIT_NAMES
+from collectord.dataset.columns import INTEGER, ROW_COLUMNS, SPLIT_NAMES, TEXT
 from collectord.dataset.jsonl import file_sha256
-from collectord.dataset.parquet import arrow_schema
+from collectord.dataset.parquet import arrow_array, arrow_schema
 from collectord.dataset.row_plan import DIMENSIONS, OUTCOME
 from collectord.fleet.merge import Part, read_plan
 from collectord.fleet.options import FLEET_COLUMNS, SOURCE_COLUMN
@@ -97,12 +97,14 @@ class _Blocks:
             by_group.setdefault((table, group), []).append((within, position))
         pieces, positions = [], list[int]()
         for (table, group), wanted in by_group.items():
-            pieces.append(self._groups.get(table, group).take(pa.array([within for within, _ in wanted])))
+            within = arrow_array(INTEGER, [place for place, _ in wanted])
+            pieces.append(self._groups.get(table, group).take(within))
             positions += [position for _, position in wanted]
         order = sorted(range(len(positions)), key=positions.__getitem__)
-        found = pa.concat_tables(pieces).take(pa.array(order)).combine_chunks()
-        sources = pa.array([self._sources[table] for table, _ in rows], pa.string())
-        splits = pa.array([self._split] * len(rows), pa.string())
+        found = pa.concat_tables(pieces).take(arrow_array(INTEGER, order)).combine_chunks()
+        # Built from buffers: pyarrow's own way imports pandas wherever it is installed.
+        sources = arrow_array(TEXT, [self._sources[table] for table, _ in rows])
+        splits = arrow_array(TEXT, [self._split] * len(rows))
         found = found.set_column(found.schema.get_field_index("split"), "split", splits)
         return found.add_column(0, SOURCE_COLUMN.name, sources).select(self._schema.names).cast(self._schema)
 
