@@ -13,7 +13,7 @@ from collectord.dataset.parquet import arrow_schema
 from collectord.fleet.storage import Storage, StorageError, told
 
 # Of decoded row groups that are kept for the next rows.
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 64 * 2**20
 
 
 class StoredTable:

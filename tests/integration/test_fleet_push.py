@@ -112,7 +112,7 @@ def test_a_universe_that_was_edited_is_another_push_as_rows_show_it(source: Sett
     assert push(source).is_new
 
 
-def test_only_so_many_are_kept_and_never_fewer_than_a_dataset_names(
+def test_only_so_many_are_kept_and_those_that_a_dataset_names(
     source: Settings, store: Folder, tmp_path: Path
 ) -> None:
     few = settings_in(source.repo, tmp_path / "store", NAME, {"fleet.keep": 2})
