@@ -106,6 +106,8 @@ def workers(count: int, memory: int | None, scheduler: str | None) -> Iterator[R
             memory_limit=memory if memory is not None else "auto",
             dashboard_address=_dashboard(),
             host="127.0.0.1",
+            # Without keys whoever has an account here could give our workers tasks of their own.
+            security=True,
             silence_logs=50,
         )
         with cluster, library.Client(cluster) as client:

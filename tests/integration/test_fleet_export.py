@@ -256,6 +256,9 @@ def test_whoever_does_the_work_the_bytes_are_the_same(fleet: dict[str, Settings]
     assert files_of(exported(fleet, tmp_path / "doubled", options, Doubled()).url) == wanted
     for name, made in runners.items():
         with made as runner:
+            # With keys of their own: whoever has an account here is no client of theirs.
+            address = runner.client.scheduler.address if isinstance(runner, Dask) else ""
+            assert address.startswith("inproc://" if name == "threads" else "tls://")
             assert files_of(exported(fleet, tmp_path / name, options, runner).url) == wanted, name
 
 
