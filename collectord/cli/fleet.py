@@ -262,6 +262,9 @@ def fleet_export(
         exported = export_fleet(asked, options, runner, progress, now_ms)
     for said in exported.notes:
         complain(said)
+    for one in exported.document["sources"]:
+        for problem in one["problems"]:
+            complain(f"{one['source']}: {problem}; push {one['sequence']} was taken")
     for one in exported.document["missing"]:
         complain(f"missing: {one['source']}: {one['why']}")
     if as_json:

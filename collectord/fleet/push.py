@@ -34,7 +34,7 @@ from collectord.fleet.manifest import (
 )
 from collectord.fleet.pins import FOLDER as PINS
 from collectord.fleet.pins import pinned
-from collectord.fleet.storage import CHUNK, Storage, StorageError, open_storage
+from collectord.fleet.storage import CHUNK, Storage, StorageError, TooLarge, open_storage
 from collectord.index.environments import seals
 from collectord.index.identity import give_identity, identity, lasting_content
 from collectord.index.opening import now_ms, reader_for, writer_for
@@ -142,8 +142,14 @@ class _Pushing:
 
     def _repeat(self, there: Push) -> None:
         """The pointer may be half written, or of the push before: the manifest counts."""
-        if self.storage.read(latest_name(self.source), len(there.as_bytes())) != there.as_bytes():
+        if not self._holds(latest_name(self.source), there.as_bytes()):
             self.storage.replace(latest_name(self.source), there.as_bytes())
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self.storage.read(name, len(data)) == data
+        except TooLarge:
+            return False
 
     def _make(self, universe: Universe, sequence: int) -> Push:
         copy, packed = self.scratch / "index.sqlite3", self.scratch / "index.zst"
@@ -184,8 +190,7 @@ class _Pushing:
             self.storage.create(made.manifest, made.as_bytes())
         except FileExistsError:
             # By an answer that was lost it can be our own.
-            there = self.storage.read(made.manifest, len(made.as_bytes()))
-            if there != made.as_bytes():
+            if not self._holds(made.manifest, made.as_bytes()):
                 self.storage.remove(made.shard)
                 self._refuse_another(source_in(self.storage, self.source, Listing({made.manifest: 0})))
                 return False
@@ -212,11 +217,18 @@ class _Pushing:
         for sequence in gone:
             self.storage.remove(manifest_name(self.source, sequence))
         for name, _, shard in places:
-            # Also what a push left that was killed before its manifest.
-            is_older = shard is not None and shard[0] == self.source and shard[1] < made.sequence
-            if is_older and shard is not None and (shard[1] in gone or shard[1] not in whole):
+            if shard and shard[0] == self.source and self._is_left(shard[1], made.sequence, kept):
                 self.storage.remove(name)
         return tuple(gone)
+
+    def _is_left(self, sequence: int, newest: int, kept: frozenset[int]) -> bool:
+        """Whether an index belongs to no push: to one that went, or was killed before its manifest.
+
+        Asked by its name: a listing that is late may lack the manifest of a push that is whole.
+        """
+        if sequence >= newest or sequence in kept:
+            return False
+        return self.storage.size(manifest_name(self.source, sequence)) is None
 
 
 def expired(sequences: Iterable[int], keep: int, newest: int, kept: frozenset[int]) -> list[int]:

@@ -41,13 +41,17 @@ class StorageError(CollectordError):
     """The storage failed, or gave something else than it was asked for."""
 
 
+class TooLarge(StorageError):
+    """A file has more bytes than anything that we write there."""
+
+
 class Storage(Protocol):
     """One place with files in it, by name; every method raises StorageError where the storage fails."""
 
     url: str
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """The bytes of a small file, None where there is none; StorageError beyond the limit."""
+        """The bytes of a small file, None where there is none; TooLarge beyond the limit."""
 
     def open(self, name: str) -> BinaryIO:
         """A file for reading at any position; the caller closes it."""
@@ -116,9 +120,9 @@ def told(where: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def too_large(where: str, limit: int) -> StorageError:
+def too_large(where: str, limit: int) -> TooLarge:
     """The sentence for a file beyond a limit."""
-    return StorageError(f"{where}: has more than {limit} bytes; it is none of ours and is not read")
+    return TooLarge(f"{where}: has more than {limit} bytes; it is none of ours and is not read")
 
 
 class Folder:
