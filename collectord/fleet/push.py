@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -36,7 +37,7 @@ from collectord.fleet.pins import FOLDER as PINS
 from collectord.fleet.pins import pinned
 from collectord.fleet.storage import CHUNK, Storage, StorageError, TooLarge, open_storage
 from collectord.index.environments import seals
-from collectord.index.identity import give_identity, identity, lasting_content
+from collectord.index.identity import PUSHED, give_identity, identity, lasting_content
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
@@ -73,7 +74,11 @@ def push(settings: Settings) -> Pushed:
     own = _own_identity(settings)
     storage = open_storage(url)
     with scratch_folder(settings.state_dir, PUSHING, "collectord fleet push") as scratch:
-        return _Pushing(settings, storage, source, own, scratch).run()
+        done = _Pushing(settings, storage, source, own, scratch).run()
+    # A daemon that holds the index notes by itself when its job is done.
+    with suppress(LockHeld), writer_for(settings, "collectord fleet push") as writer:
+        writer.set_info(PUSHED, str(now_ms()))
+    return done
 
 
 def place_of(settings: Settings) -> tuple[str, str]:

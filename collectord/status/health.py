@@ -43,7 +43,8 @@ class HealthFacts:
     names in .workcells older than a day, `usage` bytes on disk by part; `newest_ms` is the youngest archive's
     time of change, `schema` the version of the index file, `kernel` the document of its processes (see
     `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not;
-    `foreign` are paths in the state folder that belong to another than the `owner` of the repo.
+    `foreign` are paths in the state folder that belong to another than the `owner` of the repo; `pushes` is
+    whether the index is to be pushed to a fleet, which was done last at `pushed_ms`.
     """
 
     archives: FolderFacts
@@ -67,6 +68,8 @@ class HealthFacts:
     missing: int | None = None
     owner: str = ""
     foreign: tuple[str, ...] = ()
+    pushes: bool = False
+    pushed_ms: int | None = None
 
 
 class State(StrEnum):
@@ -211,6 +214,19 @@ def _backups(facts: HealthFacts) -> Iterator[Check]:
         yield Check("backups", State.WATCH, f"the newest is {days} days old", "run `collectord db backup`")
     else:
         yield Check("backups", State.GOOD, f"{facts.backups}, the newest less than three days old")
+
+
+def _fleet(facts: HealthFacts) -> Iterator[Check]:
+    if not facts.pushes or facts.status is None:
+        return
+    advice = "run `collectord fleet push`: it says what is in its way"
+    if facts.pushed_ms is None:
+        yield Check("fleet", State.WATCH, "the index was never pushed", advice)
+    elif facts.clock_ms - facts.pushed_ms > BACKUP_AGE_MS:
+        days = (facts.clock_ms - facts.pushed_ms) // 86_400_000
+        yield Check("fleet", State.WATCH, f"the index was pushed {days} days ago", advice)
+    else:
+        yield Check("fleet", State.GOOD, "the index was pushed within three days")
 
 
 def _clock(facts: HealthFacts) -> Iterator[Check]:
@@ -420,6 +436,6 @@ def _workcells(facts: HealthFacts) -> Iterator[Check]:
 
 
 _PARTS: tuple[Callable[[HealthFacts], Iterable[Check]], ...] = (
-    *(_folders, _ownership, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
+    *(_folders, _ownership, _disk, _watch, _sqlite, _index, _backups, _fleet, _clock, _daemon, _missing),
     *(_issues, _quarantine, _alerts, _kernel, _labels, _times, _workcells),
 )

@@ -291,6 +291,9 @@ def test_the_command_says_what_it_did(ingested: Cli, tmp_path: Path) -> None:
     )
     assert "pushed" in ingested.ok("fleet", "push")
     assert "nothing new" in ingested.ok("fleet", "push")
+    found = json.loads(ingested("doctor", "--json").stdout)["findings"]
+    checked = {one["check"]: one["state"] for one in found}
+    assert checked["fleet"] == "good"
     document = json.loads(ingested.ok("fleet", "push", "--json"))
     assert (document["is_new"], document["sequence"], document["source"]) == (False, 1, NAME)
 

@@ -51,6 +51,8 @@ def test_a_healthy_place_has_no_finding_to_act_on() -> None:
         ({"index_error": "the index is damaged"}, "index", State.ACT),
         ({"status": None}, "index", State.WATCH),
         ({"newest_backup_ms": None}, "backups", State.WATCH),
+        ({"pushes": True}, "fleet", State.WATCH),
+        ({"pushes": True, "pushed_ms": 1}, "fleet", State.WATCH),
         ({"newest_backup_ms": 1}, "backups", State.WATCH),
         ({"newest_ms": 1_800_009_000_000}, "clock", State.WATCH),
         ({"status": {**STATUS, "daemon": {"life": "dead"}}}, "daemon", State.ACT),
@@ -65,6 +67,12 @@ def test_what_is_wrong_is_found_and_says_what_to_do(changes: dict[str, Any], che
     found = [finding for finding in checks(replace(FACTS, **changes)) if finding.state != State.GOOD]
     assert [(finding.check, finding.state) for finding in found] == [(check, level)]
     assert found[0].advice
+
+
+def test_a_fleet_is_asked_about_where_there_is_one() -> None:
+    pushed = checks(replace(FACTS, pushes=True, pushed_ms=1_799_990_000_000))
+    assert [finding.state for finding in pushed if finding.check == "fleet"] == [State.GOOD]
+    assert [finding for finding in checks(FACTS) if finding.check == "fleet"] == []
 
 
 def test_a_small_disk_is_not_asked_for_more_than_a_tenth_of_itself() -> None:
