@@ -134,7 +134,8 @@ class _Pushing:
             return Pushed(newest.push, self.storage.url, is_new=False, problems=newest.problems)
         made = self._make(universe, next_sequence(listed.sequences.get(self.source, ()), newest.push))
         removed, problems = self._remove_expired(made)
-        return Pushed(made, self.storage.url, True, removed, (*newest.problems, *problems))
+        problems = (*newest.problems, *_moved(newest.push, made), *problems)
+        return Pushed(made, self.storage.url, True, removed, problems)
 
     def _refuse_another(self, newest: Source) -> None:
         there = newest.push
@@ -234,6 +235,15 @@ class _Pushing:
         if sequence >= newest or sequence in kept:
             return False
         return self.storage.size(manifest_name(self.source, sequence)) is None
+
+
+def _moved(before: Push | None, made: Push) -> Iterable[str]:
+    """An index that was copied with its repo has the identity of the first; nobody else can tell."""
+    if before is not None and (before.host, before.repo) != (made.host, made.repo):
+        yield (
+            f"the push before came from {before.repo} on {before.host}: good where the repo moved; where "
+            "both are in use, they are copies of one index and push over each other"
+        )
 
 
 def expired(sequences: Iterable[int], keep: int, newest: int, kept: frozenset[int]) -> list[int]:

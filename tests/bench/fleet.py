@@ -21,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from collectord.fleet.datasets import published
 from collectord.fleet.export import Asked, export_fleet
 from collectord.fleet.manifest import Push, latest_name
 from collectord.fleet.options import FleetOptions
@@ -101,9 +102,12 @@ def _say(stage: str, done: int, total: int, what: str, rows: int) -> None:
     """No progress: it is measured."""
 
 
-def measure(store: Folder, to: Path, count: int) -> dict[str, Any]:
-    """One export from nothing with so many workers."""
-    shutil.rmtree(to, ignore_errors=True)
+def measure(store: Folder, to: Path, count: int, *, again: bool = False) -> dict[str, Any]:
+    """One export with so many workers: from nothing, or `again` of what the one before rendered."""
+    if not again:
+        shutil.rmtree(to, ignore_errors=True)
+    for name in published(Folder(to)):
+        shutil.rmtree(to / name)
     asked = Asked(store.url, str(to), all_runs=True)
     with workers(count, None, None) as runner:
         measuring = Measuring(runner)
@@ -173,12 +177,12 @@ def main() -> None:
     hashes = set()
     for sources in map(int, asked.sources.split(",")):
         store = _store(asked.scratch.resolve(), asked.runs, sources)
-        for count in map(int, asked.workers.split(",")):
-            found = measure(store, asked.scratch / "fleet-to", count)
+        for count, again in ((int(n), again) for n in asked.workers.split(",") for again in (False, True)):
+            found = measure(store, asked.scratch / "fleet-to", count, again=again)
             cpu = sum(stage["cpu"] for stage in found["stages"].values())
             rate = found["rows"] / max(cpu, 0.1)
             sizes = f"scratch {found['scratch_mib']:.0f} MiB, dataset {found['dataset_mib']:.0f} MiB"
-            what = f"{sources} sources × {asked.runs} runs, {count} workers"
+            what = f"{sources} sources × {asked.runs} runs, {count} workers{', again' if again else ''}"
             took = f"{found['rows']} rows in {found['seconds']} s, {cpu:.0f} CPU s"
             print(f"{what}: {took}, {rate:.0f} rows a CPU second, {sizes}", flush=True)
             for name, stage in found["stages"].items():

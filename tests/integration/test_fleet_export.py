@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import BY_ISSUE, ExportOptions
 from collectord.errors import CollectordError, UsageError
+from collectord.fleet import runners
 from collectord.fleet.catalog import sources_in
 from collectord.fleet.datasets import published
 from collectord.fleet.export import Asked, Exported, Incomplete, export_fleet
@@ -219,17 +221,39 @@ def test_other_peoples_tools_read_it_as_it_lies_there(fleet: dict[str, Settings]
 
 
 @contextmanager
-def threads(count: int) -> Iterator[Runner]:
+def threads(number: int) -> Iterator[Runner]:
     import distributed
 
     library: Any = distributed
     with (
         library.LocalCluster(
-            n_workers=1, threads_per_worker=count, processes=False, dashboard_address=None, silence_logs=50
+            n_workers=1, threads_per_worker=number, processes=False, dashboard_address=None, silence_logs=50
         ) as cluster,
         library.Client(cluster) as client,
     ):
         yield Dask(client, None)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_used_and_one_of_other_versions_refused(
+    fleet: dict[str, Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    library: Any = distributed
+    wanted = files_of(exported(fleet, tmp_path / "here").url)
+    with library.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50
+    ) as cluster:
+        address = cluster.scheduler_address
+        with workers(3, None, address) as runner:
+            assert files_of(exported(fleet, tmp_path / "there", PLAIN, runner).url) == wanted
+        # The worker is a thread of this process, so what differs is the name of that.
+        monkeypatch.setattr(runners, "software", lambda: (threading.current_thread().name,))
+        with pytest.raises(CollectordError, match="would write other bytes"), workers(3, None, address):
+            pass
+    with pytest.raises(CollectordError, match="cannot be reached"), workers(3, None, "tcp://127.0.0.1:9"):
+        pass
 
 
 class Doubled:
@@ -247,14 +271,14 @@ class Doubled:
 def test_whoever_does_the_work_the_bytes_are_the_same(fleet: dict[str, Settings], tmp_path: Path) -> None:
     options = FleetOptions(shard_rows=9)
     wanted = files_of(exported(fleet, tmp_path / "here", options).url)
-    runners: dict[str, Any] = {
+    ways: dict[str, Any] = {
         "one": workers(1, None, None),
         "two": workers(2, None, None),
         "four": workers(4, None, None),
         "threads": threads(2),
     }
     assert files_of(exported(fleet, tmp_path / "doubled", options, Doubled()).url) == wanted
-    for name, made in runners.items():
+    for name, made in ways.items():
         with made as runner:
             # With keys of their own: whoever has an account here is no client of theirs.
             address = runner.client.scheduler.address if isinstance(runner, Dask) else ""

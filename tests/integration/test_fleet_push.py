@@ -156,8 +156,12 @@ def test_another_index_cannot_have_the_name_and_both_are_told(
 def test_an_index_that_moved_with_its_repo_keeps_its_name(source: Settings, tmp_path: Path) -> None:
     first = push(source)
     moved = settings_in(Path(shutil.move(source.repo, tmp_path / "moved")), tmp_path / "store", NAME)
+    assert push(moved).problems == ()  # nothing new, so nothing was pushed from there
+    one_more_run(moved)
     again = push(moved)
     assert again.push.identity == first.push.identity
+    [said] = again.problems
+    assert str(source.repo) in said
 
 
 @pytest.mark.parametrize("part", ["shard", "manifest", "latest"])
