@@ -21,7 +21,7 @@ from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import BY_ISSUE, ExportOptions
 from collectord.errors import CollectordError, UsageError
-from collectord.fleet import runners
+from collectord.fleet import parts, runners
 from collectord.fleet.catalog import sources_in
 from collectord.fleet.datasets import published
 from collectord.fleet.export import Asked, Exported, Incomplete, export_fleet
@@ -218,6 +218,18 @@ def test_other_peoples_tools_read_it_as_it_lies_there(fleet: dict[str, Settings]
     sets = {name: ids for name, ids in croissant["record_sets"].items() if name != "splits"}
     assert sorted(run_id for ids in sets.values() for run_id in ids) == sorted(r["run_id"] for r in rows)
     assert set(sets) == {path.stem for path in Path(made.url).glob("data/*")}
+
+
+def test_how_many_rows_are_fetched_together_changes_no_byte(
+    fleet: dict[str, Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "BLOCK_ROWS", 3)
+    options = FleetOptions(shard_rows=40)
+    wanted = files_of(exported(fleet, tmp_path / "at-once", options).url)
+    for first, room in ((3, 1), (6, 1), (3, 200_000)):
+        monkeypatch.setattr(parts, "FIRST_BATCH", first)
+        monkeypatch.setattr(parts, "BATCH_BYTES", room)
+        assert files_of(exported(fleet, tmp_path / f"{first}-{room}", options).url) == wanted
 
 
 @contextmanager
