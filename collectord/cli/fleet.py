@@ -211,7 +211,7 @@ def _print_environment(one: dict[str, Any], *, is_first: bool) -> None:
 )
 @click.option(
     "--shard-rows",
-    type=click.IntRange(1, 10_000_000),
+    type=click.IntRange(1, 1_000_000),
     default=10_000,
     show_default=True,
     help="Rows in a file.",
