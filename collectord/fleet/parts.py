@@ -23,7 +23,7 @@ from collectord.fleet.tables import StoredTable
 # Rows of one row group of a file.
 BLOCK_ROWS = 256
 # Of rows that are fetched together; the first of a file are so many.
-BATCH_BYTES = 64 * 2**20
+BATCH_BYTES = 24 * 2**20
 FIRST_BATCH = 4 * BLOCK_ROWS
 COLUMN_OF = {name: OUTCOME if name == OUTCOME else f"label_{name}" for name in DIMENSIONS}
 _LEVEL = 3
