@@ -15,7 +15,7 @@ import click
 
 from collectord.cli.environment import print_changes
 from collectord.cli.export import verified_json
-from collectord.cli.invocation import Group, Invocation
+from collectord.cli.invocation import Group, Invocation, age_ms
 from collectord.cli.output import (
     complain,
     emit_json,
@@ -211,7 +211,7 @@ def _print_environment(one: dict[str, Any], *, is_first: bool) -> None:
 )
 @click.option(
     "--shard-rows",
-    type=click.IntRange(1, 10_000_000),
+    type=click.IntRange(1, 1_000_000),
     default=10_000,
     show_default=True,
     help="Rows in a file.",
@@ -262,6 +262,9 @@ def fleet_export(
         exported = export_fleet(asked, options, runner, progress, now_ms)
     for said in exported.notes:
         complain(said)
+    for one in exported.document["sources"]:
+        for problem in one["problems"]:
+            complain(f"{one['source']}: {problem}; push {one['sequence']} was taken")
     for one in exported.document["missing"]:
         complain(f"missing: {one['source']}: {one['why']}")
     if as_json:
@@ -435,3 +438,46 @@ def _print_diff(found: dict[str, Any]) -> None:
     for name, (x, y) in found["options"].items():
         line(f"made otherwise: {name}: {x} became {y}")
     line("the same rows" if found["same"] else "they differ")
+
+
+@fleet.command("audit")
+@click.argument("dataset")
+@click.option("--since", help="The window before the last dispatch, such as 4w; default: all of it.")
+@click.option("--source", help="All answers of this source instead of those of all sources.")
+@click.option("--html", type=click.Path(path_type=Path), help="Also write one self-contained page there.")
+@json_option
+@click.pass_obj
+def fleet_audit(
+    _invocation: Invocation,
+    dataset: str,
+    since: str | None,
+    source: str | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Say whether a dataset of a fleet is worth training on: lanes, coverage, consistency, outcomes.
+
+    Over all sources and by source, from the rows alone; what needs a repo is for `collectord audit` there.
+    """
+    from collectord.fleet.audit import audit_document, audit_fleet
+    from collectord.fleet.audit_views import page, source_table, text_lines, title
+    from collectord.fleet.datasets import find
+    from collectord.system.durable import atomic_write, permitted
+
+    window_ms = age_ms(since, "--since") if since else None
+    if window_ms == 0:
+        raise UsageError(f"--since {since}: a window must have a length, such as 4w")
+    found = audit_fleet(*find(_place(dataset, "DATASET")), window_ms)
+    if source is not None and source not in found.by_source:
+        raise UsageError(f"--source {source}: the dataset has rows of {', '.join(found.by_source)}")
+    if html is not None:
+        atomic_write(html.absolute(), page(found).encode("utf-8", "backslashreplace"), permitted(0o644))
+        note(f"written: {html}")
+    if as_json:
+        emit_json(audit_document(found))
+        return
+    line(title(found))
+    listed = source_table(found)
+    table(listed.columns, listed.rows)
+    for said in text_lines(found.by_source[source] if source else found.whole):
+        line(said)

@@ -9,6 +9,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.index.environments import seals
+from collectord.index.identity import PUSHED
 from collectord.index.writer import IndexWriter
 
 PUSH = "push"
@@ -55,6 +56,7 @@ class PushAfterSeal:
             self._journal.log.error("push.failed", exit_code=result.exit_code, said=result.said[-300:])
             return
         log_push(self._journal)(result.document)
+        self._writer.set_info(PUSHED, str(self._clocks.wall_ms()))
 
 
 def log_push(journal: DaemonLog) -> Callable[[dict[str, Any]], None]:

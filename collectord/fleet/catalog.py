@@ -20,7 +20,7 @@ from collectord.fleet.manifest import (
     read_manifest,
     shard_place,
 )
-from collectord.fleet.storage import Storage, StorageError
+from collectord.fleet.storage import Storage, StorageError, TooLarge
 
 _READERS = 16
 
@@ -41,7 +41,15 @@ def sources_in(storage: Storage, glob: str = "*") -> list[Source]:
     listed = Listing(sizes)
     names = sorted(name for name in listed.sequences if fnmatchcase(name, glob))
     with ThreadPoolExecutor(_READERS) as pool:
-        return list(pool.map(lambda name: source_in(storage, name, listed), names))
+        return list(pool.map(lambda name: _source_or_why(storage, name, listed), names))
+
+
+def _source_or_why(storage: Storage, name: str, listed: Listing) -> Source:
+    """A storage that fails gives no push: an older one in its place would be another dataset."""
+    try:
+        return source_in(storage, name, listed)
+    except StorageError as error:
+        return Source(name, None, (str(error),), listed.sequences[name])
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,10 @@ class Listing:
 
 
 def source_in(storage: Storage, name: str, listed: Listing) -> Source:
-    """One source: the newest push that is whole, by its manifest and what lies beside it."""
+    """One source: the newest push that is whole, by its manifest and what lies beside it.
+
+    Raises StorageError where the storage does not say.
+    """
     sequences = listed.sequences.get(name, ())
     problems: list[str] = []
     latest = _tell(problems, "latest.json", partial(_latest, storage, name))
@@ -79,7 +90,7 @@ def source_in(storage: Storage, name: str, listed: Listing) -> Source:
 def _tell(problems: list[str], what: str, read: Callable[[], Push | None]) -> Push | None:
     try:
         return read()
-    except (Unreadable, StorageError) as error:
+    except (Unreadable, TooLarge) as error:
         problems.append(f"{what}: {error}")
         return None
 

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collectord.dataset.columns import ROW_COLUMNS, SPLIT_NAMES
+from collectord.dataset.columns import INTEGER, ROW_COLUMNS, SPLIT_NAMES, TEXT
 from collectord.dataset.jsonl import file_sha256
-from collectord.dataset.parquet import arrow_schema
+from collectord.dataset.parquet import arrow_array, arrow_schema
 from collectord.dataset.row_plan import DIMENSIONS, OUTCOME
 from collectord.fleet.merge import Part, read_plan
 from collectord.fleet.options import FLEET_COLUMNS, SOURCE_COLUMN
 from collectord.fleet.render import Rendered
 from collectord.fleet.row_text import row_line
 from collectord.fleet.storage import open_storage
-from collectord.fleet.tables import Groups, StoredTable
+from collectord.fleet.tables import StoredTable
 
-# Rows of one row group of a file, and as many are in memory at a time.
+# Rows of one row group of a file.
 BLOCK_ROWS = 256
+# Of rows that are fetched together; the first of a file are so many.
+BATCH_BYTES = 24 * 2**20
+FIRST_BATCH = 4 * BLOCK_ROWS
 COLUMN_OF = {name: OUTCOME if name == OUTCOME else f"label_{name}" for name in DIMENSIONS}
 _LEVEL = 3
 
@@ -69,9 +72,8 @@ def make_part(task: PartTask) -> MadePart:
     with tempfile.TemporaryDirectory(prefix="collectord-fleet-") as scratch:
         writer = _Writer(Path(scratch), name, jsonl=task.jsonl)
         with writer:
-            for start in range(0, len(plan), BLOCK_ROWS):
-                rows = [(number_of[place], row) for place, row in plan[start : start + BLOCK_ROWS]]
-                writer.add(blocks.table(rows))
+            for block in blocks.blocks([(number_of[place], row) for place, row in plan]):
+                writer.add(block)
         made = []
         for local, target in writer.files:
             storage.put(local, f"{task.folder}/{target}")
@@ -80,31 +82,53 @@ def make_part(task: PartTask) -> MadePart:
 
 
 class _Blocks:
-    """Gathers rows of many sources into one table."""
+    """Gathers rows of many sources into blocks.
+
+    The rows of as many blocks as have room are fetched together, so that each row group is read once for all
+    of them, and nothing of it but those rows stays in memory.
+    """
 
     def __init__(self, sources: Sequence[str], tables: Sequence[StoredTable], split: str) -> None:
         self._sources, self._tables, self._split = sources, tables, SPLIT_NAMES[split]
-        self._groups = Groups(tables)
         self._schema = arrow_schema(FLEET_COLUMNS)
 
-    def table(self, rows: Sequence[tuple[int, int]]) -> Any:
+    def blocks(self, rows: Sequence[tuple[int, int]]) -> Iterator[Any]:
         """The rows in this order, with their source and the split that they have among all."""
+        start, at_once = 0, FIRST_BATCH
+        while start < len(rows):
+            batch = rows[start : start + at_once]
+            gathered, places = self._gather(batch)
+            for first in range(0, len(batch), BLOCK_ROWS):
+                chosen = slice(first, first + BLOCK_ROWS)
+                block = gathered.take(arrow_array(INTEGER, places[chosen]))
+                yield self._finished(block, [self._sources[table] for table, _ in batch[chosen]])
+            # How large rows are unpacked is known only of those that were; the next ones are much the same.
+            mean = max(1, gathered.nbytes // len(batch))
+            start, at_once = start + len(batch), max(1, BATCH_BYTES // mean // BLOCK_ROWS) * BLOCK_ROWS
+
+    def _gather(self, rows: Sequence[tuple[int, int]]) -> tuple[Any, list[int]]:
+        """A table of exactly these rows in some order, and where in it each of them is."""
         import pyarrow as pa
 
         by_group: dict[tuple[int, int], list[tuple[int, int]]] = {}
         for position, (table, row) in enumerate(rows):
             group, within = self._tables[table].place(row)
             by_group.setdefault((table, group), []).append((within, position))
-        pieces, positions = [], list[int]()
+        pieces, places, found = [], [0] * len(rows), 0
         for (table, group), wanted in by_group.items():
-            pieces.append(self._groups.get(table, group).take(pa.array([within for within, _ in wanted])))
-            positions += [position for _, position in wanted]
-        order = sorted(range(len(positions)), key=positions.__getitem__)
-        found = pa.concat_tables(pieces).take(pa.array(order)).combine_chunks()
-        sources = pa.array([self._sources[table] for table, _ in rows], pa.string())
-        splits = pa.array([self._split] * len(rows), pa.string())
-        found = found.set_column(found.schema.get_field_index("split"), "split", splits)
-        return found.add_column(0, SOURCE_COLUMN.name, sources).select(self._schema.names).cast(self._schema)
+            # A copy of the rows: a slice would keep all of the group.
+            within = arrow_array(INTEGER, [within for within, _ in wanted])
+            pieces.append(self._tables[table].read(group).take(within))
+            for _, position in wanted:
+                places[position], found = found, found + 1
+        return pa.concat_tables(pieces).combine_chunks(), places
+
+    def _finished(self, block: Any, sources: Sequence[str]) -> Any:
+        # Built from buffers: pyarrow's own way imports pandas wherever it is installed.
+        splits = arrow_array(TEXT, [self._split] * len(sources))
+        block = block.set_column(block.schema.get_field_index("split"), "split", splits)
+        block = block.add_column(0, SOURCE_COLUMN.name, arrow_array(TEXT, sources))
+        return block.select(self._schema.names).cast(self._schema).combine_chunks()
 
 
 class _Writer:

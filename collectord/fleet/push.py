@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import version
@@ -34,9 +35,9 @@ from collectord.fleet.manifest import (
 )
 from collectord.fleet.pins import FOLDER as PINS
 from collectord.fleet.pins import pinned
-from collectord.fleet.storage import CHUNK, Storage, StorageError, open_storage
+from collectord.fleet.storage import CHUNK, Storage, StorageError, TooLarge, open_storage
 from collectord.index.environments import seals
-from collectord.index.identity import give_identity, identity, lasting_content
+from collectord.index.identity import PUSHED, give_identity, identity, lasting_content
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD
@@ -73,7 +74,11 @@ def push(settings: Settings) -> Pushed:
     own = _own_identity(settings)
     storage = open_storage(url)
     with scratch_folder(settings.state_dir, PUSHING, "collectord fleet push") as scratch:
-        return _Pushing(settings, storage, source, own, scratch).run()
+        done = _Pushing(settings, storage, source, own, scratch).run()
+    # A daemon that holds the index notes by itself when its job is done.
+    with suppress(LockHeld), writer_for(settings, "collectord fleet push") as writer:
+        writer.set_info(PUSHED, str(now_ms()))
+    return done
 
 
 def place_of(settings: Settings) -> tuple[str, str]:
@@ -129,7 +134,8 @@ class _Pushing:
             return Pushed(newest.push, self.storage.url, is_new=False, problems=newest.problems)
         made = self._make(universe, next_sequence(listed.sequences.get(self.source, ()), newest.push))
         removed, problems = self._remove_expired(made)
-        return Pushed(made, self.storage.url, True, removed, (*newest.problems, *problems))
+        problems = (*newest.problems, *_moved(newest.push, made), *problems)
+        return Pushed(made, self.storage.url, True, removed, problems)
 
     def _refuse_another(self, newest: Source) -> None:
         there = newest.push
@@ -142,18 +148,24 @@ class _Pushing:
 
     def _repeat(self, there: Push) -> None:
         """The pointer may be half written, or of the push before: the manifest counts."""
-        if self.storage.read(latest_name(self.source), len(there.as_bytes())) != there.as_bytes():
+        if not self._holds(latest_name(self.source), there.as_bytes()):
             self.storage.replace(latest_name(self.source), there.as_bytes())
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self.storage.read(name, len(data)) == data
+        except TooLarge:
+            return False
 
     def _make(self, universe: Universe, sequence: int) -> Push:
         copy, packed = self.scratch / "index.sqlite3", self.scratch / "index.zst"
         make_backup(self.settings.index_path, copy)
         digest = _compress(copy, packed)
-        told = facts_of(copy, universe, overrides_from(self.settings.config.environment))
-        for document in told.documents:
+        found = facts_of(copy, universe, overrides_from(self.settings.config.environment))
+        for document in found.documents:
             self._put_document(document)
         facts = {
-            **told.members,
+            **found.members,
             "schema": SCHEMA,
             "source": self.source,
             "sha256": digest,
@@ -184,8 +196,7 @@ class _Pushing:
             self.storage.create(made.manifest, made.as_bytes())
         except FileExistsError:
             # By an answer that was lost it can be our own.
-            there = self.storage.read(made.manifest, len(made.as_bytes()))
-            if there != made.as_bytes():
+            if not self._holds(made.manifest, made.as_bytes()):
                 self.storage.remove(made.shard)
                 self._refuse_another(source_in(self.storage, self.source, Listing({made.manifest: 0})))
                 return False
@@ -212,11 +223,27 @@ class _Pushing:
         for sequence in gone:
             self.storage.remove(manifest_name(self.source, sequence))
         for name, _, shard in places:
-            # Also what a push left that was killed before its manifest.
-            is_older = shard is not None and shard[0] == self.source and shard[1] < made.sequence
-            if is_older and shard is not None and (shard[1] in gone or shard[1] not in whole):
+            if shard and shard[0] == self.source and self._is_left(shard[1], made.sequence, kept):
                 self.storage.remove(name)
         return tuple(gone)
+
+    def _is_left(self, sequence: int, newest: int, kept: frozenset[int]) -> bool:
+        """Whether an index belongs to no push: to one that went, or was killed before its manifest.
+
+        Asked by its name: a listing that is late may lack the manifest of a push that is whole.
+        """
+        if sequence >= newest or sequence in kept:
+            return False
+        return self.storage.size(manifest_name(self.source, sequence)) is None
+
+
+def _moved(before: Push | None, made: Push) -> Iterable[str]:
+    """An index that was copied with its repo has the identity of the first; nobody else can tell."""
+    if before is not None and (before.host, before.repo) != (made.host, made.repo):
+        yield (
+            f"the push before came from {before.repo} on {before.host}: good where the repo moved; where "
+            "both are in use, they are copies of one index and push over each other"
+        )
 
 
 def expired(sequences: Iterable[int], keep: int, newest: int, kept: frozenset[int]) -> list[int]:

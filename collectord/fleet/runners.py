@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
+from collectord.dataset.credentials import detector_version
+from collectord.dataset.parquet import pyarrow_version
 from collectord.errors import CollectordError
 
 T = TypeVar("T")
@@ -106,6 +110,8 @@ def workers(count: int, memory: int | None, scheduler: str | None) -> Iterator[R
             memory_limit=memory if memory is not None else "auto",
             dashboard_address=_dashboard(),
             host="127.0.0.1",
+            # Without keys whoever has an account here could give our workers tasks of their own.
+            security=True,
             silence_logs=50,
         )
         with cluster, library.Client(cluster) as client:
@@ -137,4 +143,27 @@ def _connected(scheduler: str) -> Iterator[Any]:
     except (OSError, ValueError) as error:
         raise CollectordError(f"--scheduler {scheduler}: cannot be reached ({error})") from error
     with client:
+        _require_same(client, scheduler)
         yield client
+
+
+def software() -> tuple[str | None, ...]:
+    """The versions that bytes depend on."""
+    return version("collectord"), pyarrow_version(), detector_version(), platform.python_version()
+
+
+def _require_same(client: Any, scheduler: str) -> None:
+    """Refuse a cluster whose workers would write other bytes."""
+    where = f"--scheduler {scheduler}"
+    try:
+        found = set(client.run(software).values())
+    except ImportError as error:
+        raise CollectordError(f"{where}: a worker there lacks collectord ({error})") from error
+    if not found:
+        raise CollectordError(f"{where}: has no workers; start some, and export again")
+    if other := found - {(own := software())}:
+        theirs = ", ".join(map(str, sorted(other, key=str)[0]))
+        raise CollectordError(
+            f"{where}: a worker there has other versions of collectord, pyarrow, detect-secrets and Python "
+            f"({theirs}) than here ({', '.join(map(str, own))}), and so would write other bytes"
+        )

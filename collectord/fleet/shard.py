@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from collectord.errors import CollectordError
 from collectord.fleet.manifest import Push
-from collectord.fleet.storage import CHUNK, Storage, told
+from collectord.fleet.storage import CHUNK, Storage, as_storage_error
 from collectord.index.runs import fill_older
 from collectord.index.schema import HEAD, REVISIONS, version_of
 from collectord.index.tables import metadata
@@ -63,7 +63,7 @@ class _Counted:
 
     def read(self, size: int = -1) -> bytes:
         """At most so many more bytes."""
-        with told(self._where, "reading"):
+        with as_storage_error(self._where, "reading"):
             data = self._file.read(min(size if size >= 0 else CHUNK, self._limit + 1 - self.size))
         self.size += len(data)
         self.digest.update(data)

@@ -41,13 +41,17 @@ class StorageError(CollectordError):
     """The storage failed, or gave something else than it was asked for."""
 
 
+class TooLarge(StorageError):
+    """A file has more bytes than anything that we write there."""
+
+
 class Storage(Protocol):
     """One place with files in it, by name; every method raises StorageError where the storage fails."""
 
     url: str
 
     def read(self, name: str, limit: int) -> bytes | None:
-        """The bytes of a small file, None where there is none; StorageError beyond the limit."""
+        """The bytes of a small file, None where there is none; TooLarge beyond the limit."""
 
     def open(self, name: str) -> BinaryIO:
         """A file for reading at any position; the caller closes it."""
@@ -103,7 +107,7 @@ def open_storage(url: str) -> Storage:
 
 
 @contextmanager
-def told(where: str, doing: str) -> Iterator[None]:
+def as_storage_error(where: str, doing: str) -> Iterator[None]:
     """Whatever a storage library raises, as one sentence; a name that is taken is for the caller."""
     try:
         yield
@@ -116,9 +120,9 @@ def told(where: str, doing: str) -> Iterator[None]:
         ) from error
 
 
-def too_large(where: str, limit: int) -> StorageError:
+def too_large(where: str, limit: int) -> TooLarge:
     """The sentence for a file beyond a limit."""
-    return StorageError(f"{where}: has more than {limit} bytes; it is none of ours and is not read")
+    return TooLarge(f"{where}: has more than {limit} bytes; it is none of ours and is not read")
 
 
 class Folder:
@@ -129,7 +133,7 @@ class Folder:
 
     def read(self, name: str, limit: int) -> bytes | None:
         """See Storage."""
-        with told(self._said(name), "reading"):
+        with as_storage_error(self._said(name), "reading"):
             try:
                 with (self.root / name).open("rb") as file:
                     data = file.read(limit + 1)
@@ -141,12 +145,12 @@ class Folder:
 
     def open(self, name: str) -> BinaryIO:
         """See Storage."""
-        with told(self._said(name), "reading"):
+        with as_storage_error(self._said(name), "reading"):
             return (self.root / name).open("rb")
 
     def files(self, folder: str) -> dict[str, int]:
         """See Storage; links are not followed."""
-        with told(self._said(folder), "listing"):
+        with as_storage_error(self._said(folder), "listing"):
             return dict(self._walk(self.root / folder))
 
     def _walk(self, folder: Path) -> Iterator[tuple[str, int]]:
@@ -164,7 +168,7 @@ class Folder:
 
     def size(self, name: str) -> int | None:
         """See Storage."""
-        with told(self._said(name), "looking"):
+        with as_storage_error(self._said(name), "looking"):
             try:
                 return (self.root / name).stat().st_size
             except (FileNotFoundError, NotADirectoryError):
@@ -197,7 +201,7 @@ class Folder:
         """A temporary name beside a file, and its folder made; nothing stays under the temporary name."""
         folder = (self.root / name).parent
         partial = folder / f"{own_prefix()}{secrets.token_hex(8)}{SUFFIX}"
-        with told(self._said(name), "writing"):
+        with as_storage_error(self._said(name), "writing"):
             folder.mkdir(parents=True, exist_ok=True)
             try:
                 yield partial
@@ -206,24 +210,24 @@ class Folder:
 
     def move(self, name: str, to: str) -> None:
         """See Storage."""
-        with told(self._said(name), "moving"):
+        with as_storage_error(self._said(name), "moving"):
             (self.root / to).parent.mkdir(parents=True, exist_ok=True)
             (self.root / name).replace(self.root / to)
             fsync_dir((self.root / to).parent)
 
     def remove(self, name: str) -> None:
         """See Storage."""
-        with told(self._said(name), "removing"):
+        with as_storage_error(self._said(name), "removing"):
             (self.root / name).unlink(missing_ok=True)
 
     def remove_all(self, folder: str) -> None:
         """See Storage."""
-        with told(self._said(folder), "removing"), contextlib.suppress(FileNotFoundError):
+        with as_storage_error(self._said(folder), "removing"), contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.root / folder)
 
     def publish(self, folder: str, files: Sequence[str], name: str) -> None:
         """See Storage; the files are read-only from then on."""
-        with told(self._said(name), "publishing"):
+        with as_storage_error(self._said(name), "publishing"):
             for file in files:
                 (self.root / folder / file).chmod(permitted(0o444))
             publish_directory(self.root / folder, self.root / name)
@@ -249,7 +253,7 @@ class Remote:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        with told(self.url, "opening"):
+        with as_storage_error(self.url, "opening"):
             try:
                 from fsspec.core import url_to_fs
 
@@ -414,7 +418,7 @@ class Remote:
             self.move(f"{folder}/{file}", f"{name}/{file}")
 
     def _tried(self, name: str, doing: str, work: Callable[[str], T]) -> T:
-        with told(self._said(name), doing):
+        with as_storage_error(self._said(name), doing):
             for wait_s in (*_WAITS_S, None):
                 try:
                     return work(f"{self._root}/{name}" if name else self._root)

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
 from collectord.dataset.columns import Column
 from collectord.dataset.parquet import arrow_schema
-from collectord.fleet.storage import Storage, StorageError, told
-
-# Of decoded row groups that are kept for the next rows.
-CACHE_BYTES = 96 * 2**20
+from collectord.fleet.storage import Storage, StorageError, as_storage_error
 
 
 class StoredTable:
-    """One Parquet file; no handle stays open, as there can be thousands of files."""
+    """One Parquet file of so many `rows`; no handle stays open, as there can be thousands of files."""
 
     def __init__(self, storage: Storage, name: str, columns: Sequence[Column]) -> None:
         import pyarrow.parquet as pq
 
         self._storage, self.name = storage, name
         self._names = [column.name for column in columns]
-        with told(self._said, "reading"), storage.open(name) as file, pq.ParquetFile(file) as parquet:
+        with (
+            as_storage_error(self._said, "reading"),
+            storage.open(name) as file,
+            pq.ParquetFile(file) as parquet,
+        ):
             self._metadata = parquet.metadata
             if not parquet.schema_arrow.equals(arrow_schema(columns)):
                 raise StorageError(f"{self._said}: has other columns than those of this collectord")
@@ -51,7 +51,7 @@ class StoredTable:
         import pyarrow.parquet as pq
 
         with (
-            told(self._said, "reading"),
+            as_storage_error(self._said, "reading"),
             self._storage.open(self.name) as file,
             pq.ParquetFile(file, metadata=self._metadata) as parquet,
         ):
@@ -61,25 +61,3 @@ class StoredTable:
         """Every row, in order."""
         for group in range(self.groups):
             yield from self.read(group, columns).to_pylist()
-
-
-class Groups:
-    """Row groups of many files, as many as fit: those that were not asked for longest go first."""
-
-    def __init__(self, tables: Sequence[StoredTable], limit: int = CACHE_BYTES) -> None:
-        self._tables, self._limit = tables, limit
-        self._kept: OrderedDict[tuple[int, int], Any] = OrderedDict()
-        self._bytes = 0
-
-    def get(self, table: int, group: int) -> Any:
-        """A row group of a file."""
-        found = self._kept.get((table, group))
-        if found is None:
-            found = self._tables[table].read(group)
-            self._bytes += found.nbytes
-        self._kept[table, group] = found
-        self._kept.move_to_end((table, group))
-        while self._bytes > self._limit and len(self._kept) > 1:
-            _, gone = self._kept.popitem(last=False)
-            self._bytes -= gone.nbytes
-        return found

@@ -30,7 +30,7 @@ from collectord.fleet.parts import COLUMN_OF
 from collectord.fleet.render import OwnRows
 from collectord.fleet.row_text import OWN_NAMES, row_digest, row_line
 from collectord.fleet.shard import INDEX, ShardRefused, fetch, make_readable
-from collectord.fleet.storage import CHUNK, Storage, StorageError, told
+from collectord.fleet.storage import CHUNK, Storage, StorageError, as_storage_error
 from collectord.fleet.tables import StoredTable
 from collectord.index.reader import IndexReader
 from collectord.kernel.jsonio import ascii_json
@@ -128,7 +128,7 @@ class _Check:
     def _digest(self, name: str) -> str:
         digest = sha256()
         path = f"{self._name}/{name}"
-        with told(f"{self._storage.url}/{path}", "reading"), self._storage.open(path) as file:
+        with as_storage_error(f"{self._storage.url}/{path}", "reading"), self._storage.open(path) as file:
             while data := file.read(CHUNK):
                 digest.update(data)
         return digest.hexdigest()

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from collectord.config.schema import OFF
 from collectord.errors import CollectordError
 from collectord.index.files import examine_log, log_path
+from collectord.index.identity import PUSHED
 from collectord.index.opening import now_ms, reader_for
 from collectord.index.queries import names_there, newest_mtime_ms
 from collectord.repair.backups import FOLDER, backups_in
@@ -84,7 +86,8 @@ def examine(settings: Settings, *, walk: bool = True) -> Examined:
     """Looks at everything that can break; without `walk` the disk is not measured."""
     looks = _Looks()
     facts = _facts(settings, looks, walk=walk)
-    found = {**facts.status, "backup_ms": facts.newest_backup_ms} if facts.status is not None else None
+    times = {"backup_ms": facts.newest_backup_ms, "pushed_ms": facts.pushed_ms}
+    found = {**facts.status, **times} if facts.status is not None else None
     return Examined([*looks.failed, *checks(facts)], found, dict(facts.usage))
 
 
@@ -140,7 +143,15 @@ def _facts(settings: Settings, looks: _Looks, *, walk: bool) -> HealthFacts:
         known=seen.known,
         missing=seen.missing,
         backup_at=settings.config.backup.at,
+        pushes=OFF not in (settings.config.fleet.url, settings.config.fleet.source),
+        pushed_ms=looks.at("fleet", lambda: _pushed_ms(settings), None) if found is not None else None,
     )
+
+
+def _pushed_ms(settings: Settings) -> int | None:
+    with reader_for(settings) as reader:
+        said = reader.info(PUSHED)
+    return int(said) if said else None
 
 
 def _without_effect(settings: Settings) -> tuple[str, ...]:

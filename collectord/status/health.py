@@ -46,7 +46,8 @@ class HealthFacts:
     `status.kernel_document`); `known` archives the index holds to be there, of which `missing` are not;
     `foreign` are paths in the state folder that belong to another than the `owner` of the repo;
     `without_effect` are rules and paths of the configuration that match nothing of the environment;
-    `backup_at` is when a daemon copies the index each day (UTC), or `off`.
+    `backup_at` is when a daemon copies the index each day (UTC), or `off`; `pushes` is
+    whether the index is to be pushed to a fleet, which was done last at `pushed_ms`.
     """
 
     archives: FolderFacts
@@ -72,6 +73,8 @@ class HealthFacts:
     foreign: tuple[str, ...] = ()
     without_effect: tuple[str, ...] = ()
     backup_at: str = OFF
+    pushes: bool = False
+    pushed_ms: int | None = None
 
 
 class State(StrEnum):
@@ -230,6 +233,19 @@ def _is_first_backup_to_come(facts: HealthFacts, status: Mapping[str, Any]) -> b
     first_ms, life = status.get("first_ingest_ms"), (status.get("daemon") or {}).get("life")
     is_young = first_ms is not None and facts.clock_ms - first_ms < DAY_MS
     return bool(is_young and life == Life.ALIVE and facts.backup_at != OFF)
+
+
+def _fleet(facts: HealthFacts) -> Iterator[Check]:
+    if not facts.pushes or facts.status is None:
+        return
+    advice = "run `collectord fleet push`: it says what is in its way"
+    if facts.pushed_ms is None:
+        yield Check("fleet", State.WATCH, "the index was never pushed", advice)
+    elif facts.clock_ms - facts.pushed_ms > BACKUP_AGE_MS:
+        days = (facts.clock_ms - facts.pushed_ms) // DAY_MS
+        yield Check("fleet", State.WATCH, f"the index was pushed {days} days ago", advice)
+    else:
+        yield Check("fleet", State.GOOD, "the index was pushed within three days")
 
 
 def _clock(facts: HealthFacts) -> Iterator[Check]:
@@ -459,6 +475,6 @@ def _workcells(facts: HealthFacts) -> Iterator[Check]:
 
 
 _PARTS: tuple[Callable[[HealthFacts], Iterable[Check]], ...] = (
-    *(_folders, _ownership, _overrides, _disk, _watch, _sqlite, _index, _backups, _clock, _daemon, _missing),
-    *(_issues, _quarantine, _alerts, _kernel, _labels, _times, _workcells),
+    *(_folders, _ownership, _overrides, _disk, _watch, _sqlite, _index, _backups, _fleet, _clock, _daemon),
+    *(_missing, _issues, _quarantine, _alerts, _kernel, _labels, _times, _workcells),
 )

@@ -100,6 +100,7 @@ def families(status: Mapping[str, Any], checks: Iterable[Check]) -> Iterator[tup
     parts = [({"part": _PARTS[part]}, float(size)) for part, size in sizes if part in _PARTS]
     yield "bytes", "Bytes on disk by part, as measured last night", parts
     yield _seconds("backup_timestamp", "When the newest backup was made", status.get("backup_ms"))
+    yield _seconds("push_timestamp", "When the index was pushed to its fleet last", status.get("pushed_ms"))
 
 
 def _seconds(name: str, words: str, ms: int | None) -> tuple[str, str, Samples]:

@@ -91,6 +91,12 @@ def main() -> None:
 
         daemon.main(sys.argv[2:])
         return
+    if sys.argv[1:2] == ["fleet"]:
+        from tests.bench import fleet
+
+        del sys.argv[1]
+        fleet.main()
+        return
     asked = _arguments()
     asked.scratch.mkdir(parents=True, exist_ok=True)
     machine = describe(asked.scratch)

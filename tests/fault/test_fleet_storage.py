@@ -15,7 +15,7 @@ import pytest
 from collectord.config import Settings
 from collectord.errors import CollectordError
 from collectord.fleet import storage as storages
-from collectord.fleet.catalog import sources_in
+from collectord.fleet.catalog import pushed, sources_in
 from collectord.fleet.datasets import LATEST, published
 from collectord.fleet.options import FleetOptions
 from collectord.fleet.push import push
@@ -141,6 +141,50 @@ def test_a_listing_that_is_late_hides_no_push_and_gives_no_number_twice(
     assert found.push == second.push
     with_faults(monkeypatch, Faults(late=("000001.json", "000002.json", ".zst", "latest.json")))
     assert sources_in(open_storage(f"faulty://{tmp_path}/store")) == []
+
+
+def test_a_listing_without_the_manifest_of_a_push_does_not_cost_its_index(
+    source: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = settings_in(source.repo, f"faulty://{tmp_path}/store", "a")
+    first = push(there).push
+    with_faults(monkeypatch, Faults(late=("000001.json",)))
+    one_more_run(source)
+    push(there)
+    with_faults(monkeypatch, Faults())
+    assert pushed(open_storage(f"faulty://{tmp_path}/store"), "a", 1) == first
+
+
+def test_a_storage_that_fails_gives_no_older_push_and_no_name_away(
+    source: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"faulty://{tmp_path}/store"
+    push(settings_in(source.repo, url, "a"))
+    one_more_run(source)
+    push(settings_in(source.repo, url, "a"))
+    before = files_of(str(tmp_path / "store"))
+    with_faults(monkeypatch, Faults(unreadable=("000002.json", "latest.json")))
+    [found] = sources_in(open_storage(url))
+    assert found.push is None
+    assert "Input/output error" in found.problems[0]
+    other = made_source(tmp_path / "other", url, "a", part=slice(6, 9))
+    with pytest.raises(StorageError, match="Input/output error"):
+        push(other)
+    assert files_of(str(tmp_path / "store")) == before
+
+
+def test_what_is_too_large_to_be_ours_falls_back_and_is_written_over(
+    source: Settings, tmp_path: Path
+) -> None:
+    store = Folder(tmp_path / "store")
+    there = settings_in(source.repo, store.url, "a")
+    done = push(there).push
+    store.replace("sources/a/latest.json", b" " * 5_000_000)
+    store.replace("sources/a/000002.json", b" " * 5_000_000)
+    [found] = sources_in(store)
+    assert (found.push, len(found.problems)) == (done, 2)
+    assert push(there).is_new is False
+    assert store.read("sources/a/latest.json", 10_000) == done.as_bytes()
 
 
 def test_a_storage_that_lies_about_sizes_is_not_believed(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.demo.__main__ import GOLDEN
 from tests.demo.__main__ import main as demo
+from tests.demo.fleet import main as fleet_demo
 
 DEV = Path(__file__).resolve().parents[2] / "dev"
 
@@ -73,6 +74,18 @@ def test_the_demo_shows_the_main_job(tmp_path: Path, capsys: pytest.CaptureFixtu
     ):
         assert part in said
     assert (tmp_path / "audit.html").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_fleet_demo_makes_one_dataset_that_others_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HOME", "HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "")
+    assert fleet_demo(tmp_path) == 0
+    said = capsys.readouterr().out
+    assert said.count(": 66 rows\n") == 3
+    assert "verified (sums, documents, rows and hash, rebuild)" in said
 
 
 def test_a_dataset_with_another_hash_fails_the_demo(

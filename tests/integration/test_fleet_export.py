@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ import pytest
 import zstandard
 
 from collectord.config import Settings
+from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.exporter import export
 from collectord.dataset.row_plan import BY_ISSUE, ExportOptions
 from collectord.errors import CollectordError, UsageError
+from collectord.fleet import parts, runners
 from collectord.fleet.catalog import sources_in
 from collectord.fleet.datasets import published
 from collectord.fleet.export import Asked, Exported, Incomplete, export_fleet
@@ -32,6 +35,7 @@ from collectord.fleet.storage import Folder
 from collectord.kernel.jsonio import canonical
 from collectord.kernel.rows import split_of, split_of_issue
 from tests.support.fleets import made_source, one_more_run, pushed_source, settings_in
+from tests.support.loading import load
 from tests.support.snapshots import read_rows
 
 NOW_MS = 1_796_000_000_000
@@ -199,18 +203,69 @@ def test_all_rows_of_an_issue_or_a_source_are_in_one_split(
     assert again.document["dataset_hash"] == made.document["dataset_hash"]
 
 
+@pytest.mark.slow
+def test_other_peoples_tools_read_it_as_it_lies_there(fleet: dict[str, Settings], tmp_path: Path) -> None:
+    made = exported(fleet, tmp_path / "to", FleetOptions(shard_rows=30))
+    rows = records(made.url)
+    by_split: dict[str, list[str]] = {split: [] for split in SPLIT_NAMES.values()}
+    for row in sorted(rows, key=lambda row: str(row["run_id"])):
+        by_split[row["split"]].append(row["run_id"])
+    for tool in ("duckdb", "polars"):
+        [read] = load(tool, [Path(made.url)], tmp_path)
+        assert {split: sorted(ids) for split, ids in read["splits"].items()} == by_split
+    [croissant] = load("mlcroissant", [Path(made.url)], tmp_path)
+    assert "error" not in croissant, croissant
+    sets = {name: ids for name, ids in croissant["record_sets"].items() if name != "splits"}
+    assert sorted(run_id for ids in sets.values() for run_id in ids) == sorted(r["run_id"] for r in rows)
+    assert set(sets) == {path.stem for path in Path(made.url).glob("data/*")}
+
+
+def test_how_many_rows_are_fetched_together_changes_no_byte(
+    fleet: dict[str, Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "BLOCK_ROWS", 3)
+    options = FleetOptions(shard_rows=40)
+    wanted = files_of(exported(fleet, tmp_path / "at-once", options).url)
+    for first, room in ((3, 1), (6, 1), (3, 200_000)):
+        monkeypatch.setattr(parts, "FIRST_BATCH", first)
+        monkeypatch.setattr(parts, "BATCH_BYTES", room)
+        assert files_of(exported(fleet, tmp_path / f"{first}-{room}", options).url) == wanted
+
+
 @contextmanager
-def threads(count: int) -> Iterator[Runner]:
+def threads(number: int) -> Iterator[Runner]:
     import distributed
 
     library: Any = distributed
     with (
         library.LocalCluster(
-            n_workers=1, threads_per_worker=count, processes=False, dashboard_address=None, silence_logs=50
+            n_workers=1, threads_per_worker=number, processes=False, dashboard_address=None, silence_logs=50
         ) as cluster,
         library.Client(cluster) as client,
     ):
         yield Dask(client, None)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_is_there_is_used_and_one_of_other_versions_refused(
+    fleet: dict[str, Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    library: Any = distributed
+    wanted = files_of(exported(fleet, tmp_path / "here").url)
+    with library.LocalCluster(
+        n_workers=1, processes=False, protocol="tcp", dashboard_address=None, silence_logs=50
+    ) as cluster:
+        address = cluster.scheduler_address
+        with workers(3, None, address) as runner:
+            assert files_of(exported(fleet, tmp_path / "there", PLAIN, runner).url) == wanted
+        # The worker is a thread of this process, so what differs is the name of that.
+        monkeypatch.setattr(runners, "software", lambda: (threading.current_thread().name,))
+        with pytest.raises(CollectordError, match="would write other bytes"), workers(3, None, address):
+            pass
+    with pytest.raises(CollectordError, match="cannot be reached"), workers(3, None, "tcp://127.0.0.1:9"):
+        pass
 
 
 class Doubled:
@@ -228,15 +283,18 @@ class Doubled:
 def test_whoever_does_the_work_the_bytes_are_the_same(fleet: dict[str, Settings], tmp_path: Path) -> None:
     options = FleetOptions(shard_rows=9)
     wanted = files_of(exported(fleet, tmp_path / "here", options).url)
-    runners: dict[str, Any] = {
+    ways: dict[str, Any] = {
         "one": workers(1, None, None),
         "two": workers(2, None, None),
         "four": workers(4, None, None),
         "threads": threads(2),
     }
     assert files_of(exported(fleet, tmp_path / "doubled", options, Doubled()).url) == wanted
-    for name, made in runners.items():
+    for name, made in ways.items():
         with made as runner:
+            # With keys of their own: whoever has an account here is no client of theirs.
+            address = runner.client.scheduler.address if isinstance(runner, Dask) else ""
+            assert address.startswith("inproc://" if name == "threads" else "tls://")
             assert files_of(exported(fleet, tmp_path / name, options, runner).url) == wanted, name
 
 

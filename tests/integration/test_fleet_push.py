@@ -112,7 +112,7 @@ def test_a_universe_that_was_edited_is_another_push_as_rows_show_it(source: Sett
     assert push(source).is_new
 
 
-def test_only_so_many_are_kept_and_never_fewer_than_a_dataset_names(
+def test_only_so_many_are_kept_and_those_that_a_dataset_names(
     source: Settings, store: Folder, tmp_path: Path
 ) -> None:
     few = settings_in(source.repo, tmp_path / "store", NAME, {"fleet.keep": 2})
@@ -156,8 +156,12 @@ def test_another_index_cannot_have_the_name_and_both_are_told(
 def test_an_index_that_moved_with_its_repo_keeps_its_name(source: Settings, tmp_path: Path) -> None:
     first = push(source)
     moved = settings_in(Path(shutil.move(source.repo, tmp_path / "moved")), tmp_path / "store", NAME)
+    assert push(moved).problems == ()  # nothing new, so nothing was pushed from there
+    one_more_run(moved)
     again = push(moved)
     assert again.push.identity == first.push.identity
+    [said] = again.problems
+    assert str(source.repo) in said
 
 
 @pytest.mark.parametrize("part", ["shard", "manifest", "latest"])
@@ -291,6 +295,9 @@ def test_the_command_says_what_it_did(ingested: Cli, tmp_path: Path) -> None:
     )
     assert "pushed" in ingested.ok("fleet", "push")
     assert "nothing new" in ingested.ok("fleet", "push")
+    found = json.loads(ingested("doctor", "--json").stdout)["findings"]
+    checked = {one["check"]: one["state"] for one in found}
+    assert checked["fleet"] == "good"
     document = json.loads(ingested.ok("fleet", "push", "--json"))
     assert (document["is_new"], document["sequence"], document["source"]) == (False, 1, NAME)
 

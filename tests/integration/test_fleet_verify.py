@@ -219,6 +219,31 @@ def test_the_commands_say_what_they_found(place: Path, tmp_path: Path) -> None:
     assert (nothing.returncode, "no dataset" in nothing.stderr) == (1, True)
 
 
+def test_the_audit_has_all_rows_and_those_of_each_source(place: Path, tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "none", tmp_path)
+    done = cli("fleet", "audit", str(place / "to"), "--json", "--html", "page.html", repo=False)
+    document = json.loads(done.stdout)
+    sizes = {name: one["runs"] for name, one in document["by_source"].items()}
+    assert set(sizes) == {"a/kernel", "b"}
+    assert document["whole"]["runs"] == sum(sizes.values()) == len(find_rows(place))
+    lanes = document["whole"]["lanes"]["lanes"]
+    assert sum(lane["runs"] for lane in lanes) + document["whole"]["lanes"]["other"] == sum(sizes.values())
+    outcomes = document["whole"]["outcomes"]["overall"]
+    statuses = [row["outcome_status"] for row in find_rows(place)]
+    assert (outcomes["success"], outcomes["failed"]) == (statuses.count("success"), statuses.count("failed"))
+    page = (tmp_path / "page.html").read_text()
+    assert "<details><summary>a/kernel</summary>" in page
+    assert "<script" not in page
+    said = cli("fleet", "audit", str(place / "to"), "--source", "b", repo=False).stdout
+    assert said.splitlines()[1].split("\t")[0] == "all"
+    assert "Label consistency" in said
+    assert cli("fleet", "audit", str(place / "to"), "--source", "x", repo=False).returncode == 2
+
+
+def find_rows(place: Path) -> list[dict[str, object]]:
+    return [row for path in dataset(place).glob("data/*") for row in pq.read_table(path).to_pylist()]
+
+
 def test_lines_of_a_part_are_those_of_its_table(place: Path) -> None:
     for path in sorted(dataset(place).glob("dataset/*")):
         text = zstandard.ZstdDecompressor().stream_reader(path.open("rb")).read().decode()

@@ -39,6 +39,73 @@ HOSTILE = "tests/fault/test_hostile_archives.py"
 PARTS = "tests/integration/test_daemon_parts.py"
 MUTATIONS = (
     Mutation(
+        "another index takes the name of a source",
+        "collectord.fleet.push:_Pushing._refuse_another",
+        "return",
+        ("tests/integration/test_fleet_push.py::test_another_index_cannot_have_the_name_and_both_are_told",),
+    ),
+    Mutation(
+        "a manifest is written over another one",
+        "collectord.fleet.storage:Folder.create",
+        "self.replace(name, data)",
+        ("tests/fault/test_fleet_storage.py::test_every_storage_does_the_same",),
+    ),
+    Mutation(
+        "a push whose index is torn counts",
+        "collectord.fleet.catalog:pushed",
+        "data = storage.read(manifest_name(source, sequence), MAX_BYTES)\n"
+        "return read_manifest(data or b'', source, sequence)",
+        (
+            "tests/integration/test_fleet_push.py::"
+            "test_a_push_torn_at_any_byte_falls_back_to_the_newest_whole_one",
+        ),
+    ),
+    Mutation(
+        "the pushes of a dataset are removed",
+        "collectord.fleet.pins:pinned",
+        "return frozenset()",
+        ("tests/integration/test_fleet_push.py::test_only_so_many_are_kept_and_those_that_a_dataset_names",),
+    ),
+    Mutation(
+        "the schema of a pushed index is trusted",
+        "collectord.fleet.shard:_require_ours",
+        "return",
+        ("tests/fault/test_fleet_hostile.py::test_an_index_that_no_collectord_made_is_refused",),
+    ),
+    Mutation(
+        "a bomb in a pushed index goes off",
+        "collectord.fleet.shard:_refuse_bombs",
+        "return",
+        ("tests/fault/test_fleet_hostile.py::test_a_bomb_inside_of_an_index_is_refused",),
+    ),
+    Mutation(
+        "a source that cannot be had is left out without a word",
+        "collectord.fleet.export:_Export._refuse_missing",
+        "return",
+        (
+            "tests/integration/test_fleet_export.py::"
+            "test_a_source_that_cannot_be_had_ends_it_unless_it_may_be_missing",
+        ),
+    ),
+    Mutation(
+        "a row of a fleet is hashed without its source",
+        "collectord.fleet.render:row_digests",
+        "return original(piece, '')",
+        (
+            "tests/integration/test_fleet_export.py::"
+            "test_the_hash_is_that_of_each_rows_canonical_json_with_its_source",
+        ),
+    ),
+    Mutation(
+        "columns of a fleet's rows are not made again",
+        "collectord.fleet.verify:values_digest",
+        "return bytes(32)",
+        (
+            "tests/integration/test_fleet_verify.py::"
+            "test_an_outcome_that_was_changed_under_new_sums_is_found_by_making_it_again",
+        ),
+    ),
+    Mutation(
         "an index is moved apart from its log",
         "collectord.repair.rebuild:_merge_log",
         "pass",

@@ -15,7 +15,8 @@ from fsspec.implementations.local import LocalFileSystem
 class Faults:
     """What goes wrong. `fail_at` are numbers of calls that raise `error`; all from `dead_from` on do.
 
-    `late` are ends of names that no listing shows, `sizes` gives what is said of the size of a file.
+    `late` are ends of names that no listing shows, `unreadable` of those that cannot be opened; `sizes` gives
+    what is said of the size of a file.
     """
 
     fail_at: frozenset[int] = frozenset()
@@ -23,7 +24,7 @@ class Faults:
     error: Callable[[], Exception] = lambda: OSError(5, "Input/output error")
     late: tuple[str, ...] = ()
     sizes: Callable[[str, int], int] = lambda _path, size: size
-    torn: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
     calls: int = 0
     said: list[str] = field(default_factory=list)
 
@@ -52,6 +53,8 @@ class FaultyFileSystem(LocalFileSystem):  # type: ignore[misc]
 
     def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
         NOW.call(f"open {mode} {path}")
+        if mode == "rb" and path.endswith(NOW.unreadable or ("\0",)):
+            raise NOW.error()
         return super()._open(path, mode, **kwargs)
 
     def info(self, path: Any, **kwargs: Any) -> dict[str, Any]:

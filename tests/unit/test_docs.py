@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [
     *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"),
     *("docs/design.md", "docs/commands.md", "docs/operations.md", "docs/architecture.md", "docs/glossary.md"),
-    "docs/fleet.md",
+    *("docs/fleet.md", "docs/scale.md"),
 ]
 
 

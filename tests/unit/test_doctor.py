@@ -52,6 +52,8 @@ def test_a_healthy_place_has_no_finding_to_act_on() -> None:
         ({"status": None}, "index", State.WATCH),
         ({"without_effect": ("gates.nothing",)}, "severities", State.WATCH),
         ({"newest_backup_ms": None}, "backups", State.WATCH),
+        ({"pushes": True}, "fleet", State.WATCH),
+        ({"pushes": True, "pushed_ms": 1}, "fleet", State.WATCH),
         ({"newest_backup_ms": 1}, "backups", State.WATCH),
         ({"newest_ms": 1_800_009_000_000}, "clock", State.WATCH),
         ({"status": {**STATUS, "daemon": {"life": "dead"}}}, "daemon", State.ACT),
@@ -79,6 +81,12 @@ def test_the_first_backup_of_a_new_index_is_waited_for() -> None:
     for changed in ({"status": old}, {"status": stopped}, {"backup_at": "off"}):
         [found] = [one for one in checks(replace(facts, **changed)) if one.check == "backups"]
         assert found.state is State.WATCH
+
+
+def test_a_fleet_is_asked_about_where_there_is_one() -> None:
+    pushed = checks(replace(FACTS, pushes=True, pushed_ms=1_799_990_000_000))
+    assert [finding.state for finding in pushed if finding.check == "fleet"] == [State.GOOD]
+    assert [finding for finding in checks(FACTS) if finding.check == "fleet"] == []
 
 
 def test_a_small_disk_is_not_asked_for_more_than_a_tenth_of_itself() -> None:
