@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.parquet import pyarrow_version
-from collectord.errors import CollectordError
+from collectord.errors import CollectordError, ExtraMissing
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -97,7 +97,7 @@ def workers(count: int, memory: int | None, scheduler: str | None) -> Iterator[R
         import dask
         import distributed
     except ImportError as error:
-        raise CollectordError(f"{error}: pip install 'collectord[fleet]'") from error
+        raise ExtraMissing("workers of a fleet want", "fleet") from error
     with dask.config.set(_SETTINGS):
         if scheduler is not None:
             with _connected(scheduler) as client:

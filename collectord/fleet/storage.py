@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from collectord.epochs.fingerprint import masked_text
-from collectord.errors import CollectordError
+from collectord.errors import CollectordError, ExtraMissing, extra_missing
+from collectord.repo.files import open_regular
 from collectord.system.durable import (
     SUFFIX,
     atomic_write,
@@ -88,18 +89,13 @@ class Storage(Protocol):
         """
 
 
-class ExtraMissing(CollectordError):
-    """The extra `fleet` is not installed."""
-
-
 def open_storage(url: str) -> Storage:
     """The storage at an absolute path or a URL; raises StorageError where no library for it is installed.
 
     Raises ExtraMissing without what all of the fleet is built on.
     """
-    missing = [name for name in ("fsspec", "zstandard", "pyarrow") if find_spec(name) is None]
-    if missing:
-        raise ExtraMissing(f"the fleet wants {', '.join(missing)}: pip install 'collectord[fleet]'")
+    if not all(map(find_spec, ("fsspec", "zstandard", "pyarrow"))):
+        raise ExtraMissing("a fleet wants", "fleet")
     path = url.removeprefix("file://") if url.startswith("file:///") else url
     if path.startswith("/"):
         return Folder(Path(os.path.normpath(path)))
@@ -126,7 +122,7 @@ def too_large(where: str, limit: int) -> TooLarge:
 
 
 class Folder:
-    """A folder of this machine, a mounted one included."""
+    """A folder of this machine, a mounted one included. Links and pipes in it are nobody's files."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.url = root, str(root)
@@ -135,9 +131,9 @@ class Folder:
         """See Storage."""
         with as_storage_error(self._said(name), "reading"):
             try:
-                with (self.root / name).open("rb") as file:
+                with open_regular(self.root / name) as file:
                     data = file.read(limit + 1)
-            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            except (FileNotFoundError, NotADirectoryError):
                 return None
         if len(data) > limit:
             raise too_large(self._said(name), limit)
@@ -146,7 +142,7 @@ class Folder:
     def open(self, name: str) -> BinaryIO:
         """See Storage."""
         with as_storage_error(self._said(name), "reading"):
-            return (self.root / name).open("rb")
+            return open_regular(self.root / name)
 
     def files(self, folder: str) -> dict[str, int]:
         """See Storage; links are not followed."""
@@ -261,8 +257,7 @@ class Remote:
                 self._fs, root = url_to_fs(self.url, use_listings_cache=False)
             except ImportError as error:
                 raise StorageError(
-                    f"{self.url}: {error}; pip install 'collectord[fleet]' brings the library for storages, "
-                    "'collectord[fleet-s3]' the one for S3"
+                    f"{self.url}: {error}; {extra_missing('an S3 storage wants', 'fleet-s3')}"
                 ) from error
             except ValueError as error:
                 raise StorageError(

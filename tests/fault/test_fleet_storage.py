@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,21 @@ def test_every_storage_does_the_same(storage: Storage, tmp_path: Path) -> None:
     storage.remove_all("again")
     assert storage.files("again") == {}
     assert [name for name in storage.files("") if "collectord" in name] == []
+
+
+def test_what_is_no_file_in_a_folder_is_not_read_and_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"of another")
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s/link").symlink_to(tmp_path / "secret")
+    (tmp_path / "s/folder").mkdir()
+    os.mkfifo(tmp_path / "s/pipe")
+    storage = Folder(tmp_path / "s")
+    assert storage.files("") == {}
+    for name in ("link", "folder", "pipe"):
+        with pytest.raises(StorageError, match="reading failed"):
+            storage.read(name, 100)
+        with pytest.raises(StorageError, match="reading failed"):
+            storage.open(name)
 
 
 def test_a_storage_without_its_library_says_what_to_install(tmp_path: Path) -> None:

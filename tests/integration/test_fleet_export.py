@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from collectord.fleet.render import RenderTask
 from collectord.fleet.row_text import row_digest
 from collectord.fleet.runners import Dask, Here, Runner, workers
 from collectord.fleet.storage import Folder
+from collectord.intake.ingest import ingest
 from collectord.kernel.jsonio import canonical
 from collectord.kernel.rows import split_of, split_of_issue
 from tests.support.fleets import made_source, one_more_run, pushed_source, settings_in
@@ -139,6 +141,43 @@ def test_an_environment_gives_the_rows_that_its_own_machine_gives_for_it(
     rows = records(made.url)
     assert {row["environment"] for row in rows} == {fingerprint}
     assert [{k: v for k, v in row.items() if k != "source"} for row in rows] == records(str(tmp_path / "own"))
+
+
+def test_several_environments_of_a_source_give_the_rows_of_those_that_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    store = tmp_path / "store"
+    settings = made_source(tmp_path / "a", store, "a", part=slice(0, 30))
+    # The configuration is edited, and the second half of the runs comes after that.
+    names = sorted(path.name for path in settings.archives_dir.iterdir())
+    (tmp_path / "later").mkdir()
+    for name in names[15:]:
+        shutil.move(settings.archives_dir / name, tmp_path / "later" / name)
+    settings.index_path.unlink()
+    ingest(settings)
+    config = settings.repo / ".cyntra/config.yaml"
+    config.write_text(config.read_text().replace("claude-opus-4-5-20251101", "claude-opus-5"))
+    for name in names[15:]:
+        for path in (tmp_path / "later" / name).glob("*.json"):
+            path.write_text(path.read_text().replace("claude-opus-4-5-20251101", "claude-opus-5"))
+        shutil.move(tmp_path / "later" / name, settings.archives_dir / name)
+    ingest(settings)
+    found = push(settings).push.environments
+    assert len(found) == 2
+    whole = exported(str(store), tmp_path / "both", environments=tuple(one.fingerprint for one in found))
+    rows = records(whole.url)
+    assert {row["environment"] for row in rows} == {one.fingerprint for one in found}
+    assert whole.document["sources"][0]["rows_by_environment"] == {
+        one.fingerprint: sum(row["environment"] == one.fingerprint for row in rows) for one in found
+    }
+    for number, one in enumerate(found):
+        own = export(settings, ExportOptions(), environment=one.fingerprint, out=tmp_path / f"own{number}")
+        alone = exported(str(store), tmp_path / f"alone{number}", environments=(one.fingerprint,))
+        assert alone.document["sources"][0]["dataset_hash"] == own.meta["dataset_hash"]
+        of_both = [row for row in rows if row["environment"] == one.fingerprint]
+        own_rows = records(str(tmp_path / f"own{number}"))
+        unsplit = [{k: v for k, v in row.items() if k not in ("source", "split")} for row in of_both]
+        assert unsplit == [{k: v for k, v in row.items() if k != "split"} for row in own_rows]
 
 
 def test_the_rows_are_those_of_all_sources_in_one_order_and_split_by_rank(
