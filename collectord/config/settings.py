@@ -71,6 +71,13 @@ class Settings:
         return self.state_dir / "lock"
 
     @property
+    def fleet_folder(self) -> Path | None:
+        """Where the index is pushed to, if that is a folder of this machine."""
+        url = self.config.fleet.url
+        path = url.removeprefix("file://") if url.startswith("file:///") else url
+        return Path(os.path.normpath(path)) if path.startswith("/") else None
+
+    @property
     def disk_rules(self) -> DiskRules:
         """How much room is to be left on the disk."""
         disk = self.config.disk
@@ -311,6 +318,8 @@ def _message(details: ErrorDetails) -> str:
 def _refuse_writing_into_archives(settings: Settings, given: Mapping[str, Given]) -> None:
     """Our own files in the archives folder would be taken for archives, and pruned with them by others."""
     ours = {"paths.state": settings.state_dir, "paths.benches": settings.benches_dir}
+    if settings.fleet_folder is not None:
+        ours["fleet.url"] = settings.fleet_folder
     inside = [key for key, folder in ours.items() if folder.is_relative_to(settings.archives_dir)]
     if inside:
         message = f"lies inside the archives folder {settings.archives_dir}; choose a folder beside it"

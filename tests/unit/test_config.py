@@ -396,3 +396,12 @@ def test_loading_the_example_gives_exactly_the_defaults(repo: Path) -> None:
     loaded = load(repo=repo, config=EXAMPLE, overrides={}, environ={}, cwd=repo)
     assert loaded.config == Config()
     assert all(loaded.sources[key].startswith(f"{EXAMPLE}:") for key in dotted_keys())
+
+
+def test_a_fleet_in_the_archives_folder_is_refused_as_it_would_be_taken_for_archives(repo: Path) -> None:
+    place = repo / ".cyntra/archives/fleet"
+    for url in (str(place), f"file://{place}"):
+        [found] = findings(repo, f"fleet: {{url: {url}, source: a}}\n")
+        assert "lies inside the archives folder" in found
+    for url in (f"{repo}/fleet", "s3://bucket/archives"):
+        assert settings(repo, f"fleet: {{url: {url}, source: a}}\n").config.fleet.url == url
