@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,20 @@ from collectord.audit.facts import Agreement, AuditFacts
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.layout import count, listing, percent
 from collectord.dataset.profiles import knowledge_at, plan_dispatch
+from collectord.dataset.reuse import UNUSABLE, load_cached, save_cached
 from collectord.dataset.row_plan import ExportOptions
-from collectord.index.reader import IndexReader
+from collectord.index.reader import IndexReader, content_digest
 from collectord.index.repo_records import issue_history, timeouts
 from collectord.index.runs import Manifests, plain_runs
 from collectord.kernel.dispatch import InputState
 from collectord.kernel.jsonio import JsonObject, compact
 from collectord.kernel.planner_input import issue_input, recorded_input, recorded_issue_id, row_tags
 from collectord.kernel.summary import manifest_issue_id
+from collectord.kernel.universe import Universe
 from collectord.kernel.values import as_object, member
 from collectord.model import IndexedRun, IssueRevision
 from collectord.repo.files import load_universe
+from collectord.system.own_code import code_stamp
 
 _SHOWN = 10
 
@@ -102,22 +106,51 @@ def _findings(
 MOST_COMPARED = 200
 
 
-def compare_inputs(reader: IndexReader, repo: Path, since_ms: int) -> tuple[Agreement, ...]:
+def compare_inputs(
+    reader: IndexReader, repo: Path, since_ms: int, cached: Path | None = None
+) -> tuple[Agreement, ...]:
     """The newest recorded inputs of runs since a time, each against its rebuilt one.
 
     Histories are rebuilt as an export of the dispatch profile would; issue fields are compared with the
-    Beads record that was known when the run was dispatched, where one was.
+    Beads record that was known when the run was dispatched, where one was. What was found is kept in the file
+    `cached`, as every run has to be looked at for it.
     """
     # Worlds stand in no history of an export without them.
     found = plain_runs(reader)
-    newest = _newest(found, since_ms)
+    newest, universe = _newest(found, since_ms), load_universe(repo, None)
+    key = _key(reader, newest, universe)
+    if cached is None:
+        return _compare(reader, found, newest, universe)
+    try:
+        return tuple(map(_agreement_from, load_cached(cached, key)["compared"]))
+    except UNUSABLE:
+        compared = _compare(reader, found, newest, universe)
+        save_cached(cached, key, {"compared": [asdict(one) for one in compared]})
+        return compared
+
+
+def _key(reader: IndexReader, newest: Sequence[IndexedRun], universe: Universe) -> str:
+    """A digest of all that the comparison follows from."""
+    parts = [content_digest(reader.connection), code_stamp(), repr(universe)]
+    parts += [run.name for run in newest]
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _agreement_from(values: Mapping[str, Any]) -> Agreement:
+    """From JSON, which has lists for tuples."""
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Agreement(**given)
+
+
+def _compare(
+    reader: IndexReader, found: Sequence[IndexedRun], newest: Sequence[IndexedRun], universe: Universe
+) -> tuple[Agreement, ...]:
     chosen = {run.name for run in newest}
     manifests = _manifests(reader, newest)
     # An input that counts as absent is rebuilt; that of the others is not even looked at.
     given = [replace(run, input_state=InputState.ABSENT) if run.name in chosen else run for run in found]
     ids = {issue_id for run in newest for issue_id in _issue_ids(run, manifests[run.name])}
     issues, ends = issue_history(reader.connection, ids), timeouts(reader.connection)
-    universe = load_universe(repo, None)
     # Left out as rows, all others still stand in the histories.
     others = frozenset((run.kind, run.name) for run in found if run.name not in chosen)
     planned = plan_dispatch(given, ExportOptions(), universe, issues, ends, Manifests(reader), others)

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any, Final
@@ -78,7 +78,6 @@ class Detector:
         if (found := detector_version()) is None:
             raise ExtraMissing("looking for credentials wants", "redact")
         self.version = found
-        self._patterns = _patterns()
         self.find = lru_cache(maxsize=100_000)(self._find)
 
     def _find(self, text: str) -> tuple[tuple[str, str], ...]:
@@ -96,9 +95,16 @@ class Detector:
                 if value:
                     yield kind, value + (rest[0] if rest and part[match.end() - 1] == value[-1] else "")
 
+    @cached_property
+    def _patterns(self) -> list[tuple[str, re.Pattern[str]]]:
+        return _patterns()  # a third of a second, and most collections hold no sign of a credential
+
     def kinds_in(self, value: object) -> set[str]:
         """The kinds of credentials in any text of a JSON value."""
-        return {kind for text in _texts(value) for kind, _ in self.find(text)}
+        texts = list(_texts(value))
+        if not may_hold_one("\n".join(texts)):
+            return set()
+        return {kind for text in texts for kind, _ in self.find(text)}
 
     def redacted(self, value: Any) -> Any:
         """A JSON value with each credential in a text of it replaced by `[REDACTED:<kind>]`."""

@@ -78,13 +78,13 @@ class LastExport:
     def load(self) -> PublishedExport | None:
         """The last export, if its inputs were exactly the same."""
         try:
-            return PublishedExport(**_load(self._path, self._key))
-        except _UNUSABLE:
+            return PublishedExport(**load_cached(self._path, self._key))
+        except UNUSABLE:
             return None
 
     def save(self, last: PublishedExport) -> None:
         """Store an export that was just published or found; a failure is ignored."""
-        _save(self._path, self._key, asdict(last))
+        save_cached(self._path, self._key, asdict(last))
 
 
 class LastSelection:
@@ -101,22 +101,22 @@ class LastSelection:
     def load(self) -> Selection | None:
         """The last selection, if all that it follows from is the same."""
         try:
-            values = _load(self._path, self._key)
+            values = load_cached(self._path, self._key)
             others = frozenset((kind, name) for kind, name in values["others"])
             return Selection(**{**values, "others": others, "drift": tuple(values["drift"])})
-        except _UNUSABLE:
+        except UNUSABLE:
             return None
 
     def save(self, selection: Selection) -> None:
         """Store what was selected now; a failure is ignored."""
-        _save(self._path, self._key, {**asdict(selection), "others": sorted(selection.others)})
+        save_cached(self._path, self._key, {**asdict(selection), "others": sorted(selection.others)})
 
 
-_UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
+UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
-def _load(path: Path, key: str) -> dict[str, Any]:
-    """What was saved under that key; raises one of `_UNUSABLE` where it is anything else."""
+def load_cached(path: Path, key: str) -> dict[str, Any]:
+    """What was saved in a file of the cache under that key; raises one of `UNUSABLE` for anything else."""
     document = json.loads(path.read_bytes())
     if document["key"] != key or document["check"] != _check(document["last"]):
         raise ValueError("of other inputs, or damaged")
@@ -124,9 +124,10 @@ def _load(path: Path, key: str) -> dict[str, Any]:
     return found
 
 
-def _save(path: Path, key: str, values: dict[str, Any]) -> None:
+def save_cached(path: Path, key: str, values: dict[str, Any]) -> None:
+    """Save values that JSON can hold under a key that says what they follow from; a failure is ignored."""
     document = {"key": key, "last": values, "check": _check(values)}
-    # A file that cannot be written costs the next export its time only. Members keep their order, so that
+    # A file that cannot be written costs the next time its work only. Members keep their order, so that
     # what is loaded is written as what was found.
     with suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

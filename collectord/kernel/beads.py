@@ -31,7 +31,9 @@ def issues_and_dropped(text: str) -> tuple[dict[str, JsonObject], tuple[int, ...
     for number, line in enumerate(text.splitlines(), 1):
         record = _record(line)
         issue_id = _issue_id(record) if record is not None else ""
-        if record is not None and issue_id and _integers_convert(record) and is_encodable(record):
+        # Most lines cannot hold a lone surrogate, and to encode a record takes as long as to read it.
+        encodable = (line.isascii() and "\\u" not in line) or is_encodable(record)
+        if record is not None and issue_id and _integers_convert(record) and encodable:
             issues[issue_id] = record
         elif line.strip():
             dropped.append(number)

@@ -127,6 +127,35 @@ def test_a_copy_is_no_run_of_the_audit_as_it_is_no_row_of_an_export(kernel: Cli)
     assert "66 runs in all" in kernel.ok("audit", "--since", "5000w", "--full")
 
 
+def test_what_an_audit_keeps_of_the_one_before_changes_nothing_that_it_says(kernel: Cli) -> None:
+    arguments = ("audit", "--since", "5000w", "--json")
+    told = ("agreement", "consistency", "coverage", "health")
+
+    def audited() -> dict:
+        found = json.loads(kernel.ok(*arguments))
+        return {name: found[name] for name in told}
+
+    first = audited()
+    cached = sorted((kernel.index.parent / "cache").glob("audit-*.json"))
+    assert [path.name for path in cached] == ["audit-agreement.json", "audit-epochs.json"]
+    assert audited() == first
+    for damage in (
+        b"",
+        b"{}",
+        cached[0].read_bytes()[:-40],
+        cached[1].read_bytes().replace(b"wc-1", b"wc-2"),
+    ):
+        for path in cached:
+            path.write_bytes(damage)
+        assert audited() == first
+    archive = min(kernel.archives.iterdir())
+    manifest = json.loads((archive / "manifest.json").read_text())
+    other = shutil.copytree(archive, archive.with_name("wc-999-20261124T000000Z"))
+    (other / "manifest.json").write_text(json.dumps({**manifest, "workcell_id": other.name}))
+    kernel.ok("ingest")
+    assert audited()["agreement"]["compared"] == first["agreement"]["compared"] + 1
+
+
 def test_a_policy_that_cannot_be_read_is_said_and_the_rest_still_told(kernel: Cli) -> None:
     (kernel.repo / ".cyntra/config.yaml").write_text("routing: [")
     text = kernel.ok("audit", "--since", "5000w")
