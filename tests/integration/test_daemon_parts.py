@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import resource
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,7 +27,7 @@ from collectord.intake.queue import GLANCES_PER_LOOK, Intake, NoEvents, Verified
 from collectord.intake.settle import PendingSet
 from collectord.model import ARCHIVE, Outcome, OutcomeKind, Reading
 from collectord.retention.plan import Ages
-from collectord.retention.prune import Pruner
+from collectord.retention.prune import PrunePlan, Pruner
 from collectord.system.log import configure
 from tests.support.archives import Maker
 
@@ -194,32 +195,41 @@ def test_an_edit_in_place_is_found_when_the_turn_of_its_archive_comes(room: Room
     assert list(room.intake.pending) == [archive.name]
 
 
-def _kept_by_prune(room: Room, name: str) -> str | None:
-    """Why a prune of all logs, long from now, leaves this archive alone."""
+def _prune_of(room: Room, ages: Ages, now_ms: int) -> PrunePlan:
     with IndexReader(room.settings.index_path) as reader:
-        return Pruner(reader, room.root, Ages(logs_s=0)).plan(2**43).kept.get(name)
+        return Pruner(reader, room.root, ages).plan(now_ms)
 
 
-def test_an_edit_outside_the_core_files_keeps_prune_away_only_until_the_next_whole_look(room: Room) -> None:
+def test_an_edit_outside_the_core_files_counts_for_the_age_and_one_of_them_keeps_prune_away(
+    room: Room,
+) -> None:
     archive = _archive(room)
     log = archive / "logs/run.log"
     log.write_text("said\n")
     [_] = room.applier.apply([room.settled(archive.name).change])
     room.intake.pending.drop(archive.name)
-    _take_turns(room)
-    _take_turns(room)
-    assert _kept_by_prune(room, archive.name) is None
     with gzip.open(log.with_suffix(".log.gz"), "wb") as packed:
         packed.write(log.read_bytes())
     log.unlink()
-    assert "it changed" in str(_kept_by_prune(room, archive.name))
+    soon, ever = time.time_ns() // 1_000_000 + 5_000, 2**43
+    assert not _prune_of(room, Ages(logs_s=60), soon).removals
+    assert [one.name for one in _prune_of(room, Ages(logs_s=60), ever).removals] == [archive.name]
+    (archive / "proof.json").write_text("{}")
+    assert "it changed" in _prune_of(room, Ages(logs_s=60), ever).kept[archive.name]
+
+
+def test_an_edit_outside_the_core_files_is_noted_by_the_next_whole_look(room: Room) -> None:
+    archive = _archive(room)
+    (archive / "telemetry.jsonl").write_text("{}\n")
+    [_] = room.applier.apply([room.settled(archive.name).change])
+    room.intake.pending.drop(archive.name)
+    (archive / "telemetry.jsonl").write_text("[]\n")
     for _ in range(GLANCES_PER_LOOK + 1):
         _take_turns(room)
     assert list(room.intake.pending) == [archive.name]
     [(_, outcome)] = room.applier.apply([room.settled(archive.name).change])
     assert isinstance(outcome, Outcome)
     assert outcome.kind is OutcomeKind.UNCHANGED
-    assert _kept_by_prune(room, archive.name) is None
 
 
 def test_an_archive_that_nobody_edits_is_looked_at_whole_again_only_after_some_glances(room: Room) -> None:
