@@ -74,9 +74,8 @@ def _measured(asked: argparse.Namespace, size: int) -> list[Figure]:
     try:
         kept = kept_repo(scratch, size)
         roots = [ROOT, *([tree_at(asked.against, scratch)] if asked.against else [])]
-        trees = [Tree(root, kept.repo, work / str(number)) for number, root in enumerate(roots)]
+        trees = [Tree.made(root, work / str(number), kept.repo) for number, root in enumerate(roots)]
         for tree in trees:
-            tree.place.mkdir()
             tree.command("--help").run()  # compiles what is not compiled yet
         Waits(kept, trees, asked.repeat, note).run(asked.groups)
     finally:

@@ -26,33 +26,32 @@ def nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """One state of the code with an index, datasets and reports of its own for the repo."""
+    """One state of the code with a repo of its own, whose archives are those of the repo that is kept."""
 
     root: Path
-    repo: Path
     place: Path
+
+    @classmethod
+    def made(cls, root: Path, place: Path, kept: Path) -> Tree:
+        """Nothing is configured: a value that is given costs the reading of it."""
+        shutil.copytree(kept, place / "repo", ignore=shutil.ignore_patterns("archives", "state", "benches"))
+        (place / "repo/.cyntra/archives").symlink_to(kept / ".cyntra/archives")
+        return cls(root, place)
 
     def command(self, *arguments: str) -> Command:
         """collectord of this tree."""
-        environment = {
-            "PYTHONPATH": str(self.root),
-            "COLLECTORD_PATHS_STATE": str(self.state),
-            "COLLECTORD_PATHS_BENCHES": str(self.benches),
-            # A second look at what was written within the last two seconds would be measured as ours.
-            "COLLECTORD_SETTLE_MIN_AGE": "0",
-        }
-        words = (sys.executable, "-m", "collectord", "--repo", str(self.repo), *arguments)
-        return Command(words, environment, self.place)
+        words = (sys.executable, "-m", "collectord", "--repo", str(self.place / "repo"), *arguments)
+        return Command(words, {"PYTHONPATH": str(self.root)}, self.place)
 
     @property
     def state(self) -> Path:
         """Where the index lies."""
-        return self.place / "state"
+        return self.place / "repo/.cyntra/state/collectord"
 
     @property
     def benches(self) -> Path:
         """Where datasets lie."""
-        return self.place / "benches"
+        return self.place / "repo/.cyntra/benches"
 
     def forget(self, *folders: Path) -> None:
         """Remove what the next step makes again."""
