@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,10 @@ from collectord.audit.layout import count, listing, percent
 from collectord.dataset.profiles import knowledge_at, plan_dispatch
 from collectord.dataset.reuse import UNUSABLE, load_cached, save_cached
 from collectord.dataset.row_plan import ExportOptions
-from collectord.index.reader import IndexReader, content_digest
-from collectord.index.repo_records import issue_history, timeouts
-from collectord.index.runs import Manifests, plain_runs
+from collectord.index.epoch_inputs import epoch_inputs_digest
+from collectord.index.reader import IndexReader
+from collectord.index.repo_records import count_ends, issue_history, timeouts
+from collectord.index.runs import Manifests, count_recorded, plain_runs
 from collectord.kernel.dispatch import InputState
 from collectord.kernel.jsonio import JsonObject, compact
 from collectord.kernel.planner_input import issue_input, recorded_input, recorded_issue_id, row_tags
@@ -115,25 +115,22 @@ def compare_inputs(
     Beads record that was known when the run was dispatched, where one was. What was found is kept in the file
     `cached`, as every run has to be looked at for it.
     """
-    # Worlds stand in no history of an export without them.
-    found = plain_runs(reader)
-    newest, universe = _newest(found, since_ms), load_universe(repo, None)
-    key = _key(reader, newest, universe)
+    universe = load_universe(repo, None)
     if cached is None:
-        return _compare(reader, found, newest, universe)
+        return _compare(reader, since_ms, universe)
+    key = _key(reader, since_ms, universe)
     try:
         return tuple(map(_agreement_from, load_cached(cached, key)["compared"]))
     except UNUSABLE:
-        compared = _compare(reader, found, newest, universe)
+        compared = _compare(reader, since_ms, universe)
         save_cached(cached, key, {"compared": [asdict(one) for one in compared]})
         return compared
 
 
-def _key(reader: IndexReader, newest: Sequence[IndexedRun], universe: Universe) -> str:
-    """A digest of all that the comparison follows from."""
-    parts = [content_digest(reader.connection), code_stamp(), repr(universe)]
-    parts += [run.name for run in newest]
-    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+def _key(reader: IndexReader, since_ms: int, universe: Universe) -> str:
+    """A digest of all that the comparison follows from; which runs are the newest follows from how many."""
+    numbers = count_recorded(reader.connection, since_ms), count_ends(reader.connection)
+    return epoch_inputs_digest(reader.connection, repr(numbers), repr(universe), code_stamp())
 
 
 def _agreement_from(values: Mapping[str, Any]) -> Agreement:
@@ -142,9 +139,10 @@ def _agreement_from(values: Mapping[str, Any]) -> Agreement:
     return Agreement(**given)
 
 
-def _compare(
-    reader: IndexReader, found: Sequence[IndexedRun], newest: Sequence[IndexedRun], universe: Universe
-) -> tuple[Agreement, ...]:
+def _compare(reader: IndexReader, since_ms: int, universe: Universe) -> tuple[Agreement, ...]:
+    # Worlds stand in no history of an export without them.
+    found = plain_runs(reader)
+    newest = _newest(found, since_ms)
     chosen = {run.name for run in newest}
     manifests = _manifests(reader, newest)
     # An input that counts as absent is rebuilt; that of the others is not even looked at.

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from collectord.index.engine import IndexConnection
 from collectord.index.rows import db_int, db_text, text_digest
-from collectord.index.statements import insert, inserting, marks
+from collectord.index.statements import insert, inserting, marks, scalar
 from collectord.kernel.events import WorkcellEnd
 from collectord.kernel.jsonio import JsonObject, ascii_json
 from collectord.model import IssueRevision
@@ -82,6 +82,11 @@ def _row(position: int, end: WorkcellEnd) -> dict[str, object]:
         "timed_out": int(end.timed_out),
         "duration_ms": db_int(end.duration_ms) or 0,
     }
+
+
+def count_ends(connection: IndexConnection) -> int:
+    """How many ends of workcells the event log told; they are added and never edited."""
+    return int(scalar(connection, "SELECT count(*) FROM workcell_ends"))
 
 
 def timeouts(connection: IndexConnection) -> dict[str, WorkcellEnd]:

@@ -22,9 +22,10 @@ from collectord.index.statements import (
     WITH_LABELS,
     dicts,
     marks,
+    scalar,
 )
 from collectord.kernel.artifact_facts import VERSION, ArtifactFacts, artifact_facts_json, artifact_facts_of
-from collectord.kernel.dispatch import completed_ms, time_conflict
+from collectord.kernel.dispatch import InputState, completed_ms, time_conflict
 from collectord.kernel.evidence import (
     UNKNOWN,
     evidence_json,
@@ -202,6 +203,12 @@ def artifact_facts_of_revision(reader: IndexReader, revision_id: int) -> Artifac
 
 def _artifact_facts(connection: IndexConnection, revision_id: int) -> ArtifactFacts:
     return artifact_facts_of(*(_document(connection, revision_id, name) for name in (MANIFEST, PROOF)))
+
+
+def count_recorded(connection: IndexConnection, since_ms: int) -> int:
+    """How many current runs since a time have a recorded planner input that is taken as it is."""
+    query = f"SELECT count(*) FROM {RUNS} WHERE run.input_state = ? AND run.started_ms >= ?"
+    return int(scalar(connection, query, (InputState.VERBATIM, since_ms)))
 
 
 def plain_runs(reader: IndexReader) -> list[IndexedRun]:
