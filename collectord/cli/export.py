@@ -233,18 +233,23 @@ def verify(invocation: Invocation, directory: str, fast: bool, rebuild: bool, as
     settings = invocation.settings() if rebuild else None
     folder = dataset_folder(invocation, directory)
     verified = verify_dataset(settings, folder, fast=fast)
+    print_verified(verified, directory, verified_json("collectord.verify.v1", str(folder), verified), as_json)
+
+
+def print_verified(verified: Verified, where: str, document: dict[str, Any], as_json: bool) -> None:
+    """What a check found, in words or as its document; raises VerificationFailed where it found something."""
     if as_json:
-        emit_json(verified_json("collectord.verify.v1", str(folder), verified))
+        emit_json(document)
     else:
         for finding in verified.findings:
             line(finding)
     for skipped in verified.skipped:
         complain(skipped)
     if verified.findings:
-        raise VerificationFailed(f"{directory}: is not what was published: {len(verified.findings)} findings")
+        raise VerificationFailed(f"{where}: is not what was published: {len(verified.findings)} findings")
     if not as_json:
         rows, digest = verified.rows, verified.dataset_hash
-        line(f"{directory}: {rows} rows, dataset_hash {digest}: verified ({', '.join(verified.checked)})")
+        line(f"{where}: {rows} rows, dataset_hash {digest}: verified ({', '.join(verified.checked)})")
 
 
 def dataset_folder(invocation: Invocation, given: str) -> Path:

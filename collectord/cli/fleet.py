@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collectord.cli.environment import print_changes
-from collectord.cli.export import verified_json
+from collectord.cli.export import print_verified, verified_json
 from collectord.cli.invocation import Group, Invocation, age_ms
 from collectord.cli.output import (
     complain,
@@ -27,7 +27,7 @@ from collectord.cli.output import (
     size_text,
     table,
 )
-from collectord.errors import UsageError, VerificationFailed
+from collectord.errors import UsageError
 from collectord.system.names import printable
 
 if TYPE_CHECKING:
@@ -381,16 +381,7 @@ def fleet_verify(
     pushes = storage_at(invocation, url) if rebuild else None
     verified = verify_fleet(storage, name, fast=fast, rebuild=pushes)
     where = f"{storage.url}/{name}"
-    if as_json:
-        emit_json(verified_json("collectord.fleet_verify.v1", where, verified))
-    else:
-        for finding in verified.findings:
-            line(finding)
-    if verified.findings:
-        raise VerificationFailed(f"{where}: is not what was published: {len(verified.findings)} findings")
-    if not as_json:
-        rows, digest = verified.rows, verified.dataset_hash
-        line(f"{where}: {rows} rows, dataset_hash {digest}: verified ({', '.join(verified.checked)})")
+    print_verified(verified, where, verified_json("collectord.fleet_verify.v1", where, verified), as_json)
 
 
 @fleet.command("diff")
