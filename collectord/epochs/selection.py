@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -136,10 +137,14 @@ def find_epoch(found: Survey, text: str) -> Epoch:
     return epoch
 
 
+def beginning_with(prefix: str, known: Iterable[str]) -> list[str]:
+    """The fingerprints that begin so; none for a beginning so short that only luck would make it one."""
+    return [name for name in known if name.startswith(prefix)] if len(prefix) >= SHORTEST_PREFIX else []
+
+
 def find_fingerprint(found: Survey, prefix: str) -> str:
     """The one fingerprint that begins so; raises CollectordError for none, and for several."""
-    known = sorted({*found.environments, *found.assigned.gathered})
-    matching = [name for name in known if name.startswith(prefix)] if len(prefix) >= SHORTEST_PREFIX else []
+    matching = beginning_with(prefix, sorted({*found.environments, *found.assigned.gathered}))
     if len(matching) == 1:
         return matching[0]
     what = "is the beginning of several" if matching else "is no fingerprint that is known"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from collectord.dataset.credentials import Detector
+from collectord.epochs.selection import SHORTEST_PREFIX, beginning_with
 from collectord.errors import CollectordError, UsageError
 from collectord.fleet.catalog import Source, sources_in
 from collectord.fleet.datasets import find_same, point, publish
@@ -30,7 +31,6 @@ JOBS = "scratch/jobs"
 _DAY_MS = 86_400_000
 # No export takes so long: what is older was left by one that was killed.
 _JOB_MS = 2 * _DAY_MS
-_SHORTEST_PREFIX = 6
 T = TypeVar("T")
 R = TypeVar("R")
 RENDER, MERGE, WRITE = "render", "merge", "write"
@@ -140,12 +140,12 @@ def _environments(sources: Sequence[Source], asked: Asked) -> tuple[str, ...] | 
 
 
 def _full_name(prefix: str, known: Sequence[str]) -> str:
-    matching = [name for name in known if name.startswith(prefix)] if len(prefix) >= _SHORTEST_PREFIX else []
+    matching = beginning_with(prefix, known)
     if len(matching) == 1:
         return matching[0]
     what = "is the beginning of several" if matching else "is no fingerprint that a source has"
     raise UsageError(
-        f"--environment {prefix}: {what} (at least {_SHORTEST_PREFIX} characters); "
+        f"--environment {prefix}: {what} (at least {SHORTEST_PREFIX} characters); "
         "`collectord fleet environments` lists them"
     )
 
