@@ -105,12 +105,7 @@ def candidates(place: PublishPlace) -> list[Path]:
     if place.exact is not None:
         return [place.exact] if place.exact.is_dir() else []
     found = [p for p in place.folder.glob(f"{LINK}_*") if p.is_dir() and not p.is_symlink()]
-    return sorted(found, key=_age_key, reverse=True)
-
-
-def _age_key(path: Path) -> tuple[str, int]:
-    date, _, number = path.name.partition(".")
-    return date, int(number) if number.isdigit() else 1
+    return sorted(found, key=lambda path: age_key(path.name), reverse=True)
 
 
 def publish(workspace_path: Path, place: PublishPlace, now_ms: int) -> Path:
@@ -153,6 +148,12 @@ def dated_names(link: str, now_ms: int) -> Iterator[str]:
     while True:
         yield f"{link}_{day}.{number}"
         number += 1
+
+
+def age_key(name: str) -> tuple[str, int]:
+    """Sorts the names of `dated_names`, the oldest first."""
+    date, _, number = name.partition(".")
+    return date, int(number) if number.isdigit() else 1
 
 
 def point_link(folder: Path, target: Path) -> Path | None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from collectord.dataset.layout import SUMS_FILE
-from collectord.dataset.publish import dated_names
+from collectord.dataset.publish import age_key, dated_names
 from collectord.dataset.snapshot import pretty
 from collectord.errors import CollectordError
 from collectord.fleet.documents import FLEET_FILE, same_content
@@ -55,12 +55,7 @@ def published(storage: Storage) -> list[str]:
     sums = [
         name for name in storage.files("") if name.endswith(f"/{SUMS_FILE}") and name.startswith(f"{LINK}_")
     ]
-    return sorted((name.removesuffix(f"/{SUMS_FILE}") for name in sums), key=_age_key, reverse=True)
-
-
-def _age_key(name: str) -> tuple[str, int]:
-    date, _, number = name.partition(".")
-    return date, int(number) if number.isdigit() else 1
+    return sorted((name.removesuffix(f"/{SUMS_FILE}") for name in sums), key=age_key, reverse=True)
 
 
 def read_document(storage: Storage, name: str) -> dict[str, Any] | None:
