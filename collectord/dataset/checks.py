@@ -85,8 +85,7 @@ def _read_sums(path: Path, findings: Findings) -> dict[str, str]:
     """Name → digest; the file must be exactly what those sums are written as, to the last byte."""
     try:
         data = path.read_bytes()
-        lines = data.decode("utf-8").split("\n")[:-1]
-        sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        sums = snapshot.read_sums(data)
     except (OSError, ValueError):
         findings.add(f"{path.name}: missing or unreadable")
         return {}

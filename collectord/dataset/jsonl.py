@@ -133,10 +133,15 @@ def meta_of(planned: PlannedDataset, options: ExportOptions, written: Written) -
 
 def file_sha256(path: Path) -> str:
     """sha256 of a file, read in pieces."""
-    digest = sha256()
     with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
+        return stream_sha256(file)
+
+
+def stream_sha256(file: BinaryIO) -> str:
+    """sha256 of what is left of an open file, read in pieces."""
+    digest = sha256()
+    while block := file.read(2**20):
+        digest.update(block)
     return digest.hexdigest()
 
 

@@ -166,6 +166,12 @@ def _run_document(run: IndexedRun, reason: str | None) -> dict[str, Any]:
     }
 
 
+def read_sums(data: bytes) -> dict[str, str]:
+    """Name → sha256 of what `sums_document` wrote; raises ValueError for what has not its form."""
+    lines = data.decode("utf-8").split("\n")[:-1]
+    return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+
+
 def sums_document(sums: dict[str, str]) -> bytes:
     """SHA256SUMS in the form that `sha256sum -c` reads."""
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode("utf-8")

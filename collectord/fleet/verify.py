@@ -15,10 +15,10 @@ from typing import Any
 
 from collectord.dataset.checks import Findings, unequal
 from collectord.dataset.columns import ROW_COLUMNS
-from collectord.dataset.jsonl import published_row
+from collectord.dataset.jsonl import published_row, stream_sha256
 from collectord.dataset.layout import CARD_FILE, CROISSANT_FILE, SUMS_FILE
 from collectord.dataset.row_plan import BY_TIME, OUTCOME
-from collectord.dataset.snapshot import sums_document
+from collectord.dataset.snapshot import read_sums, sums_document
 from collectord.dataset.tables import row_columns
 from collectord.dataset.verify import DOCUMENTS, REBUILD, ROWS, SUMS, Verified
 from collectord.errors import CollectordError
@@ -30,7 +30,7 @@ from collectord.fleet.parts import COLUMN_OF
 from collectord.fleet.render import OwnRows
 from collectord.fleet.row_text import OWN_NAMES, row_digest, row_line
 from collectord.fleet.shard import INDEX, ShardRefused, fetch, make_readable
-from collectord.fleet.storage import CHUNK, Storage, StorageError, as_storage_error
+from collectord.fleet.storage import Storage, StorageError, as_storage_error
 from collectord.fleet.tables import StoredTable
 from collectord.index.reader import IndexReader
 from collectord.kernel.jsonio import ascii_json
@@ -82,7 +82,7 @@ class _Check:
     def __init__(self, storage: Storage, name: str) -> None:
         self._storage, self._name = storage, name
         self.findings = Findings()
-        self._checked, self._skipped = [SUMS, DOCUMENTS], list[str]()
+        self._checked = [SUMS, DOCUMENTS]
         self._sums: dict[str, str] = {}
         self._document: dict[str, Any] = {}
         self._found: _Rows | None = None
@@ -95,7 +95,7 @@ class _Check:
             rows=rows if isinstance(rows, int) else 0,
             dataset_hash=digest if isinstance(digest, str) else None,
             checked=tuple(self._checked),
-            skipped=tuple(self._skipped),
+            skipped=(),
             findings=self.findings.sentences(),
         )
 
@@ -117,8 +117,7 @@ class _Check:
     def _read_sums(self) -> dict[str, str]:
         data = self._read(SUMS_FILE)
         try:
-            lines = data.decode("utf-8").split("\n")[:-1]
-            sums = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+            sums = read_sums(data)
         except ValueError:
             sums = {}
         if not sums or sums_document(sums) != data:
@@ -126,12 +125,9 @@ class _Check:
         return sums
 
     def _digest(self, name: str) -> str:
-        digest = sha256()
         path = f"{self._name}/{name}"
         with as_storage_error(f"{self._storage.url}/{path}", "reading"), self._storage.open(path) as file:
-            while data := file.read(CHUNK):
-                digest.update(data)
-        return digest.hexdigest()
+            return stream_sha256(file)
 
     def _read_document(self) -> None:
         try:
