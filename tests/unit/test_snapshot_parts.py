@@ -41,7 +41,8 @@ def test_a_column_holds_the_values_it_was_made_of(data: st.DataObject) -> None:
 
 
 def test_a_lone_surrogate_becomes_an_escape_and_a_large_integer_is_an_error() -> None:
-    assert arrow_array(TEXT, ["\ud800"]).to_pylist() == ["\\ud800"]
+    assert arrow_array(TEXT, ["\ud800", None]).to_pylist() == ["\\ud800", None]
+    assert arrow_array(TEXTS, [["a", "\ud800"], None, []]).to_pylist() == [["a", "\\ud800"], None, []]
     with pytest.raises(OverflowError):
         arrow_array(INTEGER, [2**63])
 
