@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, TEXTS, Column, split_file
+from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, TEXTS, Column, split_files
 from collectord.dataset.row_plan import DIMENSIONS, Distributions
 from collectord.kernel.rows import SPLITS
 from collectord.kernel.values import format_ms, is_int
@@ -73,7 +73,7 @@ def _configs(facts: CardFacts) -> Iterator[str]:
     yield "  data_files:"
     for split in facts.splits:
         yield f"  - split: {SPLIT_NAMES[split]}"
-        yield f"    path: {split_file(split)}"
+        yield from _paths(split_files(facts.snapshot["files"], split))
     yield "- config_name: runs"
     yield "  data_files:"
     yield "  - split: train"
@@ -81,6 +81,15 @@ def _configs(facts: CardFacts) -> Iterator[str]:
     yield "dataset_info:"
     yield from features("default", ROW_COLUMNS)
     yield from features("runs", RUN_COLUMNS)
+
+
+def _paths(files: Sequence[str]) -> Iterator[str]:
+    if len(files) == 1:
+        yield f"    path: {files[0]}"
+        return
+    yield "    path:"
+    for name in files:
+        yield f"    - {name}"
 
 
 def features(config: str, columns: Sequence[Column]) -> Iterator[str]:

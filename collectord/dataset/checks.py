@@ -14,7 +14,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from collectord.dataset import layout, snapshot
-from collectord.dataset.columns import ARTIFACT_COLUMNS, ROW_COLUMNS, RUN_COLUMNS, split_file
+from collectord.dataset.columns import ARTIFACT_COLUMNS, ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, split_files
 from collectord.dataset.documents import described
 from collectord.dataset.jsonl import file_sha256, published_row
 from collectord.dataset.layout import (
@@ -24,7 +24,7 @@ from collectord.dataset.layout import (
     SCHEMA_FILE,
 )
 from collectord.dataset.parquet import read_parquet
-from collectord.dataset.row_plan import BY_TIME, OUTCOME, Distributions, Tally
+from collectord.dataset.row_plan import BY_TIME, OUTCOME, Distributions, Tally, label_values
 from collectord.dataset.rowschema import row_schema, violations
 from collectord.dataset.tables import row_columns
 from collectord.index.rows import db_text
@@ -128,7 +128,7 @@ def check_rows(folder: Path, schema: JsonObject | None, findings: Findings) -> C
             continue
         digest.update(canonical(row).encode("utf-8", "surrogatepass") + b"\n")
         splits[row["split"]] += 1
-        tally.add(row["split"], row["label_action"], None)
+        tally.add(row["split"], label_values(row["label_action"]), None)
         here = (row["started_ms"], row["run_id"])
         if order and here < order[-1]:
             findings.add(f"{DATASET_FILE}:{number}: out of order")
@@ -264,19 +264,33 @@ def check_tables(folder: Path, document: JsonObject, findings: Findings) -> None
 
 
 def _check_rows(folder: Path, document: JsonObject, findings: Findings) -> None:
-    tables = {
-        split: read_parquet(folder / split_file(split), ROW_COLUMNS)
-        for split, count in document["split_counts"].items()
-        if count
-    }
+    tables = {split: SplitTable(folder, document, split) for split in SPLITS}
     for number, line in enumerate(lines_of(folder / DATASET_FILE), 1):
         row = published_row(line.decode("utf-8"))
-        record = next(tables.get(row.split, iter(())), None)
-        if wrong := unequal(row_columns(row), record):
-            findings.add(f"{split_file(row.split)}: {wrong} not as in {DATASET_FILE}:{number}")
-    for split, rest in tables.items():
-        if extra := sum(1 for _ in rest):
-            findings.add(f"{split_file(split)}: {extra} rows beyond those of {DATASET_FILE}")
+        table = tables[row.split]
+        if wrong := unequal(row_columns(row), next(table, None)):
+            findings.add(f"{table.file}: {wrong} not as in {DATASET_FILE}:{number}")
+    for table in tables.values():
+        if extra := sum(1 for _ in table):
+            findings.add(f"{table.file}: {extra} rows beyond those of {DATASET_FILE}")
+
+
+class SplitTable:
+    """The records of a split from its Parquet files; `file` is the one that the last of them was in."""
+
+    def __init__(self, folder: Path, document: JsonObject, split: str) -> None:
+        self.file = f"data/{SPLIT_NAMES[split]}"
+        self._records = self._read(folder, split_files(texts_of(document["files"]), split))
+
+    def _read(self, folder: Path, files: Sequence[str]) -> Iterator[Record]:
+        for self.file in files:
+            yield from read_parquet(folder / self.file, ROW_COLUMNS)
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._records
+
+    def __next__(self) -> Record:
+        return next(self._records)
 
 
 def unequal(wanted: Mapping[str, Any], record: Record | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 TEXT = "string"
@@ -104,6 +105,11 @@ ARTIFACT_COLUMNS = {
 }
 
 
-def split_file(split: str) -> str:
-    """Path of the Parquet file of a split (`train`, `val`, `test`) inside a snapshot."""
-    return f"data/{SPLIT_NAMES[split]}-00000-of-00001.parquet"
+def split_file(split: str, number: int = 0, of: int = 1) -> str:
+    """Path of a Parquet file of a split (`train`, `val`, `test`) inside a snapshot, one of so many."""
+    return f"data/{SPLIT_NAMES[split]}-{number:05d}-of-{of:05d}.parquet"
+
+
+def split_files(files: Iterable[str], split: str) -> list[str]:
+    """The Parquet files of a split among the files of a snapshot, in the order of their rows."""
+    return sorted(name for name in files if name.startswith(f"data/{SPLIT_NAMES[split]}-"))

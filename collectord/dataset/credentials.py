@@ -192,16 +192,15 @@ class CredentialCounts:
 NO_CREDENTIALS = CredentialCounts(0, {})
 
 
-class _Counter:
-    """Counts rows by what `kinds_of` finds in the text of each."""
+class CredentialCounter:
+    """Counts rows by the kinds of credentials that were found in each."""
 
-    def __init__(self, kinds_of: Callable[[str], Collection[str]]) -> None:
-        self._kinds_of = kinds_of
+    def __init__(self) -> None:
         self._rows, self._by_kind = 0, Counter[str]()
 
-    def add(self, row: str) -> None:
-        """One row as its JSON text."""
-        if kinds := self._kinds_of(row):
+    def add(self, kinds: Collection[str]) -> None:
+        """One row."""
+        if kinds:
             self._rows += 1
             self._by_kind.update(kinds)
 
@@ -210,15 +209,19 @@ class _Counter:
         return CredentialCounts(self._rows, dict(self._by_kind))
 
 
-def counter_for(*, redacted: bool) -> _Counter:
-    """A counter of rows in which something was replaced, or else looks like a credential.
+# The kinds of credentials in the text of a row.
+KindsOf = Callable[[str], Collection[str]]
+
+
+def kinds_finder(*, redacted: bool) -> KindsOf:
+    """Tells what kinds of credentials were replaced in a row, or else what kinds it looks to hold.
 
     The latter looks at the issue of a row, and finds nothing where the extra is not installed.
     """
     if redacted:
-        return _Counter(lambda row: set(REPLACED.findall(row)))
+        return lambda row: set(REPLACED.findall(row))
     if detector_version() is None:
-        return _Counter(lambda _row: ())
+        return lambda _row: ()
     detector = Detector()
 
     @lru_cache(maxsize=10_000)
@@ -226,7 +229,7 @@ def counter_for(*, redacted: bool) -> _Counter:
         # No sign of a credential holds a character that JSON escapes, so its text tells as much as its parts.
         return frozenset(detector.kinds_in(_decoded(issue)) if may_hold_one(issue) else ())
 
-    return _Counter(lambda row: kinds_in(issue_in(row)))
+    return lambda row: kinds_in(issue_in(row))
 
 
 def issue_in(row: str) -> str:

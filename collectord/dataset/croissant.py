@@ -20,7 +20,7 @@ from collectord.dataset.columns import (
     TEXT,
     TEXTS,
     Column,
-    split_file,
+    split_files,
 )
 from collectord.dataset.layout import DATASET_FILE, RUNS_FILE, RUNS_TABLE
 from collectord.kernel.jsonio import JsonObject
@@ -139,8 +139,15 @@ def _record_sets(document: Mapping[str, Any]) -> Iterator[JsonObject]:
         yield record_set("runs", RUNS_FILE, _RUN_LINES)
         return
     for split, name in zip(splits, names, strict=True):
-        yield record_set(name, split_file(split), ROW_COLUMNS)
+        files = split_files(document["files"], split)
+        for file in files:
+            yield record_set(name if len(files) == 1 else table_name(file), file, ROW_COLUMNS)
     yield record_set("runs", RUNS_TABLE, RUN_COLUMNS)
+
+
+def table_name(file: str) -> str:
+    """`train-00000-of-00003` of a Parquet file of that name: each of several has a record set of its own."""
+    return file.removeprefix("data/").removesuffix(".parquet")
 
 
 def split_names(names: Sequence[str]) -> JsonObject:

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from collectord.dataset import layout, snapshot
 from collectord.dataset.card import CardFacts, card
 from collectord.dataset.croissant import CroissantFacts, croissant
-from collectord.dataset.jsonl import Written, file_sha256
+from collectord.dataset.jsonl import Written
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import PlannedDataset
 from collectord.dataset.rowschema import row_schema
 from collectord.dataset.snapshot import Provenance
-from collectord.dataset.tables import count_rows, write_tables
+from collectord.dataset.tables import CopyTable, Tables, write_tables
 from collectord.index.reader import IndexReader
 
 _SHOWN = 60
@@ -64,17 +64,19 @@ class Contents:
     meta: dict[str, object]
 
 
-def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> dict[str, str]:
+def write_documents(
+    folder: Path, contents: Contents, reader: IndexReader, copy: CopyTable
+) -> tuple[dict[str, str], Tables]:
     """Write every file but dataset.jsonl, which is there, into a folder that is to be published.
 
-    Gives the sums of all files but SHA256SUMS.
+    Gives the sums of all files but SHA256SUMS, and the Parquet files.
     """
-    planned, provenance = contents.planned, contents.provenance
-    pyarrow = pyarrow_version()
-    tally = write_tables(folder, planned, reader, provenance) if pyarrow else count_rows(folder, planned)
-    published = snapshot.published_document(contents.core, tally, pyarrow)
-    sums = {name: file_sha256(folder / name) for name in published["files"] if name.endswith(".parquet")}
-    sums[layout.DATASET_FILE] = contents.written.file_sha256
+    planned, written, provenance = contents.planned, contents.written, contents.provenance
+    tables, pyarrow = Tables({}, {}), pyarrow_version()
+    if pyarrow:
+        tables = write_tables(folder, planned, written, reader, provenance, copy)
+    published = snapshot.published_document(contents.core, written.tally, tables.sums, pyarrow)
+    sums = {**tables.sums, layout.DATASET_FILE: written.file_sha256}
     documents = {
         layout.META_FILE: snapshot.pretty(contents.meta),
         layout.SNAPSHOT_FILE: snapshot.pretty(published),
@@ -89,7 +91,7 @@ def write_documents(folder: Path, contents: Contents, reader: IndexReader) -> di
     documents[layout.SUMS_FILE] = snapshot.sums_document(sums)
     for name, data in documents.items():
         (folder / name).write_bytes(data)
-    return sums
+    return sums, tables
 
 
 def described(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from collectord.dataset import layout, snapshot
+from collectord.dataset.credentials import detector_version, kinds_finder
 from collectord.dataset.documents import Contents, write_documents
 from collectord.dataset.inputs import plan_dataset, read_repo
 from collectord.dataset.jsonl import Written, meta_of, write_rows
@@ -27,6 +27,7 @@ from collectord.dataset.publish import (
 from collectord.dataset.reuse import (
     LastExport,
     LastSelection,
+    LastTables,
     PublishedExport,
     copy_files,
     inputs_digest,
@@ -119,9 +120,17 @@ def export_dataset(
     with workspace(target.place) as folder:
         with (folder / layout.DATASET_FILE).open("wb", buffering=2**20) as file:
             written = export.write(file)
-        sums = write_documents(folder, export.contents(written), reader)
+        last = LastTables(target.cache, options) if target.cache else None
+        copy = last.copy if last else _nothing_to_copy
+        sums, tables = write_documents(folder, export.contents(written), reader, copy)
         path = publish(folder, target.place, clock_ms())
+    if last:
+        last.save(path, tables)
     return _saved(last_export, export.result(path, written, is_new=True), sums)
+
+
+def _nothing_to_copy(_digest: str, _path: Path) -> None:
+    return None
 
 
 def _saved(last_export: LastExport | None, exported: Exported, sums: dict[str, str]) -> Exported:
@@ -180,19 +189,18 @@ class _Export:
 
     def write(self, file: BinaryIO | None) -> Written:
         """One pass over the rows; the next pass finds in the cache what this one computed."""
-        with self._cache() or nullcontext() as cache:
+        with RowCache(self._cache_file(), kinds_finder(redacted=self.options.redact)) as cache:
             written = write_rows(file, self.planned, self.options, cache, self.progress)
-            if cache is not None:
-                self.computed, self.reused = self.computed + cache.computed, cache.reused
+            self.computed, self.reused = self.computed + cache.computed, cache.reused
         return written
 
-    def _cache(self) -> RowCache | None:
+    def _cache_file(self) -> Path | None:
         if self.target.cache is None or not is_usable(self.target.cache):
             return None
         asked = {key: value for key, value in self.options.as_json().items() if key != "split_by"}
-        options = canonical(asked).encode("utf-8", "surrogatepass")
-        name = f"rows-{self.options.profile}-{sha256(options).hexdigest()[:16]}.pack"
-        return RowCache(self.target.cache / name)
+        # What was found in a row is kept with it.
+        options = canonical([asked, detector_version()]).encode("utf-8", "surrogatepass")
+        return self.target.cache / f"rows-{self.options.profile}-{sha256(options).hexdigest()[:16]}.pack"
 
     def find_published(self) -> Exported | None:
         """A published snapshot with the same content; it is looked for only where the runs are the same."""

@@ -3,117 +3,115 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from sys import intern
 from typing import BinaryIO
 
-from collectord.dataset.credentials import NO_CREDENTIALS, CredentialCounts, counter_for
+from collectord.dataset.credentials import NO_CREDENTIALS, CredentialCounter, CredentialCounts
 from collectord.dataset.row_plan import (
     BUILDER,
     ExportOptions,
-    LazyRow,
     PlannedDataset,
+    Tally,
     label_values,
     splitter,
 )
-from collectord.dataset.rowcache import RowCache, unpack_row
-from collectord.kernel.jsonio import JsonObject, Marked, compact_bytes, spaced_bytes
-from collectord.kernel.rows import DATASET_SCHEMA, SPLITS, RowPieces, escape_line_breaks
+from collectord.dataset.rowcache import Block, RowCache
+from collectord.kernel.jsonio import KEY, JsonObject, Marked, compact_bytes, spaced_bytes
+from collectord.kernel.rows import DATASET_SCHEMA, SPLITS, escape_line_breaks
 from collectord.model import Progress
-
-_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written: the dataset's own hash, and the sha256 of the file."""
+    """What was written: the dataset's own hash, the sha256 of the file, and what its rows hold.
+
+    `splits` has that of each row in order, `keys` the key of each, one behind the other; `starts` says of
+    some rows at which byte of the file they begin, in order.
+    """
 
     dataset_hash: str
     file_sha256: str
-    rows: int
-    split_counts: dict[str, int]
+    splits: Sequence[str]
+    tally: Tally
     credentials: CredentialCounts = NO_CREDENTIALS
+    keys: bytes = b""
+    starts: Sequence[tuple[int, int]] = ()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.splits)
+
+    @property
+    def split_counts(self) -> dict[str, int]:
+        """How many rows each split has."""
+        counted = Counter(self.splits)
+        return {split: counted[split] for split in SPLITS}
 
 
-def pieces(rows: Iterable[LazyRow], cache: RowCache | None) -> Iterator[RowPieces]:
-    """Each row, from the cache or the index where it is there; without a cache each is computed."""
-    for row in rows:
-        yield (cache.reuse(row.key) or _new(row, cache)) if cache else row.make()
-
-
-def _new(row: LazyRow, cache: RowCache) -> RowPieces:
-    packed = row.find(row.key)
-    found = unpack_row(packed) if packed else None
-    if found is None:
-        packed, found = None, row.make()
-    cache.put(row.key, found, packed)
-    return found
-
-
-def kept_or_made(row: LazyRow) -> RowPieces:
-    """A row from the index, where it was kept when its run was read, else computed."""
-    packed = row.find(row.key)
-    return (unpack_row(packed) if packed else None) or row.make()
-
-
-def whole_rows(planned: PlannedDataset, options: ExportOptions, cache: RowCache | None) -> Iterator[Marked]:
-    """The rows with their splits, in order."""
-    return (row for row, _ in _split_rows(planned, options, cache))
-
-
-def _split_rows(
-    planned: PlannedDataset, options: ExportOptions, cache: RowCache | None
-) -> Iterator[tuple[Marked, str]]:
+def whole_rows(planned: PlannedDataset, options: ExportOptions) -> Iterator[Marked]:
+    """The rows with their splits, in order, each computed."""
     split_of = splitter(options.split_by, len(planned.runs))
-    for position, piece in enumerate(pieces(planned.rows(), cache)):
-        split = split_of(position, piece)
-        yield piece.with_split(split), split
+    for position, row in enumerate(planned.rows()):
+        piece = row.make()
+        yield piece.with_split(split_of(position, piece.as_bytes()))
 
 
 def write_rows(
     file: BinaryIO | None,
     planned: PlannedDataset,
     options: ExportOptions,
-    cache: RowCache | None,
+    cache: RowCache,
     progress: Progress,
 ) -> Written:
     """Write dataset.jsonl, or only hash it where `file` is None."""
     hashes = _Hashes(file, escape=options.profile != BUILDER)
-    batch: list[Marked] = []
-    done, total = 0, len(planned.runs)
-    splits = dict.fromkeys(SPLITS, 0)
-    counter = counter_for(redacted=options.redact)
-    for row, split in _split_rows(planned, options, cache):
-        splits[split] += 1
-        counter.add(row)
-        batch.append(row)
-        if len(batch) == _BATCH:
-            hashes.add(batch)
-            done += len(batch)
-            batch = []
-            progress(done, total)
-    hashes.add(batch)
-    progress(total, total)
-    return Written(hashes.dataset.hexdigest(), hashes.file.hexdigest(), total, splits, counter.counts())
+    split_of = splitter(options.split_by, len(planned.runs))
+    splits, keys, starts = list[str](), list[bytes](), list[tuple[int, int]]()
+    tally, counter = Tally(), CredentialCounter()
+    for block in cache.blocks(planned.rows()):
+        starts.append((len(splits), hashes.size))
+        here = [split_of(len(splits) + i, row) for i, row in enumerate(block.rows)]
+        hashes.add(_with_splits(block, here))
+        runs = planned.runs[len(splits) : len(splits) + len(block)]
+        for marks, split, run in zip(block.marks, here, runs, strict=True):
+            tally.add(split, marks.label, run.status)
+            counter.add(marks.credentials)
+        splits += here
+        keys.append(block.keys)
+        progress(len(splits), len(planned.runs))
+    progress(len(splits), len(planned.runs))
+    dataset, whole = hashes.dataset.hexdigest(), hashes.file.hexdigest()
+    return Written(dataset, whole, splits, tally, counter.counts(), b"".join(keys), starts)
+
+
+_SPLIT_TEXTS = {split: f'"split"{KEY}"{split}"'.encode() for split in SPLITS}
+
+
+def _with_splits(block: Block, splits: Sequence[str]) -> bytes:
+    """The rows of a block with their splits, each with the end of its line."""
+    if len(set(splits)) == 1:
+        return block.data.replace(b"\0", _SPLIT_TEXTS[splits[0]]) + b"\n"
+    rows = [row.replace(b"\0", _SPLIT_TEXTS[s]) for row, s in zip(block.rows, splits, strict=True)]
+    return b"\n".join([*rows, b""])
 
 
 class _Hashes:
     def __init__(self, file: BinaryIO | None, *, escape: bool) -> None:
         self._file, self._escape = file, escape
         self.dataset, self.file = sha256(), sha256()
+        self.size = 0
 
-    def add(self, batch: list[Marked]) -> None:
-        if not batch:
-            return
-        text = "\n".join(batch) + "\n"
-        data = text.encode("utf-8")
-        self.dataset.update(compact_bytes(data))
-        escaped = escape_line_breaks(text) if self._escape else text
-        data = spaced_bytes(data if escaped is text else escaped.encode("utf-8"))
+    def add(self, rows: bytes) -> None:
+        self.dataset.update(compact_bytes(rows))
+        data = spaced_bytes(escape_line_breaks(rows) if self._escape else rows)
         self.file.update(data)
+        self.size += len(data)
         if self._file is not None:
             self._file.write(data)
 
@@ -200,7 +198,7 @@ def row_mark(text: str) -> RowMark:
     run_id, _ = _DECODE(text, place)
     if not isinstance(run_id, str):
         raise ValueError("a run id that is no text")
-    values = tuple(intern(value) for value in label_values(label).values())
+    values = tuple(intern(value) for value in label_values(label))
     return RowMark(run_id, intern(text[start:end]), values, text[:start] + text[end:])
 
 

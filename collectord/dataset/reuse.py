@@ -23,6 +23,7 @@ from collectord.dataset.layout import DATASET_FILE, SUMS_FILE
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import ExportOptions, RunKeys
 from collectord.dataset.snapshot import Provenance, sums_document
+from collectord.dataset.tables import Tables
 from collectord.kernel.jsonio import ascii_json, canonical
 from collectord.model import Selection
 from collectord.repo.files import open_regular
@@ -72,8 +73,7 @@ class LastExport:
     """The last export with the same options, in a file beside the index; `key` is its `inputs_digest`."""
 
     def __init__(self, folder: Path, options: ExportOptions, key: str) -> None:
-        kind = sha256(canonical(options.as_json()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        self._path, self._key = folder / f"last-{options.profile}-{kind}.json", key
+        self._path, self._key = folder / f"last-{options.profile}-{_kind(options)}.json", key
 
     def load(self) -> PublishedExport | None:
         """The last export, if its inputs were exactly the same."""
@@ -85,6 +85,37 @@ class LastExport:
     def save(self, last: PublishedExport) -> None:
         """Store an export that was just published or found; a failure is ignored."""
         save_cached(self._path, self._key, asdict(last))
+
+
+class LastTables:
+    """The Parquet files of the last export with the same options: where they lie, by what went into them."""
+
+    def __init__(self, folder: Path, options: ExportOptions) -> None:
+        self._path = folder / f"tables-{options.profile}-{_kind(options)}.json"
+        self._key = sha256(repr((pyarrow_version(), code_stamp())).encode()).hexdigest()
+        self._known: dict[str, Any] = {}
+        with suppress(*UNUSABLE):
+            self._known = load_cached(self._path, self._key)
+
+    def copy(self, digest: str, path: Path) -> str | None:
+        """Put the file of that digest at `path`; gives its sum, None where it is not there as it was."""
+        try:
+            name, wanted = self._known["files"][digest]
+            if _copy(Path(self._known["folder"]) / name, path) == wanted:
+                return str(wanted)
+        except UNUSABLE:
+            pass
+        path.unlink(missing_ok=True)
+        return None
+
+    def save(self, folder: Path, tables: Tables) -> None:
+        """Store where files lie that were just published; a failure is ignored."""
+        files = {digest: [name, tables.sums[name]] for name, digest in tables.digests.items()}
+        save_cached(self._path, self._key, {"folder": str(folder.absolute()), "files": files})
+
+
+def _kind(options: ExportOptions) -> str:
+    return sha256(canonical(options.as_json()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class LastSelection:

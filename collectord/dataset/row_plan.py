@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from collectord.kernel.jsonio import ITEM, JsonObject, Marked, canonical, compact
+from collectord.kernel.jsonio import ITEM, KEY, JsonObject, Marked, canonical, compact
 from collectord.kernel.planner_input import RECORDED_N_SIMILAR, recorded_issue_id
-from collectord.kernel.rows import RowPieces, split_of, split_of_issue
+from collectord.kernel.rows import RowPieces, row_from_bytes, split_of, split_of_issue
 from collectord.kernel.universe import Universe
 from collectord.model import IndexedRun
 
@@ -154,7 +154,8 @@ def universe_digest(universe: Universe) -> str:
     return sha256(canonical(shown).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-Splitter = Callable[[int, RowPieces], str]
+# Asked with a position and the bytes of the row there.
+Splitter = Callable[[int, bytes], str]
 
 
 def splitter(split_by: str, total: int) -> Splitter:
@@ -164,10 +165,20 @@ def splitter(split_by: str, total: int) -> Splitter:
     return lambda position, _row: split_of(position, total)
 
 
-def issue_of(row: RowPieces) -> str:
+def issue_of(row: bytes) -> str:
     """The issue that a row shows, else its run id: a row without an issue is alone."""
-    head = json.loads(compact(Marked(row.before.removesuffix(ITEM) + "}")))
+    head = json.loads(compact(Marked(row_from_bytes(row).before.removesuffix(ITEM) + "}")))
     return recorded_issue_id(head["planner_input"]) or str(head["run_id"])
+
+
+_BEHIND_LABEL = f'{ITEM}"planner_input"{KEY}'
+
+
+def label_of_row(row: RowPieces) -> JsonObject:
+    """The label of a row."""
+    head = row.before[: row.before.index(_BEHIND_LABEL)] + "}"
+    label: JsonObject = json.loads(compact(Marked(head)))["label_action"]
+    return label
 
 
 BUDGETS = ("max_candidates_bin", "max_minutes_bin", "max_iterations_bin")
@@ -178,9 +189,9 @@ DIMENSIONS = (*LABEL_PARTS, OUTCOME)
 Distributions = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 
-def label_values(label: JsonObject) -> dict[str, str]:
-    """The four dimensions of a label, each as text."""
-    return {SWARM: str(label["swarm_id"]), **{name: str(label["budgets"][name]) for name in BUDGETS}}
+def label_values(label: JsonObject) -> tuple[str, ...]:
+    """A label as texts, in the order of LABEL_PARTS."""
+    return str(label["swarm_id"]), *(str(label["budgets"][name]) for name in BUDGETS)
 
 
 @dataclass
@@ -191,9 +202,9 @@ class Tally:
         default_factory=lambda: {name: Counter() for name in DIMENSIONS}
     )
 
-    def add(self, split: str, label: JsonObject, status: str | None) -> None:
-        """Count one row; a status that is not known is not counted."""
-        for name, value in label_values(label).items():
+    def add(self, split: str, label: Sequence[str], status: str | None) -> None:
+        """Count one row by its `label_values`; a status that is not known is not counted."""
+        for name, value in zip(LABEL_PARTS, label, strict=True):
             self._counts[name][value, split] += 1
         if status is not None:
             self._counts[OUTCOME][status, split] += 1

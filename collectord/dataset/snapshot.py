@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from collectord.dataset.columns import split_file
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.jsonl import Written
 from collectord.dataset.layout import (
@@ -21,7 +20,6 @@ from collectord.dataset.layout import (
     META_FILE,
     REJECTS_FILE,
     RUNS_FILE,
-    RUNS_TABLE,
     SCHEMA_FILE,
 )
 from collectord.dataset.row_plan import HISTORY_RULE, ExportOptions, PlannedDataset, Tally
@@ -90,16 +88,18 @@ def _credentials(options: ExportOptions, written: Written) -> dict[str, Any]:
     return {"credentials": written.credentials.as_json()} if written.credentials.rows else {}
 
 
-def published_document(core: dict[str, Any], tally: Tally, pyarrow: str | None) -> dict[str, Any]:
+def published_document(
+    core: dict[str, Any], tally: Tally, tables: Iterable[str], pyarrow: str | None
+) -> dict[str, Any]:
     """snapshot.json: the document of the content, what files hold it, and how it is distributed.
 
-    `parquet` is null where pyarrow was not installed. The bytes of Parquet files depend on its version;
-    no hash but those of the files themselves does.
+    `tables` are the Parquet files, `parquet` is null where pyarrow was not installed. The bytes of Parquet
+    files depend on its version; no hash but those of the files themselves does.
     """
     return {
         **core,
         "distributions": tally.as_json(),
-        "files": file_names(core, with_tables=pyarrow is not None),
+        "files": _file_names(core, tables),
         "parquet": pyarrow and {"pyarrow": pyarrow},
     }
 
@@ -109,14 +109,12 @@ def holds_files(document: dict[str, Any], *, with_tables: bool) -> bool:
     return "files" in document and (document.get("parquet") is not None or not with_tables)
 
 
-def file_names(core: dict[str, Any], *, with_tables: bool) -> list[str]:
+def _file_names(core: dict[str, Any], tables: Iterable[str]) -> list[str]:
     """Every file of a snapshot but snapshot.json and SHA256SUMS themselves."""
     names = [DATASET_FILE, META_FILE, RUNS_FILE, REJECTS_FILE, SCHEMA_FILE, CARD_FILE, CROISSANT_FILE]
     if core["environment"] is not None:
         names += [ENVIRONMENT_FILE, DRIFT_FILE]
-    if with_tables:
-        names += [RUNS_TABLE, *(split_file(name) for name, n in core["split_counts"].items() if n)]
-    return sorted(names)
+    return sorted([*names, *tables])
 
 
 def provenance_documents(provenance: Provenance) -> dict[str, bytes]:

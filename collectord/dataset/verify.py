@@ -13,6 +13,7 @@ from collectord.dataset.checks import (
     CheckedRows,
     Findings,
     Record,
+    SplitTable,
     check_counts,
     check_described,
     check_documents,
@@ -24,7 +25,7 @@ from collectord.dataset.checks import (
     same_records,
     unequal,
 )
-from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS, SPLIT_NAMES, split_file
+from collectord.dataset.columns import RUN_COLUMNS, SPLIT_NAMES
 from collectord.dataset.credentials import detector_version
 from collectord.dataset.documents import differences, short
 from collectord.dataset.inputs import plan_dataset
@@ -68,7 +69,7 @@ def check_rebuilt(
     known = len(planned.runs) + len(planned.rejects)
     if known != len(only):
         findings.add(f"{len(only) - known} of its {len(only)} runs are not in this index")
-    _compare_rows(folder, options, whole_rows(planned, options, None), findings)
+    _compare_rows(folder, options, whole_rows(planned, options), findings)
     redacted_by = as_object(document.get("redaction")).get("detect-secrets")
     if findings and options.redact and redacted_by != detector_version():
         findings.add(
@@ -156,13 +157,13 @@ def _compare_outcomes(
     runs = read_parquet(folder / layout.RUNS_TABLE, RUN_COLUMNS)
     same_records(layout.RUNS_TABLE, runs, _run_records(planned, reader), findings)
     known = Provenance(document["epoch"], document["environment"])
-    tables = {split: read_parquet(folder / split_file(split), ROW_COLUMNS) for split in SPLIT_NAMES}
+    tables = {split: SplitTable(folder, document, split) for split in SPLIT_NAMES}
     facts = facts_of(reader.connection, planned.runs)
     for line, run, fact in zip(lines_of(folder / layout.DATASET_FILE), planned.runs, facts, strict=True):
         split = row_head(line.decode("utf-8")).split
         wanted = outcome_columns(run, fact, known)
         if wrong := unequal(wanted, next(tables[split], None)):
-            findings.add(f"{split_file(split)}: {wrong} of {run.name} rebuilt otherwise")
+            findings.add(f"{tables[split].file}: {wrong} of {run.name} rebuilt otherwise")
 
 
 def _run_records(planned: PlannedDataset, reader: IndexReader) -> Iterator[Record]:

@@ -18,7 +18,14 @@ from collectord.dataset.card import (
 )
 from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.credentials import detector_version
-from collectord.dataset.croissant import CONFORMS_TO, CONTEXT, file_object, record_set, split_names
+from collectord.dataset.croissant import (
+    CONFORMS_TO,
+    CONTEXT,
+    file_object,
+    record_set,
+    split_names,
+    table_name,
+)
 from collectord.dataset.layout import CARD_FILE, CROISSANT_FILE, SUMS_FILE
 from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import DIMENSIONS, HISTORY_RULE
@@ -310,4 +317,4 @@ def _record_sets(document: Mapping[str, Any]) -> Iterator[JsonObject]:
     yield split_names([SPLIT_NAMES[split] for split in SPLITS if tables_of(document, split)])
     for split in SPLITS:
         for name in tables_of(document, split):
-            yield record_set(name.removeprefix("data/").removesuffix(".parquet"), name, FLEET_COLUMNS)
+            yield record_set(table_name(name), name, FLEET_COLUMNS)

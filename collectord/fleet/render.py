@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from collectord.dataset.columns import INTEGER, ROW_COLUMNS, TEXT, Column
-from collectord.dataset.credentials import counter_for
+from collectord.dataset.credentials import CredentialCounter, kinds_finder
 from collectord.dataset.inputs import RepoFiles, plan_dataset
-from collectord.dataset.jsonl import file_sha256, kept_or_made, published_row
+from collectord.dataset.jsonl import file_sha256, published_row
 from collectord.dataset.parquet import ParquetFile
 from collectord.dataset.row_plan import PlannedDataset, RunKeys, splitter
+from collectord.dataset.rowcache import kept_or_made
 from collectord.dataset.snapshot import Provenance, pretty
 from collectord.dataset.tables import outcome_columns, row_values
 from collectord.epochs.json_views import is_cutting
@@ -190,7 +191,7 @@ class OwnRows:
         self._others, self._environments = _chosen(reader, options)
         self._planned = self._plan()
         self._own = sha256()
-        self._counter = counter_for(redacted=options.redact)
+        self._counter, self._kinds_of = CredentialCounter(), kinds_finder(redacted=options.redact)
         self._rows = 0
         self._by_environment: dict[str, int] = {}
 
@@ -207,10 +208,10 @@ class OwnRows:
         facts = facts_of(self._reader.connection, planned.runs)
         for lazy, run, known in zip(planned.rows(), planned.runs, facts, strict=True):
             piece = lazy.make() if self._computed else kept_or_made(lazy)
-            split = split_of(self._rows, piece)
+            split = split_of(self._rows, piece.as_bytes())
             whole = piece.with_split(split)
             self._own.update(compact_bytes(whole.encode("utf-8")) + b"\n")
-            self._counter.add(whole)
+            self._counter.add(self._kinds_of(whole))
             line = line_of(whole, escape=True)
             row = published_row(line)
             environment = self._environments.get((run.kind, run.name))

@@ -9,8 +9,8 @@ from typing import Any
 
 from collectord.dataset.columns import SPLIT_NAMES
 from collectord.dataset.row_plan import BUDGETS, SWARM
-from collectord.kernel.jsonio import JsonObject, canonical, marked, spaced
-from collectord.kernel.rows import ACTION_SCHEMA, escape_line_breaks
+from collectord.kernel.jsonio import JsonObject, canonical, marked
+from collectord.kernel.rows import ACTION_SCHEMA, line_of
 from collectord.kernel.values import format_ms
 
 # What the rows themselves call a split.
@@ -64,5 +64,5 @@ def row_line(record: Record) -> str:
         "started_ms": record["started_ms"],
         "tokens": record["tokens"],
     }
-    before, after = (escape_line_breaks(spaced(marked(part))) for part in (head, tail))
+    before, after = (line_of(marked(part), escape=True) for part in (head, tail))
     return f'{before[:-1]}, "planner_input": {record["planner_input_json"]}, {after[1:]}'

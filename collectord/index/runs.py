@@ -20,7 +20,6 @@ from collectord.index.statements import (
     RUNS,
     TYPED_COLUMNS_OF_A_RUN,
     WITH_LABELS,
-    dicts,
     marks,
     scalar,
 )
@@ -268,11 +267,8 @@ def ended_without_archive(reader: IndexReader) -> list[str]:
         return sorted(str(row[0]) for row in reader.connection.execute(query))
 
 
-Facts = dict[str, Any]
-
-
-def facts_of(connection: IndexConnection, runs: Sequence[IndexedRun]) -> Iterator[Facts]:
-    """The typed columns of each run, its revision's `partial`, its plan as `plan_*`; in the order given."""
+def facts_of(connection: IndexConnection, runs: Sequence[IndexedRun]) -> Iterator[Row]:
+    """FACTS of each run in the order given: typed columns, its revision's `partial`, its plan as `plan_*`."""
     for start in range(0, len(runs), _BATCH):
         batch = runs[start : start + _BATCH]
         found = _fetch(connection, batch)
@@ -280,20 +276,27 @@ def facts_of(connection: IndexConnection, runs: Sequence[IndexedRun]) -> Iterato
             yield found[run.kind, run.name, run.digest]
 
 
-def _fetch(connection: IndexConnection, runs: Sequence[IndexedRun]) -> dict[tuple[str, str, str], Facts]:
+def _fetch(connection: IndexConnection, runs: Sequence[IndexedRun]) -> dict[tuple[str, str, str], Row]:
     found = {}
     for kind in {run.kind for run in runs}:
         names = [run.name for run in runs if run.kind == kind]
         query = f"{_FACTS} WHERE a.kind = ? AND a.name IN ({marks(names)})"
-        for row in dicts(connection, query, (kind, *names)):
-            found[row["kind"], row["name"], row["digest"]] = row
+        for row in connection.execute(query, (kind, *names)):
+            found[row[:3]] = row
     return found
+
+
+_OF_PLAN = ("explicit", "swarm_id", "max_candidates", "timeout_seconds", "max_iterations")
+FACTS = (
+    *("kind", "name", "digest", "partial"),
+    *TYPED_COLUMNS_OF_A_RUN,
+    *(f"plan_{name}" for name in _OF_PLAN),
+)
 
 
 def _facts_query() -> str:
     typed = ", ".join(f"run.{name}" for name in TYPED_COLUMNS_OF_A_RUN)
-    plan = ("explicit", "swarm_id", "max_candidates", "timeout_seconds", "max_iterations")
-    planned = ", ".join(f"label.{name} AS plan_{name}" for name in plan)
+    planned = ", ".join(f"label.{name} AS plan_{name}" for name in _OF_PLAN)
     columns = f"a.kind, a.name, r.digest, r.partial, {typed}, {planned}"
     return f"SELECT {columns} FROM {ALL_RUNS} {WITH_LABELS}"
 

@@ -168,13 +168,17 @@ def split_counts(total: int) -> dict[str, int]:
     return {"train": train, "val": val, "test": total - train - val}
 
 
-def escape_line_breaks(text: str) -> str:
-    """Escape what `str.splitlines()` takes for the end of a line and JSON does not."""
-    if text.isascii():
-        return text
-    return text.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+_LINE_BREAKS = [(char.encode(), f"\\u{ord(char):04x}".encode()) for char in "\x85\u2028\u2029"]
+
+
+def escape_line_breaks(data: bytes) -> bytes:
+    """Escape in UTF-8 what `str.splitlines()` takes for the end of a line and JSON does not."""
+    if not data.isascii():
+        for char, escape in _LINE_BREAKS:
+            data = data.replace(char, escape)
+    return data
 
 
 def line_of(row: Marked, *, escape: bool) -> str:
     """The row as it stands in dataset.jsonl, without the end of the line."""
-    return spaced(Marked(escape_line_breaks(row)) if escape else row)
+    return spaced(Marked(escape_line_breaks(row.encode()).decode()) if escape else row)

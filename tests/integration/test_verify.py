@@ -18,7 +18,7 @@ from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS
 from collectord.dataset.documents import described
 from collectord.dataset.exporter import export
 from collectord.dataset.parquet import ParquetFile, read_parquet
-from collectord.dataset.row_plan import BUILDER, ExportOptions, Tally
+from collectord.dataset.row_plan import BUILDER, ExportOptions, Tally, label_values
 from collectord.dataset.snapshot import Provenance
 from collectord.dataset.verify import verify
 from collectord.errors import CollectordError
@@ -164,7 +164,7 @@ def _rewrite_what_tells_of_rows(snapshot: Path, rows: list[Any]) -> None:
         _rewrite_table(path, {row["run_id"]: row["label_action"]["budgets"] for row in rows})
     tally = Tally()
     for row in rows:
-        tally.add(row["split"], row["label_action"], None)
+        tally.add(row["split"], label_values(row["label_action"]), None)
     document = read_document(snapshot / "snapshot.json")
     outcomes = document["distributions"]["outcome_status"]
     document["distributions"] = {**tally.as_json(), "outcome_status": outcomes}

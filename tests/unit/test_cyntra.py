@@ -287,7 +287,7 @@ def test_a_broken_catalog_makes_the_universe_not_valid() -> None:
 
 def test_line_breaks_of_unicode_are_escaped_so_that_a_trainer_sees_whole_rows() -> None:
     text = "".join(json.dumps({"a": "x\x85y\u2028z\u2029"}, ensure_ascii=False) + "\n" for _ in range(3))
-    escaped = rows.escape_line_breaks(text)
+    escaped = rows.escape_line_breaks(text.encode()).decode()
     assert len(escaped.splitlines()) == 3
     assert [json.loads(line) for line in escaped.splitlines()] == [{"a": "x\x85y\u2028z\u2029"}] * 3
 

@@ -11,7 +11,7 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collectord.dataset.card import shown
@@ -31,6 +31,7 @@ VALUES = {
 }
 
 
+@settings(deadline=None)  # pyarrow imports pandas with the first array where that is installed
 @given(st.data())
 def test_a_column_holds_the_values_it_was_made_of(data: st.DataObject) -> None:
     for kind, values in VALUES.items():
