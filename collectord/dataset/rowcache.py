@@ -246,5 +246,4 @@ def _unpacked(data: mmap.mmap, packed: _Packed) -> Block | None:
         marks = [RowMarks(tuple(label), tuple(kinds)) for label, kinds in listed]
     except (zlib.error, ValueError, TypeError):
         return None
-    is_whole = rows.count(b"\n") + 1 == len(marks) == len(packed) and rows.count(b"\0") == len(packed)
-    return Block(packed.keys, rows, marks) if is_whole else None
+    return Block(packed.keys, rows, marks) if len(marks) == len(packed) else None

@@ -28,7 +28,7 @@ from collectord.dataset.row_plan import LABEL_PARTS, PlannedDataset, Tally, labe
 from collectord.dataset.snapshot import Provenance, listed_runs
 from collectord.index.reader import IndexReader
 from collectord.index.rows import db_text
-from collectord.index.runs import FACTS, facts_of
+from collectord.index.runs import FACTS, Tools, facts_of, tools_in
 from collectord.kernel.values import as_object, member, text_or_none, texts
 from collectord.model import IndexedRun
 
@@ -58,7 +58,7 @@ def row_columns(row: PublishedRow) -> dict[str, Any]:
     }
 
 
-def outcome_columns(run: IndexedRun, facts: Row, provenance: Provenance) -> dict[str, Any]:
+def outcome_columns(run: IndexedRun, tools: Tools, provenance: Provenance) -> dict[str, Any]:
     """The columns that the index gives of a row's run, as the asked profile sees it."""
     summary = json.loads(run.summary)
     return {
@@ -69,9 +69,7 @@ def outcome_columns(run: IndexedRun, facts: Row, provenance: Provenance) -> dict
         "fail_codes": texts(summary["outcome"]["fail_codes"]),
         "duration_ms": _integer(run.duration_ms),
         "cost_usd": _real(summary.get("cost_usd_est")),
-        "toolchain": facts["toolchain"],
-        "model": facts["model"],
-        "prompt_genome_id": facts["prompt_genome_id"],
+        **tools._asdict(),
         **_provenance_columns(provenance),
     }
 
@@ -84,10 +82,9 @@ def _provenance_columns(provenance: Provenance) -> dict[str, Any]:
     }
 
 
-def _outcome_parts(run: IndexedRun, facts: Row) -> tuple[object, ...]:
+def _outcome_parts(run: IndexedRun, tools: Tools) -> tuple[object, ...]:
     """All that `outcome_columns` goes by, but for the provenance."""
-    of_facts = facts["toolchain"], facts["model"], facts["prompt_genome_id"]
-    return run.name, run.finished_ms, run.domain, run.duration_ms, run.summary, *of_facts
+    return run.name, run.finished_ms, run.domain, run.duration_ms, run.summary, *tools
 
 
 def row_values(row: PublishedRow, outcome: Mapping[str, Any]) -> list[Any]:
@@ -143,6 +140,7 @@ def count_rows(folder: Path, planned: PlannedDataset) -> Tally:
 
 # One new row leaves most files of so many rows as they were, so that an export copies them.
 _FILE_ROWS = 1024
+ToolsByRun = Mapping[tuple[str, str], Tools]
 # Puts the file of before with the rows of a digest at a path; gives its sha256, None where there is none.
 CopyTable = Callable[[str, Path], str | None]
 
@@ -187,15 +185,15 @@ def write_tables(
     copy: CopyTable,
 ) -> Tables:
     """data/*.parquet and runs.parquet; a file of which nothing changed is copied."""
-    facts = _write_runs(folder / RUNS_TABLE, planned, reader)
+    tools = _write_runs(folder / RUNS_TABLE, planned, reader)
     sums, digests = {RUNS_TABLE: file_sha256(folder / RUNS_TABLE)}, {}
     for file in row_files(written.splits):
         path = folder / file.name
         path.parent.mkdir(exist_ok=True)
-        digests[file.name] = _digest(file, planned, written, facts, provenance)
+        digests[file.name] = _digest(file, planned, written, tools, provenance)
         copied = copy(digests[file.name], path)
         if copied is None:
-            _write_rows(path, file, planned, written, facts, provenance)
+            _write_rows(path, file, planned, written, tools, provenance)
         sums[file.name] = copied or file_sha256(path)
     return Tables(sums, digests)
 
@@ -204,13 +202,13 @@ def _digest(
     file: RowFile,
     planned: PlannedDataset,
     written: Written,
-    facts: Mapping[str, Row],
+    tools: ToolsByRun,
     provenance: Provenance,
 ) -> str:
     size = len(written.keys) // len(written.splits)
     keys = [written.keys[place * size : place * size + size] for place in file.places]
     runs = [planned.runs[place] for place in file.places]
-    outcomes = [_outcome_parts(run, facts[f"{run.kind}/{run.name}"]) for run in runs]
+    outcomes = [_outcome_parts(run, tools[run.kind, run.name]) for run in runs]
     beside = written.splits[file.places[0]], _provenance_columns(provenance)
     # Version 2 writes no references: the same values give the same bytes.
     return sha256(marshal.dumps([beside, keys, outcomes], 2)).hexdigest()
@@ -221,7 +219,7 @@ def _write_rows(
     file: RowFile,
     planned: PlannedDataset,
     written: Written,
-    facts: Mapping[str, Row],
+    tools: ToolsByRun,
     provenance: Provenance,
 ) -> None:
     from collectord.dataset.parquet import ParquetFile
@@ -230,7 +228,7 @@ def _write_rows(
         lines = _lines_at(path.parent.parent / DATASET_FILE, file.places, written.starts)
         for place, line in zip(file.places, lines, strict=True):
             run = planned.runs[place]
-            outcome = outcome_columns(run, facts[f"{run.kind}/{run.name}"], provenance)
+            outcome = outcome_columns(run, tools[run.kind, run.name], provenance)
             table.add(row_values(published_row(line), outcome), len(line))
 
 
@@ -249,8 +247,8 @@ def _lines_at(path: Path, places: Sequence[int], starts: Sequence[tuple[int, int
             number += 1
 
 
-def _write_runs(path: Path, planned: PlannedDataset, reader: IndexReader) -> dict[str, Row]:
-    """runs.parquet; gives the facts of each run by its kind and name, for the rows."""
+def _write_runs(path: Path, planned: PlannedDataset, reader: IndexReader) -> ToolsByRun:
+    """runs.parquet; gives the tools of each run, for the rows."""
     from collectord.dataset.parquet import ParquetFile
 
     listed = listed_runs(planned)
@@ -258,7 +256,7 @@ def _write_runs(path: Path, planned: PlannedDataset, reader: IndexReader) -> dic
     with ParquetFile(path, RUN_COLUMNS, _RUNS_IN_A_GROUP) as file:
         facts = facts_of(reader.connection, [run for run, _ in listed])
         for (run, left_out), known in zip(listed, facts, strict=True):
-            found[f"{run.kind}/{run.name}"] = known
+            found[run.kind, run.name] = tools_in(known)
             file.add(run_values(run, left_out, known))
     return found
 

@@ -45,7 +45,7 @@ from collectord.dataset.tables import count_rows, outcome_columns, run_values
 from collectord.errors import CollectordError
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader, Revisions
-from collectord.index.runs import facts_of
+from collectord.index.runs import facts_of, tools_of
 from collectord.kernel.jsonio import JsonObject, Marked
 from collectord.kernel.rows import line_of
 from collectord.kernel.values import as_object, is_int
@@ -158,10 +158,10 @@ def _compare_outcomes(
     same_records(layout.RUNS_TABLE, runs, _run_records(planned, reader), findings)
     known = Provenance(document["epoch"], document["environment"])
     tables = {split: SplitTable(folder, document, split) for split in SPLIT_NAMES}
-    facts = facts_of(reader.connection, planned.runs)
-    for line, run, fact in zip(lines_of(folder / layout.DATASET_FILE), planned.runs, facts, strict=True):
+    tools = tools_of(reader.connection, planned.runs)
+    for line, run in zip(lines_of(folder / layout.DATASET_FILE), planned.runs, strict=True):
         split = row_head(line.decode("utf-8")).split
-        wanted = outcome_columns(run, fact, known)
+        wanted = outcome_columns(run, tools[run.kind, run.name], known)
         if wrong := unequal(wanted, next(tables[split], None)):
             findings.add(f"{tables[split].file}: {wrong} of {run.name} rebuilt otherwise")
 

@@ -31,7 +31,7 @@ from collectord.fleet.options import FleetOptions
 from collectord.fleet.shard import INDEX, ShardRefused, fetch, make_readable
 from collectord.fleet.storage import Storage, StorageError, open_storage
 from collectord.index.reader import IndexReader
-from collectord.index.runs import facts_of
+from collectord.index.runs import tools_of
 from collectord.kernel.jsonio import ascii_json, compact_bytes
 from collectord.kernel.planner_input import recorded_issue_id
 from collectord.kernel.rows import SPLITS, RowPieces, line_of, split_of_issue
@@ -205,8 +205,8 @@ class OwnRows:
     def __iter__(self) -> Iterator[OwnRow]:
         planned = self._planned
         split_of = splitter(self._options.of_source().split_by, len(planned.runs))
-        facts = facts_of(self._reader.connection, planned.runs)
-        for lazy, run, known in zip(planned.rows(), planned.runs, facts, strict=True):
+        tools = tools_of(self._reader.connection, planned.runs)
+        for lazy, run in zip(planned.rows(), planned.runs, strict=True):
             piece = lazy.make() if self._computed else kept_or_made(lazy)
             split = split_of(self._rows, piece.as_bytes())
             whole = piece.with_split(split)
@@ -215,7 +215,7 @@ class OwnRows:
             line = line_of(whole, escape=True)
             row = published_row(line)
             environment = self._environments.get((run.kind, run.name))
-            outcome = outcome_columns(run, known, _provenance(environment))
+            outcome = outcome_columns(run, tools[run.kind, run.name], _provenance(environment))
             self._rows += 1
             name = environment or ""
             self._by_environment[name] = self._by_environment.get(name, 0) + 1

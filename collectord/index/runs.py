@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from sqlite3 import Row
@@ -267,23 +267,37 @@ def ended_without_archive(reader: IndexReader) -> list[str]:
         return sorted(str(row[0]) for row in reader.connection.execute(query))
 
 
-def facts_of(connection: IndexConnection, runs: Sequence[IndexedRun]) -> Iterator[Row]:
-    """FACTS of each run in the order given: typed columns, its revision's `partial`, its plan as `plan_*`."""
-    for start in range(0, len(runs), _BATCH):
-        batch = runs[start : start + _BATCH]
-        found = _fetch(connection, batch)
-        for run in batch:
-            yield found[run.kind, run.name, run.digest]
+def facts_of(connection: IndexConnection, runs: Iterable[IndexedRun]) -> Iterator[Row]:
+    """FACTS of runs by kind and name: typed columns, `partial` of the revision, the plan as `plan_*`.
+
+    Raises KeyError for a run of a revision that the index does not have.
+    """
+    found = connection.execute(f"{_FACTS} ORDER BY a.kind, a.name")
+    for run in runs:
+        key = run.kind, run.name, run.digest
+        row = next((row for row in found if row[:3] == key), None)
+        if row is None:
+            raise KeyError(key)
+        yield row
 
 
-def _fetch(connection: IndexConnection, runs: Sequence[IndexedRun]) -> dict[tuple[str, str, str], Row]:
-    found = {}
-    for kind in {run.kind for run in runs}:
-        names = [run.name for run in runs if run.kind == kind]
-        query = f"{_FACTS} WHERE a.kind = ? AND a.name IN ({marks(names)})"
-        for row in connection.execute(query, (kind, *names)):
-            found[row[:3]] = row
-    return found
+class Tools(NamedTuple):
+    """What a run was worked on with."""
+
+    toolchain: str | None
+    model: str | None
+    prompt_genome_id: str | None
+
+
+def tools_in(facts: Row) -> Tools:
+    """The tools among FACTS; of words that recur there is one copy."""
+    return Tools(*(_one_copy(facts[name]) for name in Tools._fields))
+
+
+def tools_of(connection: IndexConnection, runs: Iterable[IndexedRun]) -> dict[tuple[str, str], Tools]:
+    """The tools of runs in any order, by kind and name. Raises KeyError as `facts_of` does."""
+    ordered = sorted(runs, key=lambda run: (run.kind, run.name))
+    return {(row[0], row[1]): tools_in(row) for row in facts_of(connection, ordered)}
 
 
 _OF_PLAN = ("explicit", "swarm_id", "max_candidates", "timeout_seconds", "max_iterations")
