@@ -139,7 +139,7 @@ def count_rows(folder: Path, planned: PlannedDataset) -> Tally:
 
 
 # One new row leaves most files of so many rows as they were, so that an export copies them.
-_FILE_ROWS = 1024
+FILE_ROWS = 1024
 ToolsByRun = Mapping[tuple[str, str], Tools]
 # Puts the file of before with the rows of a digest at a path; gives its sha256, None where there is none.
 CopyTable = Callable[[str, Path], str | None]
@@ -156,8 +156,8 @@ class RowFile:
 def row_files(splits: Sequence[str]) -> list[RowFile]:
     """The files for rows of those splits: each holds those of one among some that follow each other. Pure."""
     found: dict[str, list[list[int]]] = {split: [] for split in SPLIT_NAMES}
-    for start in range(0, len(splits), _FILE_ROWS):
-        here = range(start, min(start + _FILE_ROWS, len(splits)))
+    for start in range(0, len(splits), FILE_ROWS):
+        here = range(start, min(start + FILE_ROWS, len(splits)))
         for split, files in found.items():
             if places := [place for place in here if splits[place] == split]:
                 files.append(places)

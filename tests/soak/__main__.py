@@ -1,6 +1,7 @@
 """`./dev soak`: the daemon is killed 2,000 times while 10,000 archives land, half of its starts real ones.
 
-`./dev soak drift` measures how often the drift test says drift instead.
+`./dev soak drift` measures how often the drift test says drift instead. `./dev soak exports` holds exports that
+take what did not change from the one before against exports from nothing, over random histories.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def main() -> None:
         from tests.support import drift_rates
 
         sys.exit(drift_rates.main())
+    if sys.argv[1:2] == ["exports"]:
+        from tests.support import export_histories
+
+        export_histories.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="./dev soak", description=__doc__)
     parser.add_argument("--kills", type=int, default=2000)
     parser.add_argument("--archives-per-kill", type=int, default=5)
