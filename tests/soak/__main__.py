@@ -1,7 +1,7 @@
 """`./dev soak`: the daemon is killed 2,000 times while 10,000 archives land, half of its starts real ones.
 
-`./dev soak drift` measures how often the drift test says drift instead. `./dev soak exports` holds exports that
-take what did not change from the one before against exports from nothing, over random histories.
+`./dev soak drift` measures how often the drift test says drift instead. `./dev soak exports` holds exports
+that take what did not change from the one before against exports from nothing, over random histories.
 """
 
 from __future__ import annotations
