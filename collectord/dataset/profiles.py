@@ -265,9 +265,12 @@ def copies_in(runs: Iterable[IndexedRun]) -> dict[tuple[str, str], str]:
     Copies have one run id and the same core files. The one that bears the id of the run is the original, else
     the one that was complete first. Two different runs that share an id are no copies.
     """
+    listed = list(runs)
+    times = Counter([run.run_id for run in listed])  # nearly all ids are of one run
     return copies_among(
         MaybeCopy(run.kind, run.name, run.run_id, frozenset(run.artifacts.items()), run.complete_ms)
-        for run in runs
+        for run in listed
+        if times[run.run_id] > 1
     )
 
 

@@ -149,8 +149,11 @@ def listed_runs(planned: PlannedDataset) -> list[tuple[IndexedRun, str | None]]:
     return sorted(listed, key=lambda pair: (pair[0].kind, pair[0].name))
 
 
+_LINE = json.JSONEncoder(ensure_ascii=True, sort_keys=True)
+
+
 def _line(document: dict[str, Any]) -> bytes:
-    return (json.dumps(document, ensure_ascii=True, sort_keys=True) + "\n").encode()
+    return (_LINE.encode(document) + "\n").encode()
 
 
 def _run_document(run: IndexedRun, reason: str | None) -> dict[str, Any]:
