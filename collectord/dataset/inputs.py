@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from collectord.dataset.credentials import Detector
-from collectord.dataset.profiles import plan_builder, plan_dispatch
+from collectord.dataset.profiles import is_verbatim, plan_builder, plan_dispatch
 from collectord.dataset.row_plan import BUILDER, HISTORY_RULE, ExportOptions, PlannedDataset, RunKeys
 from collectord.index.reader import IndexReader, Revisions
 from collectord.index.repo_records import issue_history, timeouts
@@ -56,7 +56,10 @@ def plan_dataset(
     found = [_with_population(run, universe_of) if options.include_world else run for run in runs]
     if options.profile == BUILDER:
         return plan_builder(found, options, files.universe, files.beads or {}, other_epoch)
-    issues, ends = issue_history(reader.connection), timeouts(reader.connection)
+    # Only a row whose input is built again asks what was known of its issue.
+    rebuilding = not all(is_verbatim(run, options) for run in found)
+    issues = issue_history(reader.connection) if rebuilding else {}
+    ends = timeouts(reader.connection)
     detector = Detector() if options.redact else None
     manifests = Manifests(reader)
     return plan_dispatch(
