@@ -80,6 +80,21 @@ def _aim_text(aim: Aim) -> str:
     return "" if aim.seconds is None else f"{aim.seconds:g}"
 
 
+def growth_table(sizes: tuple[int, int], small: Sequence[Figure], large: Sequence[Figure]) -> str:
+    """What the same steps cost at two sizes, and how that grew beside how the sizes did."""
+    headers = ["what a person does", *(f"at {size:,}" for size in sizes), "growth an archive"]
+    headers += [f"MiB at {size:,}" for size in sizes]
+    lines = [headers, ["---", *["---:"] * (len(headers) - 1)]]
+    before = {figure.what: figure for figure in small}
+    for figure in large:
+        pair = [before[figure.what].now, figure.now]
+        seconds = [median_cpu_s(samples) for samples in pair]
+        growth = seconds[1] / seconds[0] / (sizes[1] / sizes[0]) if seconds[0] else 0.0
+        texts = [f"{value:.2f}" for value in seconds] + [f"{growth:.2f}"]
+        lines.append([figure.what, *texts, *(f"{peak_mib(samples):.0f}" for samples in pair)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 HEADERS = ("what a person does", "before", "now", "ratio", "aim", "", "MiB", "beside (the same measure)")
 
 

@@ -17,6 +17,8 @@ from tests.bench.processes import Command, in_turns, peer, python
 from tests.support.archives import Kept
 
 GROUPS = ("ingest", "look", "export", "new", "builder", "rebuilt", "audit", "idle")
+# What is asked of a collection that is several times as large.
+LARGE = {"ingest", "new", "idle"}
 IDLE_S = 60.0
 
 
@@ -75,9 +77,16 @@ class Waits:
     """Measures one repo with the tree of today, and beside it with the one before, if there is one."""
 
     def __init__(
-        self, kept: Kept, trees: Sequence[Tree], repeat: int, note: Callable[[Figure], None]
+        self,
+        kept: Kept,
+        trees: Sequence[Tree],
+        repeat: int,
+        note: Callable[[Figure], None],
+        *,
+        with_peers: bool = True,
     ) -> None:
         self._kept, self._trees, self._repeat, self._note = kept, trees, repeat, note
+        self._with_peers = with_peers
         self._archives = str(kept.repo / ".cyntra/archives")
         self._place = trees[0].place.parent
 
@@ -105,6 +114,7 @@ class Waits:
         peers: Sequence[tuple[str, Command]] = (),
         prepare: Callable[[Tree], None] = lambda _tree: None,
     ) -> None:
+        peers = peers if self._with_peers else ()
         ours = [(lambda t=tree: prepare(t), tree.command(*arguments).run) for tree in self._trees]
         beside = [(nothing, command.run) for _, command in peers]
         samples = in_turns(self._repeat, [*ours, *beside])
@@ -132,6 +142,8 @@ class Waits:
 
     def _git_status(self) -> list[tuple[str, Command]]:
         """`git status` on the same files, tracked in a repository aside."""
+        if not self._with_peers:
+            return []
         git = ("git", f"--git-dir={self._place / 'git'}", f"--work-tree={self._archives}")
         if not (self._place / "git").exists():
             subprocess.run((*git[:1], "init", "--quiet", "--bare", str(self._place / "git")), check=True)
