@@ -65,13 +65,11 @@ class Memory:
 
     def _read_issues(self, connection: IndexConnection) -> set[str | None]:
         """Read what Beads said since; the issues of which another answer is known now."""
-        before = dict(self._issues_asking)
+        before, known = dict(self._issues_asking), self._issues_asking
         for row_id, issue_id, asks in issues_asking(connection, self._issues_read):
             self._issues_read = row_id
-            self._issues_asking[issue_id] = (
-                None if asks or (issue_id in before and before[issue_id] is None) else False
-            )
-        return {key for key, asks in self._issues_asking.items() if key not in before or before[key] != asks}
+            known[issue_id] = None if asks or known.get(issue_id, False) is None else False
+        return {key for key, asks in known.items() if key not in before or before[key] != asks}
 
     def _take(self, run: ShownRun) -> RunKey:
         key = run.kind, run.name

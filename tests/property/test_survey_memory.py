@@ -13,14 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectord.epochs.assign import RunKey
 from collectord.epochs.causes import causes
 from collectord.epochs.json_views import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, survey
-from collectord.index.environments import store_cut, store_environment, store_observation
 from collectord.index.writer import IndexWriter
-from collectord.model import Environment, EnvironmentObservation, Evidence, Label, Reading, Run, Situation
+from collectord.model import Evidence
+from tests.support.coming_in import Index
 from tests.support.environments import components
 from tests.support.examples import examples
 
@@ -42,77 +41,13 @@ ARRIVAL = st.tuples(st.just("run"), st.integers(0, 7), AT, st.sampled_from(SHOWN
 BECOMES_NONE = st.tuples(st.just("no run"), st.integers(0, 7))
 LOOK = st.tuples(st.just("look"), st.sampled_from(sorted(ENVIRONMENTS)), AT)
 CUT = st.tuples(st.just("cut"), AT)
+ISSUE = st.tuples(st.just("issue"), st.integers(0, 2), st.booleans())
 STEPS = st.lists(
-    st.lists(st.one_of(ARRIVAL, ARRIVAL, BECOMES_NONE, LOOK, LOOK, CUT), max_size=5),
+    st.lists(st.one_of(ARRIVAL, ARRIVAL, BECOMES_NONE, LOOK, LOOK, CUT, ISSUE), max_size=5),
     min_size=2,
     max_size=6,
 )
 OVERRIDES = Overrides()
-
-
-class Index:
-    """An index that things come into, by way of its writer."""
-
-    def __init__(self, path: Path) -> None:
-        self.writer = IndexWriter(path)
-        self.changed: set[RunKey] = set()
-
-    def take(self, step: tuple[Any, ...]) -> None:
-        """One thing that happens."""
-        match step:
-            case ("run", name, at, evidence, plan):
-                self._read(f"wc-{name:02d}", f"{at} {evidence} {plan}", _run(at, evidence, *plan))
-            case ("no run", name):
-                self._read(f"wc-{name:02d}", "nothing", None)
-            case ("look", name, at):
-                with self.writer.transaction() as connection:
-                    store_environment(connection, Environment(name, "policy", 1, {}, ENVIRONMENTS[name]), at)
-                    store_observation(connection, EnvironmentObservation(name, "daemon", at, at))
-            case ("cut", at):
-                with self.writer.transaction() as connection:
-                    store_cut(connection, at, "why")
-
-    def _read(self, name: str, digest: str, run: Run | None) -> None:
-        reading = Reading("archive", name, "s", digest, None, 0, (), run, True)
-        self.writer.apply([reading], now_ms=1, first_ingest_ms=1)
-        self.changed.add(("archive", name))
-
-    def found(self, memory: Memory | None) -> tuple[Any, Any]:
-        """The survey and what follows from it."""
-        with self.writer.transaction() as connection:
-            found = survey(connection, is_cutting(OVERRIDES), memory, self.changed)
-            list(found.by_epoch)
-        return found, list(causes(found, lambda change: {}))
-
-
-def _run(at: int, evidence: Evidence, swarm: str, seconds: int) -> Run:
-    return Run(
-        run_id=f"run-{at}",
-        issue_id=None,
-        job_type="code",
-        domain="code",
-        status="success",
-        toolchain=None,
-        model=None,
-        prompt_genome_id=None,
-        started_ms=at,
-        started_source="proof",
-        finished_ms=None,
-        duration_ms=0,
-        cost_usd=None,
-        tokens_used=None,
-        has_proof=True,
-        has_rollout=False,
-        ends_in_event_log=False,
-        input_state="recorded",
-        hash_state="equal",
-        encodable=True,
-        summary={},
-        builder_summary=None,
-        label=Label(True, swarm, 1, seconds, None, None),
-        evidence=evidence,
-        situation=Situation("code", "low", "S", None, ()),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -125,16 +60,28 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def _copy(empty: Path) -> Iterator[Index]:
     with TemporaryDirectory() as folder:
-        index = Index(Path(shutil.copy(empty, Path(folder) / "index.sqlite3")))
+        index = Index(Path(shutil.copy(empty, Path(folder) / "index.sqlite3")), ENVIRONMENTS)
         yield index
         index.writer.close()
+
+
+def _found(index: Index, memory: Memory | None) -> tuple[Any, Any]:
+    """The survey and what follows from it."""
+    with index.writer.transaction() as connection:
+        found = survey(connection, is_cutting(OVERRIDES), memory, index.changed)
+        list(found.by_epoch)
+    return found, list(causes(found, lambda change: {}))
 
 
 # The same runs turn out to be of an environment that makes another cause of their contradiction likely.
 SAME_RUNS = [("run", 0, 9, Evidence(), PLANS[0]), ("run", 1, 9, Evidence(), PLANS[1]), ("look", "A", 1)]
 
+# An issue asked to speculate once, and does not any more.
+ASKED = [[("issue", 0, True)], [("run", 0, 9, Evidence(), PLANS[0]), ("issue", 0, False)]]
+
 
 @example(rounds=[SAME_RUNS, [("look", "A+", 1)]])
+@example(rounds=ASKED)
 @settings(max_examples=examples(60), deadline=None)
 @given(STEPS)
 def test_a_survey_with_a_memory_is_the_survey_from_nothing(
@@ -145,5 +92,5 @@ def test_a_survey_with_a_memory_is_the_survey_from_nothing(
         for steps in rounds:
             for step in steps:
                 index.take(step)
-            assert index.found(memory) == index.found(None)
+            assert _found(index, memory) == _found(index, None)
             index.changed.clear()
