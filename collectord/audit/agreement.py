@@ -13,7 +13,6 @@ from collectord.audit.facts import Agreement, AuditFacts
 from collectord.audit.findings import Finding, Kind
 from collectord.audit.layout import count, listing, percent
 from collectord.dataset.profiles import knowledge_at, plan_dispatch
-from collectord.dataset.reuse import UNUSABLE, load_cached, save_cached
 from collectord.dataset.row_plan import ExportOptions
 from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.reader import IndexReader
@@ -27,6 +26,7 @@ from collectord.kernel.universe import Universe
 from collectord.kernel.values import as_object, member
 from collectord.model import IndexedRun, IssueRevision
 from collectord.repo.files import load_universe
+from collectord.system.cache_files import UNUSABLE, load_cached, save_cached
 from collectord.system.own_code import code_stamp
 
 _SHOWN = 10

@@ -25,14 +25,12 @@ from collectord.audit.phase import phase
 from collectord.audit.quality import quality
 from collectord.audit.shift import drift
 from collectord.dataset.publish import published
-from collectord.dataset.reuse import UNUSABLE, load_cached, save_cached
 from collectord.dataset.verify import verify
 from collectord.epochs.contradictions import varieties
 from collectord.epochs.json_views import summary_of
-from collectord.epochs.requests import survey_of
+from collectord.epochs.outline import KeptOutline, outline_for, survey_of
 from collectord.errors import CollectordError, UsageError
 from collectord.index.alerts import alerts
-from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.opening import now_ms, reader_for
 from collectord.kernel.jsonio import Unparsable, parse_object
 from collectord.kernel.policy import PolicyUnreadable, Search, Surface, search
@@ -41,9 +39,9 @@ from collectord.model import ARCHIVE, REPORTS
 from collectord.repo.files import open_regular
 from collectord.repo.policy import WorkingTree, read_policy
 from collectord.system.bounded_regex import limited_search
+from collectord.system.cache_files import UNUSABLE, load_cached, save_cached
 from collectord.system.durable import atomic_write, permitted
 from collectord.system.gc_tuning import rare_collections
-from collectord.system.own_code import code_stamp
 
 if TYPE_CHECKING:
     from collectord.audit.facts import AuditFacts, LabelVariety
@@ -160,41 +158,35 @@ def _only_epoch(facts: AuditFacts, epoch: int | None) -> AuditFacts:
 
 def _environment(settings: Settings, reader: IndexReader) -> dict[str, Any]:
     """Epochs, the epoch of each archive, and open alerts, as values of the audit."""
-    cached, key = settings.state_dir / "cache/audit-epochs.json", _epochs_key(settings, reader)
-    try:
-        found = load_cached(cached, key)
-    except UNUSABLE:
-        found = _epochs(survey_of(settings, reader.connection))
-        save_cached(cached, key, found)
-    labels = [{**one, "labels": tuple(one["labels"])} for one in found["varieties"]]
+    several = _several_labels(settings, reader)
+    found = outline_for(settings, reader.connection)
     opened = [one for one in alerts(reader.connection) if one.resolved_ms is None and one.acked_ms is None]
     return {
-        **found,
-        "epochs": tuple(Epoch(**one) for one in found["epochs"]),
-        "varieties": tuple(LabelVariety(**one) for one in labels),
+        "epochs": tuple(
+            Epoch(one.number, one.first_ms, one.ended_ms, one.fingerprint, _epoch_words(one))
+            for one in found.epochs
+        ),
+        "epoch_of": {name: place.epoch for (kind, name), place in found.runs() if kind == ARCHIVE},
+        "varieties": several,
+        "unrun_since_ms": found.unrun_since_ms,
         "alerts": tuple(
             OpenAlert(one.event, one.opened_ms, capped(summary_of(one.event, one.fields))) for one in opened
         ),
     }
 
 
-def _epochs_key(settings: Settings, reader: IndexReader) -> str:
-    return epoch_inputs_digest(reader.connection, repr(settings.config.environment), code_stamp())
-
-
-def _epochs(survey: Survey) -> dict[str, Any]:
-    """What the audit asks a survey, as JSON holds it: a survey is a third of an audit, and rarely changes."""
-    found = survey.folded
-    epochs = [
-        Epoch(one.number, one.first_ms, one.ended_ms, one.fingerprint, _epoch_words(one))
-        for one in found.epochs
-    ]
-    return {
-        "epochs": [asdict(one) for one in epochs],
-        "varieties": [asdict(one) for one in _varieties(survey)],
-        "unrun_since_ms": survey.unrun_since_ms,
-        "epoch_of": {name: number for (kind, name), number in found.number_of.items() if kind == ARCHIVE},
-    }
+def _several_labels(settings: Settings, reader: IndexReader) -> tuple[LabelVariety, ...]:
+    """What each epoch's policy gives several labels for: kept, as every run has to be looked at for it."""
+    cached, kept = settings.state_dir / "cache/audit-varieties.json", KeptOutline(settings)
+    key = kept.key(reader.connection)
+    try:
+        listed = load_cached(cached, key)["varieties"]
+    except UNUSABLE:
+        found = survey_of(settings, reader.connection)
+        kept.save(key, found)
+        listed = [asdict(one) for one in _varieties(found)]
+        save_cached(cached, key, {"varieties": listed})
+    return tuple(LabelVariety(**{**one, "labels": tuple(one["labels"])}) for one in listed)
 
 
 def _varieties(survey: Survey) -> Iterator[LabelVariety]:

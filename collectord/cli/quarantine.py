@@ -45,7 +45,7 @@ def quarantine_list(invocation: Invocation, as_json: bool) -> None:
 @click.pass_obj
 def quarantine_show(invocation: Invocation, workcell_id: str, as_json: bool) -> None:
     """Say why one of them was not taken, and what helps."""
-    from collectord.status.explain import in_quarantine
+    from collectord.status.quarantine import in_quarantine
 
     found = in_quarantine(invocation.settings(), workcell_id)
     if as_json:
@@ -73,7 +73,7 @@ def quarantine_requeue(invocation: Invocation, workcell_id: tuple[str, ...], eve
 
     A running daemon does so at once, without one the next `collectord ingest`.
     """
-    from collectord.status.explain import requeue
+    from collectord.status.quarantine import requeue
 
     if bool(workcell_id) == everything:
         raise UsageError("name the archives to read again, or give --all")

@@ -15,6 +15,7 @@ from collectord.epochs import requests
 from collectord.epochs.evaluate import evaluate, note_unreadable
 from collectord.epochs.json_views import Remembered, summary_of
 from collectord.epochs.observe import Look, launches_of_interest, note_look, take_look
+from collectord.epochs.outline import KeptOutline
 from collectord.epochs.rules import overrides_from
 from collectord.epochs.survey import Memory
 from collectord.epochs.timeline import DAEMON, START
@@ -93,6 +94,8 @@ class EnvironmentTask:
         self._every_s = min(LOOK_EVERY_S, settings.config.watch.poll_interval, max(0.1, section.debounce / 4))
         self._remembered: Remembered = {}
         self._memory = Memory()
+        # With the code that runs here, whatever is installed meanwhile.
+        self._kept, self._kept_key = KeptOutline(settings), ""
         self._finder = KernelFinder(settings.repo)
         self._kernels_seen: list[tuple[int, Launch]] | None = None
         self._kernels_seen_ms: int | None = None
@@ -213,7 +216,11 @@ class EnvironmentTask:
             )
             self._closing = has_closing(connection)
             self._publisher.look(connection, done.survey, mono)
+            key = self._kept.key(connection)
         self._memory = memory
+        if key != self._kept_key:
+            self._kept.save(key, done.survey)
+            self._kept_key = key
         self._log(done.notices)
         pause_s = LONGEST_PAUSE_S if self._hands.are_crowded() else SHARE * (time.perf_counter() - begun)
         self._not_before = mono + min(LONGEST_PAUSE_S, pause_s)

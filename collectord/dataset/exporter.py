@@ -24,29 +24,21 @@ from collectord.dataset.publish import (
     taken,
     workspace,
 )
-from collectord.dataset.reuse import (
-    LastExport,
-    LastSelection,
-    LastTables,
-    PublishedExport,
-    copy_files,
-    inputs_digest,
-)
+from collectord.dataset.reuse import LastExport, LastTables, PublishedExport, copy_files, inputs_digest
 from collectord.dataset.row_plan import ExportOptions, PlannedDataset, RunKeys
 from collectord.dataset.rowcache import RowCache, is_usable
 from collectord.dataset.snapshot import NO_PROVENANCE, Provenance
+from collectord.epochs.selection import chosen_runs
 from collectord.errors import LockHeld
-from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.opening import now_ms, reader_for
 from collectord.index.reader import IndexReader, content_digest
 from collectord.index.rows import db_text
 from collectord.index.snapshots import known_snapshots, record_of, register_snapshot
 from collectord.kernel.jsonio import canonical
-from collectord.model import Progress, Selection
+from collectord.model import Progress
 from collectord.system.durable import remove_leftovers
 from collectord.system.gc_tuning import rare_collections
 from collectord.system.lock import StateLock
-from collectord.system.own_code import code_stamp
 
 if TYPE_CHECKING:
     from collectord.config import Settings
@@ -249,7 +241,7 @@ def export(
     target = Target(settings.benches_dir, settings.state_dir / "cache", out)
     with reader_for(settings) as reader:
         content = content_digest(reader.connection)
-        chosen = _chosen(settings, reader, content, epoch, environment)
+        chosen = chosen_runs(settings, reader.connection, epoch, environment)
         exported = export_dataset(
             reader,
             settings.repo,
@@ -267,23 +259,6 @@ def export(
     if exported.path and (exported.is_new or db_text(str(exported.path.absolute())) not in known):
         _remember(settings, exported.path, exported.document)
     return exported
-
-
-def _chosen(
-    settings: Settings, reader: IndexReader, content: str, epoch: str, environment: str | None
-) -> Selection:
-    """The runs that an export takes, found again only where something changed that it follows from."""
-    configured = repr(settings.config.environment)
-    asked = epoch, environment
-    inputs = epoch_inputs_digest(reader.connection, content, configured, repr(asked), code_stamp())
-    last = LastSelection(settings.state_dir / "cache", asked, inputs)
-    if (known := last.load()) is not None:
-        return known
-    from collectord.epochs.requests import select
-
-    found = select(settings, reader, epoch, environment)
-    last.save(found)
-    return found
 
 
 def _remember(settings: Settings, path: Path, document: dict[str, Any]) -> None:

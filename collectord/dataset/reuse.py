@@ -1,5 +1,4 @@
-"""The last export of each kind: where nothing that it depends on has changed, it is copied or named again;
-and the last selection of runs.
+"""The last export of each kind: where nothing that it depends on has changed, it is copied or named again.
 
 Like the row cache this only saves time. One digest covers all that an export depends on, our code and library
 versions included; every file is checked while it is copied; and where anything is missing, torn or altered,
@@ -8,7 +7,6 @@ the export is made anew.
 
 from __future__ import annotations
 
-import json
 import platform
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,10 +22,9 @@ from collectord.dataset.parquet import pyarrow_version
 from collectord.dataset.row_plan import ExportOptions, RunKeys
 from collectord.dataset.snapshot import Provenance, sums_document
 from collectord.dataset.tables import Tables
-from collectord.kernel.jsonio import ascii_json, canonical
-from collectord.model import Selection
+from collectord.kernel.jsonio import canonical
 from collectord.repo.files import open_regular
-from collectord.system.durable import atomic_write
+from collectord.system.cache_files import UNUSABLE, load_cached, save_cached
 from collectord.system.own_code import code_stamp
 
 _CHUNK = 2**20
@@ -116,57 +113,6 @@ class LastTables:
 
 def _kind(options: ExportOptions) -> str:
     return sha256(canonical(options.as_json()).encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-class LastSelection:
-    """The runs that the last export took of the same epoch or environment, in a file beside the index.
-
-    Which run is of which epoch follows from the index and the configuration alone, and is long to find.
-    """
-
-    def __init__(self, folder: Path, asked: tuple[str, str | None], inputs: str) -> None:
-        """`asked` are epoch and environment, `inputs` is a digest of all that the answer follows from."""
-        named = sha256(repr(asked).encode("utf-8", "surrogatepass")).hexdigest()
-        self._path, self._key = folder / f"selection-{named[:16]}.json", inputs
-
-    def load(self) -> Selection | None:
-        """The last selection, if all that it follows from is the same."""
-        try:
-            values = load_cached(self._path, self._key)
-            others = frozenset((kind, name) for kind, name in values["others"])
-            return Selection(**{**values, "others": others, "drift": tuple(values["drift"])})
-        except UNUSABLE:
-            return None
-
-    def save(self, selection: Selection) -> None:
-        """Store what was selected now; a failure is ignored."""
-        save_cached(self._path, self._key, {**asdict(selection), "others": sorted(selection.others)})
-
-
-UNUSABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
-
-
-def load_cached(path: Path, key: str) -> dict[str, Any]:
-    """What was saved in a file of the cache under that key; raises one of `UNUSABLE` for anything else."""
-    document = json.loads(path.read_bytes())
-    if document["key"] != key or document["check"] != _check(document["last"]):
-        raise ValueError("of other inputs, or damaged")
-    found: dict[str, Any] = document["last"]
-    return found
-
-
-def save_cached(path: Path, key: str, values: dict[str, Any]) -> None:
-    """Save values that JSON can hold under a key that says what they follow from; a failure is ignored."""
-    document = {"key": key, "last": values, "check": _check(values)}
-    # A file that cannot be written costs the next time its work only. Members keep their order, so that
-    # what is loaded is written as what was found.
-    with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic_write(path, json.dumps(document).encode("ascii"))
-
-
-def _check(values: dict[str, Any]) -> str:
-    return sha256(ascii_json(values).encode("ascii")).hexdigest()
 
 
 def copy_files(last: PublishedExport, folder: Path) -> bool:

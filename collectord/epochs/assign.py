@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from collectord.epochs.actions import Actions
 from collectord.epochs.timeline import NOWHERE, READS_AFTER_MS, Candidate, Standing, Tenure
 from collectord.epochs.unexplained import Facts, Gathering, facts_shown
 from collectord.kernel.evidence import evidence_from
 from collectord.model import KernelSession
+
+if TYPE_CHECKING:
+    from collectord.index.runs import ShownRun
 
 RunKey = tuple[str, str]
 # The kernel looks up the genome at each dispatch, and an issue may name its own.
@@ -42,6 +46,12 @@ class DispatchedRun:
     executed: str | None = None
     issue_text: str | None = None
     asks: bool | None = None
+
+
+def dispatched_from(run: ShownRun, asks: bool | None) -> DispatchedRun:
+    """A run of the index; `asks` is what Beads says of its issue."""
+    texts = run.evidence, run.executed, run.issue_text
+    return DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, *texts, asks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,26 +69,24 @@ def key_of(fingerprint: str, ended_ms: int | None, cuts: int) -> str:
     return f"{fingerprint}@{ended_ms}#{cuts}"
 
 
-def former_keys(folded: Folded, keys: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+def former_keys(epochs: Sequence[Epoch], keys: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """By an epoch's key, which of `keys` were its own before its end moved: an edit undone, say."""
-    alive = {epoch.key for epoch in folded.epochs}
+    alive = {epoch.key for epoch in epochs}
     found: dict[str, tuple[str, ...]] = {}
     for key in sorted(set(keys) - alive):
-        for epoch in _that_had(folded, key):
+        for epoch in _that_had(epochs, key):
             found[epoch.key] = (*found.get(epoch.key, ()), key)
     return found
 
 
-def _that_had(folded: Folded, key: str) -> Sequence[Epoch]:
+def _that_had(epochs: Sequence[Epoch], key: str) -> Sequence[Epoch]:
     """The one epoch, or none: the last of that environment and those cuts to begin before the end."""
     fingerprint, _, rest = key.rpartition("@")
     ended, _, cuts = rest.partition("#")
     if not ended.isdigit():
         return ()
     began = [
-        e
-        for e in folded.epochs
-        if e.since_ms < int(ended) and e.key == key_of(fingerprint, e.ended_ms, int(cuts))
+        e for e in epochs if e.since_ms < int(ended) and e.key == key_of(fingerprint, e.ended_ms, int(cuts))
     ]
     return sorted(began, key=lambda e: e.since_ms)[-1:]
 
@@ -256,7 +254,7 @@ def next_steps(
             if seal.sealed_ms is None
             and (why := _final(epoch, seal, folded, in_flight, now_ms, limit_ms(epoch))) is not None
         ),
-        former=former_keys(folded, (s.key for s in seals.values() if s.sealed_ms is not None)),
+        former=former_keys(folded.epochs, (s.key for s in seals.values() if s.sealed_ms is not None)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from collectord.kernel.jsonio import ascii_json
 from collectord.kernel.policy import PolicyUnreadable
 from collectord.kernel.policy.components import DEFAULT_TIMEOUT_SECONDS
 from collectord.kernel.values import as_object, is_int, member
-from collectord.model import Epoch
+from collectord.model import Environment, Epoch
 from collectord.repo.files import InFlight, in_flight
 
 REASSIGNED = "epoch.reassigned"
@@ -114,7 +114,7 @@ def evaluate(
     for epoch in found.folded.epochs:
         opened = Cause(OPENED, f"{epoch.fingerprint}@{epoch.since_ms}", _epoch_fields(epoch))
         notices += note_moment(connection, opened, now_ms)
-    limits = seal_limits(found, seal_after_ms)
+    limits = seal_limits(found.environments, seal_after_ms)
     notices += _close_and_seal(connection, found, in_flight(repo), now_ms, limits)
     _store_current(connection, found.folded.epochs)
     store_kernel_states(connection, [state.document() for state in kernel_states_of(found)])
@@ -180,13 +180,13 @@ def _epoch_fields(epoch: Epoch) -> dict[str, Any]:
     }
 
 
-def seal_limits(found: Survey, seal_after_ms: int | None) -> Callable[[Epoch], int]:
+def seal_limits(environments: Mapping[str, Environment], seal_after_ms: int | None) -> Callable[[Epoch], int]:
     """Gives after how many milliseconds of closing an epoch is sealed, whatever may still be in flight."""
 
     def limit_ms(epoch: Epoch) -> int:
         if seal_after_ms is not None:
             return seal_after_ms
-        environment = found.environments.get(epoch.fingerprint)
+        environment = environments.get(epoch.fingerprint)
         toolchains = as_object(member(environment.components, "toolchains") if environment else None)
         timeouts = (member(toolchain, "timeout_seconds") for toolchain in toolchains.values())
         return max([DEFAULT_TIMEOUT_SECONDS, *(t for t in timeouts if is_int(t))]) * 1000 + GRACE_MS

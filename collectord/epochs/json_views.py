@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collectord.epochs.assign import RunKey
 from collectord.epochs.drift import Change, affected, compare, cuts
 from collectord.epochs.epochs import POLICY, former_keys, sealed_by_ms
 from collectord.epochs.fingerprint import masked
-from collectord.epochs.reasons import reasons_of
+from collectord.epochs.outline import Outline
 from collectord.epochs.rules import SEVERITIES, Overrides
-from collectord.epochs.survey import Survey, known_environment
 from collectord.epochs.timeline import Stretch, position_at
 from collectord.index.environments import EpochSnapshot, Seal
 from collectord.kernel.jsonio import JsonObject
@@ -139,13 +137,13 @@ def environment_document(environment: Environment) -> JsonObject:
     }
 
 
-def shown_at(found: Survey, at_ms: int | None) -> dict[str, Any]:
+def shown_at(found: Outline, at_ms: int | None) -> dict[str, Any]:
     """The environment that stood at a time, None for the one that stands; `known` is False where none is."""
     if not found.stretches:
         return {"known": False, "stretch": None, "environment": None, "epochs": []}
     position = len(found.stretches) - 1 if at_ms is None else position_at(found.stretches, at_ms)
     stretch = found.stretches[position]
-    epochs = [e.number for e in found.folded.epochs if e.fingerprint == stretch.fingerprint]
+    epochs = [e.number for e in found.epochs if e.fingerprint == stretch.fingerprint]
     return {
         "known": at_ms is None or at_ms >= stretch.since_ms,
         "stretch": _stretch(stretch),
@@ -158,9 +156,9 @@ def _stretch(stretch: Stretch) -> dict[str, Any]:
     return asdict(stretch)
 
 
-def stretch_documents(found: Survey) -> list[dict[str, Any]]:
+def stretch_documents(found: Outline) -> list[dict[str, Any]]:
     """Each stretch of the timeline with its runs, then the environments that only runs show."""
-    runs = Counter(a.position for a in found.assigned.runs)
+    runs = Counter(placement.position for _, placement in found.runs())
     shown = [{**_stretch(s), "runs": runs[position]} for position, s in enumerate(found.stretches)]
     return shown + [
         {
@@ -172,7 +170,7 @@ def stretch_documents(found: Survey) -> list[dict[str, Any]]:
             "commit": None,
             "runs": epoch.runs,
         }
-        for epoch in found.folded.epochs
+        for epoch in found.epochs
         if epoch.origin == "evidence"
     ]
 
@@ -194,7 +192,7 @@ def difference(before: Environment, after: Environment, overrides: Overrides, at
 
 
 def epoch_documents(
-    found: Survey,
+    found: Outline,
     seals: Mapping[str, Seal],
     snapshots: Mapping[str, Sequence[EpochSnapshot]],
     *,
@@ -205,9 +203,9 @@ def epoch_documents(
 
     `sealed_by_ms` is when one that is closing is sealed at the latest, `limit_ms` later than it began to.
     """
-    current, former = found.folded.current, former_keys(found.folded, seals)
+    current, former = found.current, former_keys(found.epochs, seals)
     documents = []
-    for epoch in found.folded.epochs:
+    for epoch in found.epochs:
         seal = seals.get(epoch.key)
         keys = (*former.get(epoch.key, ()), epoch.key)
         state, by_ms = "open" if epoch.ended_ms is None else "ended", None
@@ -225,26 +223,10 @@ def epoch_documents(
                 "sealed_ms": seal.sealed_ms if seal else None,
                 "sealed_because": seal.why_sealed if seal else None,
                 "snapshots": [_snapshot(one) for key in keys for one in snapshots.get(key, ())],
-                "digests": known_environment(found, epoch.fingerprint).digests if epoch.fingerprint else {},
+                "digests": found.environment(epoch.fingerprint).digests if epoch.fingerprint else {},
             }
         )
     return documents
-
-
-def run_document(found: Survey, place: RunKey) -> dict[str, Any] | None:
-    """The epoch of one run, by (kind, name); None where there is no run of it."""
-    number = found.folded.number_of.get(place)
-    if number is None:
-        return None
-    epoch, current = found.folded.epochs[number - 1], found.folded.current
-    return {
-        "number": number,
-        "is_current": epoch == current,
-        "current": current.number if current else None,
-        "fingerprint": epoch.fingerprint,
-        "origin": epoch.origin,
-        "reasons": reasons_of(found, place),
-    }
 
 
 def _snapshot(snapshot: EpochSnapshot) -> dict[str, Any]:

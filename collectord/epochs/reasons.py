@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from collectord.epochs.assign import (
-    FORCED,
-    MAX_OTHERS,
-    Assignment,
-    DispatchedRun,
-    Explaining,
-    KnownBy,
-    RunKey,
-)
-from collectord.epochs.survey import Survey
-from collectord.epochs.timeline import Candidate
+from collectord.epochs.assign import FORCED, MAX_OTHERS, DispatchedRun, Explaining, KnownBy
+from collectord.epochs.outline import Outline, Placement
+from collectord.epochs.timeline import Candidate, Tenure
 from collectord.epochs.unexplained import Facts
 from collectord.model import KernelSession
 
 
-def reasons_of(found: Survey, place: RunKey) -> dict[str, Any] | None:
-    """What tells the environment of one run; None where there is no run of it.
+def run_document(found: Outline, run: DispatchedRun, explaining: Explaining) -> dict[str, Any] | None:
+    """The epoch of one run with what tells its environment; None where it has none.
+
+    `explaining` is of the environments of the outline.
+    """
+    placement = found.placement_of((run.kind, run.name))
+    if placement is None:
+        return None
+    epoch, current = found.epochs[placement.epoch - 1], found.current
+    return {
+        "number": epoch.number,
+        "is_current": epoch == current,
+        "current": current.number if current else None,
+        "fingerprint": epoch.fingerprint,
+        "origin": epoch.origin,
+        "reasons": _reasons(explaining, run, placement),
+    }
+
+
+def _reasons(explaining: Explaining, run: DispatchedRun, mine: Placement) -> dict[str, Any]:
+    """What tells the environment of one run.
 
     `known_by` is process, evidence (manifest and action agree), manifest (the action does not) or nothing;
     `contradicted` are environments that it cannot have had, each with what speaks against it; `possible` are
     the others that it may have had as far as it shows. The newest come first, a few of each.
     """
-    mine = next((a for a in found.assigned.runs if (a.run.kind, a.run.name) == place), None)
-    if mine is None:
-        return None
-    explaining = found.memory.last_explaining
+    standing = explaining.standing
+    running = standing.sessions.possible_at(run.started_ms)
     with explaining.actions.searching():
-        others = [c for c in _candidates(explaining, mine) if c.fingerprint != mine.fingerprint]
-        against = {c.fingerprint: list(words_against(explaining, mine.run, c.fingerprint)) for c in others}
-        why = list(words_against(explaining, mine.run, mine.fingerprint)) if mine.position >= 0 else []
+        listed = _candidates(explaining, run, running)
+        others = [candidate.fingerprint for candidate in listed if candidate.fingerprint != mine.fingerprint]
+        against = {name: list(words_against(explaining, run, name)) for name in others}
+        why = list(words_against(explaining, run, mine.fingerprint)) if mine.position >= 0 else []
     return {
         "known_by": str(mine.known_by),
-        "kernel": _kernel(mine.session),
-        "kernels": len(explaining.standing.sessions.possible_at(mine.run.started_ms)),
+        "kernel": _kernel(running[0].session) if len(running) == 1 and standing.stretches else None,
+        "kernels": len(running),
         "note": FORCED if mine.known_by is KnownBy.MANIFEST else None,
         "against": why,
         "contradicted": [{"environment": name, "why": said} for name, said in against.items() if said][
@@ -48,17 +58,17 @@ def reasons_of(found: Survey, place: RunKey) -> dict[str, Any] | None:
     }
 
 
-def _kernel(session: KernelSession | None) -> dict[str, Any] | None:
-    if session is None:
-        return None
+def _kernel(session: KernelSession) -> dict[str, Any]:
     return {"pid": session.pid, "started_ms": session.started_ms, "command": session.launch.command}
 
 
-def _candidates(explaining: Explaining, mine: Assignment) -> tuple[Candidate, ...]:
+def _candidates(
+    explaining: Explaining, run: DispatchedRun, running: Sequence[Tenure]
+) -> tuple[Candidate, ...]:
     standing = explaining.standing
     if not standing.stretches:
         return ()
-    where = explaining.search(mine.run, standing.sessions.possible_at(mine.run.started_ms))
+    where = explaining.search(run, running)
     return standing.candidates(where.launch, where.newest, where.live)
 
 

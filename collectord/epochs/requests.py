@@ -14,15 +14,14 @@ from collectord.epochs.json_views import (
     alert_document,
     difference,
     epoch_documents,
-    is_cutting,
     shown_at,
     stretch_documents,
     surface_of,
 )
 from collectord.epochs.observe import launches_of_interest, note_look, read_history, take_look
+from collectord.epochs.outline import KeptOutline, outline_for
 from collectord.epochs.rules import overrides_from, without_effect
 from collectord.epochs.selection import environment_named
-from collectord.epochs.survey import survey
 from collectord.epochs.timeline import START
 from collectord.errors import CollectordError, LockHeld
 from collectord.index.alerts import acknowledge
@@ -39,23 +38,20 @@ from collectord.index.environments import (
     store_kernel_look,
     store_observation,
 )
-from collectord.index.epoch_inputs import epoch_inputs_digest
 from collectord.index.info import EVALUATED, info, put_info
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.kernel.jsonio import JsonObject, Unparsable, ascii_json, parse_object
-from collectord.model import GIT, Environment, EnvironmentObservation, Launch, Selection
+from collectord.model import GIT, Environment, EnvironmentObservation, Launch
 from collectord.repo.kernel_processes import KernelFinder
 from collectord.repo.policy import PolicyReader, WorkingTree
 from collectord.system.durable import atomic_write, ensure_private_dir
-from collectord.system.own_code import code_stamp
 
 if TYPE_CHECKING:
     from collectord.config import Settings
+    from collectord.epochs.outline import Outline
     from collectord.epochs.rules import Overrides
-    from collectord.epochs.survey import Survey
     from collectord.index.alerts import Notice
     from collectord.index.engine import IndexConnection
-    from collectord.index.reader import IndexReader
     from collectord.index.writer import IndexWriter
     from collectord.kernel.jsonio import JsonObject
     from collectord.model import Launch
@@ -146,11 +142,6 @@ def overrides_of(settings: Settings) -> Overrides:
     return overrides_from(settings.config.environment)
 
 
-def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
-    """Everything that the index knows of the environment."""
-    return survey(connection, is_cutting(overrides_of(settings)))
-
-
 def look_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
     """One look at the repo by hand: what it sees is noted, or that it could not be read."""
     running = KernelFinder(settings.repo).look(now_ms())
@@ -172,19 +163,21 @@ def evaluate_by_hand(settings: Settings, writer: IndexWriter) -> list[Notice]:
 
     Nothing is computed where all that it follows from is as it was.
     """
-    overrides, seal_after = overrides_of(settings), seal_after_ms(settings)
-    beside = (repr(overrides), repr(seal_after), code_stamp())
+    kept = KeptOutline(settings)
     with writer.transaction() as connection:
+        before = info(connection, EVALUATED)
         # An epoch that is closing is sealed by time and by what is in flight, and that is not in the index.
-        if not has_closing(connection) and info(connection, EVALUATED) == epoch_inputs_digest(
-            connection, *beside
-        ):
+        if before == kept.key(connection) and not has_closing(connection):
             return []
+        overrides, seal_after = overrides_of(settings), seal_after_ms(settings)
         done = bring_up_to_date(
             connection, settings.repo, overrides, now_ms=now_ms(), seal_after_ms=seal_after
         )
-        put_info(connection, EVALUATED, epoch_inputs_digest(connection, *beside))
-        return done.notices
+        key = kept.key(connection)
+        put_info(connection, EVALUATED, key)
+    if key != before:
+        kept.save(key, done.survey)
+    return done.notices
 
 
 def seal_after_ms(settings: Settings) -> int | None:
@@ -195,7 +188,7 @@ def seal_after_ms(settings: Settings) -> int | None:
 def show_environment(settings: Settings, at_ms: int | None) -> dict[str, Any]:
     """The environment that stood at a time, or stands; with what the repo holds now where none is given."""
     with reader_for(settings) as reader:
-        found = survey_of(settings, reader.connection)
+        found = outline_for(settings, reader.connection)
         now = _repo_now(settings) if at_ms is None else None
         return {"schema": SCHEMA, "repo": str(settings.repo), **shown_at(found, at_ms), "now": now}
 
@@ -230,7 +223,7 @@ def overrides_without_effect(settings: Settings) -> tuple[str, ...]:
 def environment_history(settings: Settings) -> dict[str, Any]:
     """Every environment that stood, from when to when, how that is known, and the runs under it."""
     with reader_for(settings) as reader:
-        found = survey_of(settings, reader.connection)
+        found = outline_for(settings, reader.connection)
         return {"schema": "collectord.environment_history.v1", "stretches": stretch_documents(found)}
 
 
@@ -240,7 +233,7 @@ def diff_environments(settings: Settings, before: str, after: str) -> dict[str, 
         pair = [environment_named(None, name, now_ms()) for name in (before, after)]
     else:
         with reader_for(settings) as reader:
-            found = survey_of(settings, reader.connection)
+            found = outline_for(settings, reader.connection)
             pair = [environment_named(found, name, now_ms()) for name in (before, after)]
     differing = difference(pair[0], pair[1], overrides_of(settings), now_ms())
     return {"schema": "collectord.environment_diff.v1", **differing}
@@ -293,27 +286,18 @@ def ask(settings: Settings, request: JsonObject, command: str, *, first: bool = 
         return {"done": False, "changed": None}
 
 
-def select(settings: Settings, reader: IndexReader, epoch: str, environment: str | None) -> Selection:
-    """The runs that an export takes; raises CollectordError for an epoch or environment that is not there."""
-    from collectord.epochs.selection import ALL, select
-
-    if epoch == ALL and environment is None:
-        return Selection()
-    return select(survey_of(settings, reader.connection), epoch, environment, overrides_of(settings))
-
-
 def list_epochs(settings: Settings) -> dict[str, Any]:
     """Every epoch."""
     with reader_for(settings) as reader:
-        found = survey_of(settings, reader.connection)
+        found = outline_for(settings, reader.connection)
         return {
             "schema": "collectord.epochs.v1",
             "epochs": _epoch_documents(settings, reader.connection, found),
         }
 
 
-def _epoch_documents(settings: Settings, connection: IndexConnection, found: Survey) -> list[dict[str, Any]]:
-    limits = seal_limits(found, seal_after_ms(settings))
+def _epoch_documents(settings: Settings, connection: IndexConnection, found: Outline) -> list[dict[str, Any]]:
+    limits = seal_limits(found.environments, seal_after_ms(settings))
     sealed = seals(connection), epoch_snapshots(connection)
     return epoch_documents(found, *sealed, now_ms=now_ms(), limit_ms=limits)
 
@@ -323,7 +307,7 @@ def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
     from collectord.epochs.selection import find_epoch, select
 
     with reader_for(settings) as reader:
-        found = survey_of(settings, reader.connection)
+        found = outline_for(settings, reader.connection)
         epoch = find_epoch(found, str(number))
         selection = select(found, str(number), None, overrides_of(settings))
         return {
@@ -331,7 +315,7 @@ def show_epoch(settings: Settings, number: int) -> dict[str, Any]:
             "epoch": _epoch_documents(settings, reader.connection, found)[epoch.number - 1],
             "environment": selection.environment_document,
             "drift": list(selection.drift),
-            "runs": [run.name for run in found.by_epoch[epoch.number]],
+            "runs": [name for (_, name), placement in found.runs() if placement.epoch == epoch.number],
         }
 
 

@@ -9,7 +9,15 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from collectord.epochs.actions import Actions
-from collectord.epochs.assign import Assigned, Assignment, DispatchedRun, Explaining, RunKey, assign
+from collectord.epochs.assign import (
+    Assigned,
+    Assignment,
+    DispatchedRun,
+    Explaining,
+    RunKey,
+    assign,
+    dispatched_from,
+)
 from collectord.epochs.contradictions import Policy, issue_of
 from collectord.epochs.epochs import Cut, Folded, fold
 from collectord.epochs.timeline import Standing, Stretch, timelines
@@ -74,16 +82,7 @@ class Memory:
     def _take(self, run: ShownRun) -> RunKey:
         key = run.kind, run.name
         self._runs[key] = run
-        self._dispatched[key] = DispatchedRun(
-            run.kind,
-            run.name,
-            run.run_id,
-            run.started_ms,
-            run.evidence,
-            run.executed,
-            run.issue_text,
-            self._issues_asking.get(run.issue_id),
-        )
+        self._dispatched[key] = dispatched_from(run, self._issues_asking.get(run.issue_id))
         return key
 
     @property
@@ -173,11 +172,6 @@ class Survey:
         environment = self.environments.get(epoch.fingerprint)
         return Policy(environment, self.memory.actions, self.memory.asks)
 
-    def epoch(self, number: int) -> Epoch | None:
-        """The epoch of that number."""
-        found = self.folded.epochs
-        return found[number - 1] if 0 < number <= len(found) else None
-
     @property
     def unrun_since_ms(self) -> int | None:
         """Since when what is in effect is another environment than that of the epoch of now.
@@ -258,12 +252,3 @@ def _same(standing: Standing, cutting: Cutting) -> Callable[[str, str], bool]:
         return before == after or not cutting(known[before], known[after], first_ms.get(after, 0))
 
     return same
-
-
-def known_environment(found: Survey, fingerprint: str) -> Environment:
-    """An environment that was read from files, or what runs show of one."""
-    if fingerprint in found.environments:
-        return found.environments[fingerprint]
-    facts = found.assigned.gathered[fingerprint]
-    shown = {" ".join(fact): value for fact, value in sorted(facts.values.items())}
-    return Environment(fingerprint, "evidence", 0, {}, {"shown": shown})

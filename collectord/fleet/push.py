@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,9 +16,8 @@ from collectord.config.schema import OFF
 from collectord.dataset.jsonl import file_sha256
 from collectord.dataset.snapshot import pretty
 from collectord.epochs.epochs import EVIDENCE, NONE
-from collectord.epochs.json_views import environment_document, is_cutting
-from collectord.epochs.rules import Overrides, overrides_from
-from collectord.epochs.survey import Survey, known_environment, survey
+from collectord.epochs.json_views import environment_document
+from collectord.epochs.outline import Outline, outline_for
 from collectord.errors import CollectordError, ConfigError, LockHeld
 from collectord.fleet.catalog import Listing, Source, next_sequence, source_in
 from collectord.fleet.manifest import (
@@ -161,7 +161,7 @@ class _Pushing:
         copy, packed = self.scratch / "index.sqlite3", self.scratch / "index.zst"
         make_backup(self.settings.index_path, copy)
         digest = _compress(copy, packed)
-        found = facts_of(copy, universe, overrides_from(self.settings.config.environment))
+        found = facts_of(self.settings, copy, universe)
         for document in found.documents:
             self._put_document(document)
         facts = {
@@ -276,44 +276,44 @@ class Facts:
     documents: list[bytes]
 
 
-def facts_of(index: Path, universe: Universe, overrides: Overrides) -> Facts:
-    """What the manifest tells of an index file that nobody writes."""
+def facts_of(settings: Settings, index: Path, universe: Universe) -> Facts:
+    """What the manifest tells of an index file that nobody writes, a copy of the repo's."""
     with IndexReader(index) as reader:
-        found = survey(reader.connection, is_cutting(overrides))
+        found = outline_for(settings, reader.connection)
         sealed = {key for key, seal in seals(reader.connection).items() if seal.sealed_ms is not None}
         content = content_of(reader, universe)
-    times = [assigned.run.started_ms for assigned in found.assigned.runs]
-    documents = {
-        name: _document(found, name) for name in sorted({a.fingerprint for a in found.assigned.runs})
-    }
+    runs = Counter(placement.fingerprint for _, placement in found.runs())
+    documents = {name: _document(found, name) for name in sorted(runs)}
     members = {
         "index_sha256": file_sha256(index),
         "index_size": index.stat().st_size,
         "index_schema": HEAD,
         "content": content,
         "collectord": version("collectord"),
-        "runs": len(times),
-        "first_ms": min(times, default=None),
-        "last_ms": max(times, default=None),
-        "environments": tuple(_environment(found, name, data) for name, data in documents.items()),
-        "epochs": tuple(_epoch(epoch, epoch.key in sealed) for epoch in found.folded.epochs),
+        "runs": runs.total(),
+        "first_ms": min((epoch.first_ms for epoch in found.epochs), default=None),
+        "last_ms": max((epoch.last_ms for epoch in found.epochs), default=None),
+        "environments": tuple(
+            _environment(found, name, runs[name], data) for name, data in documents.items()
+        ),
+        "epochs": tuple(_epoch(epoch, epoch.key in sealed) for epoch in found.epochs),
         "universe": pushed_universe(universe),
     }
     return Facts(members, list(documents.values()))
 
 
-def _document(found: Survey, fingerprint: str) -> bytes:
-    known = fingerprint in found.environments or fingerprint in found.assigned.gathered
-    return pretty(environment_document(known_environment(found, fingerprint)) if known else {})
+def _document(found: Outline, fingerprint: str) -> bytes:
+    known = fingerprint in found.environments or fingerprint in found.shown
+    return pretty(environment_document(found.environment(fingerprint)) if known else {})
 
 
-def _environment(found: Survey, fingerprint: str, document: bytes) -> PushedEnvironment:
+def _environment(found: Outline, fingerprint: str, runs: int, document: bytes) -> PushedEnvironment:
     known = found.environments.get(fingerprint)
     return PushedEnvironment(
         fingerprint=fingerprint,
         origin=known.origin if known else EVIDENCE if fingerprint else NONE,
-        runs=sum(assigned.fingerprint == fingerprint for assigned in found.assigned.runs),
-        epochs=tuple(epoch.number for epoch in found.folded.epochs if epoch.fingerprint == fingerprint),
+        runs=runs,
+        epochs=tuple(epoch.number for epoch in found.epochs if epoch.fingerprint == fingerprint),
         document=sha256(document).hexdigest(),
     )
 

@@ -8,7 +8,8 @@ from hashlib import sha256
 from collectord.index.engine import IndexConnection
 
 # Rows of runs and issues are added and never edited, so their ids and counts tell them; which revision is
-# the current one moves `changed_ms`. The other tables are small. Alerts, seals and by which rules it went are
+# the current one moves `changed_ms`. The other tables are small; that a kernel still runs is seen again and
+# again, and only its end says until when it did. Alerts, seals and by which rules it went are
 # what an evaluation wrote itself: an index that lost some of it is not as it left it.
 _INPUTS = (
     "SELECT count(*), max(id) FROM revisions",
@@ -16,7 +17,8 @@ _INPUTS = (
     "SELECT count(*), max(id) FROM issue_revisions",
     "SELECT fingerprint, normaliser FROM environments ORDER BY fingerprint",
     "SELECT * FROM environment_observations ORDER BY id",
-    "SELECT * FROM kernel_sessions ORDER BY id",
+    "SELECT id, pid, started_ms, config, universe, speculate, max_concurrent, first_seen_ms, gone_ms,"
+    " CASE WHEN gone_ms IS NOT NULL THEN last_seen_ms END FROM kernel_sessions ORDER BY id",
     "SELECT * FROM epoch_cuts ORDER BY id",
     "SELECT key, value FROM index_info WHERE key IN ('environment_rule', 'artifact_facts_version')"
     " ORDER BY key",

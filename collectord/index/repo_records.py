@@ -59,9 +59,19 @@ def issue_history(
 
 def issues_asking(connection: IndexConnection, after_id: int) -> Iterator[tuple[int, str, bool]]:
     """(row id, issue id, whether it asks to speculate) of each record that was kept after a row."""
+    return _asking(connection, "id > ?", after_id)
+
+
+def may_ask(connection: IndexConnection, issue_id: str | None) -> bool | None:
+    """Whether one issue may ask to speculate: None, it may or not; False where Beads never said so."""
+    said = [asks for _, _, asks in _asking(connection, "issue_id = ?", issue_id)]
+    return False if said and not any(said) else None
+
+
+def _asking(connection: IndexConnection, where: str, value: object) -> Iterator[tuple[int, str, bool]]:
     shown = "id, issue_id, CASE WHEN record LIKE ? THEN record END"
-    query = f"SELECT {shown} FROM issue_revisions WHERE id > ? ORDER BY id"
-    for row_id, issue_id, record in connection.execute(query, (f'%"{ASKS}":%', after_id)):
+    query = f"SELECT {shown} FROM issue_revisions WHERE {where} ORDER BY id"
+    for row_id, issue_id, record in connection.execute(query, (f'%"{ASKS}":%', value)):
         yield row_id, issue_id, record is not None and bool(json.loads(record).get(ASKS))
 
 

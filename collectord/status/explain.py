@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 from collectord import archive
 from collectord.dataset import profiles
 from collectord.dataset.row_plan import COPY_OF, FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
-from collectord.epochs.json_views import run_document
-from collectord.epochs.requests import leave, requeue_request, survey_of
-from collectord.errors import CollectordError, LockHeld
+from collectord.epochs.actions import Actions
+from collectord.epochs.assign import Explaining, dispatched_from
+from collectord.epochs.outline import outline_for
+from collectord.epochs.reasons import run_document
+from collectord.epochs.timeline import Standing, timelines
+from collectord.errors import CollectordError
 from collectord.index import queries
-from collectord.index.opening import now_ms, reader_for, writer_for
-from collectord.index.queries import directory, quarantined
+from collectord.index.environments import kernel_sessions, observations
+from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
+from collectord.index.repo_records import may_ask
+from collectord.index.runs import shown_runs
 from collectord.index.sign_of_life import last_beat
 from collectord.kernel.rows import budgets
 from collectord.model import ARCHIVE, WORLD, IndexedRun, OutcomeKind
@@ -187,52 +191,18 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
     with reader_for(settings) as reader:
         found = explain_directory(reader, settings.repo, settings.archives_dir, workcell_id, options)
         place = found["archive"]["kind"], found["archive"]["name"]
-        return {**found, "epoch": run_document(survey_of(settings, reader.connection), place)}
+        return {**found, "epoch": epoch_of(settings, reader, place)}
 
 
-def in_quarantine(settings: Settings, wanted: str) -> list[dict[str, Any]]:
-    """What is known of a directory in quarantine, by its name or path, with what helps.
-
-    An archive and a world run may share a name. Raises CollectordError for one that is not there.
-    """
-    name = readable_name(Path(wanted).name)
-    with reader_for(settings) as reader:
-        found = [row for row in quarantined(reader) if row["name"] == name]
-    if not found:
-        raise _not_there([name])
-    return [{**row, "advice": _advice(settings, row)} for row in found]
-
-
-def _advice(settings: Settings, row: dict[str, Any]) -> str | None:
-    with reader_for(settings) as reader:
-        known = directory(reader, row["kind"], row["name"]) or {}
-    has_revision = known.get("revision") is not None
-    return advice_for(OutcomeKind.QUARANTINED, row["reason"], has_revision=has_revision)
-
-
-def requeue(settings: Settings, wanted: Collection[str] | None) -> tuple[list[str], bool]:
-    """Have directories in quarantine read again, all of them for None.
-
-    Returns their names, and whether it was done; else it was left to the daemon, which holds the index.
-    Raises CollectordError for a name that is not in quarantine.
-    """
-    with reader_for(settings) as reader:
-        present = {row["name"] for row in quarantined(reader)}
-    names = present if wanted is None else {readable_name(Path(given).name) for given in wanted}
-    if missing := sorted(names - present):
-        raise _not_there(missing)
-    try:
-        with writer_for(settings, "collectord quarantine requeue") as writer:
-            queries.requeue(writer, names)
-        return sorted(names), True
-    except LockHeld:
-        leave(settings.state_dir, requeue_request(names, now_ms()))
-        return sorted(names), False
-
-
-def _not_there(names: list[str]) -> CollectordError:
-    listed, last = ", ".join(names), names[-1]
-    verb = "is" if len(names) == 1 else "are"
-    return CollectordError(
-        f"{listed}: {verb} not in quarantine; `collectord explain {last}` says what became of an archive"
+def epoch_of(settings: Settings, reader: IndexReader, place: tuple[str, str]) -> dict[str, Any] | None:
+    """The epoch of a run, and what tells its environment."""
+    connection = reader.connection
+    run = next(shown_runs(connection, [place]), None)
+    if run is None:
+        return None
+    outline = outline_for(settings, connection)
+    standing = Standing(
+        timelines(observations(connection)), outline.environments, kernel_sessions(connection)
     )
+    asks = may_ask(connection, run.issue_id)
+    return run_document(outline, dispatched_from(run, asks), Explaining(standing, Actions()))

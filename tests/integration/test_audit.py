@@ -136,14 +136,15 @@ def test_what_an_audit_keeps_of_the_one_before_changes_nothing_that_it_says(kern
         return {name: found[name] for name in told}
 
     first = audited()
-    cached = sorted((kernel.index.parent / "cache").glob("audit-*.json"))
-    assert [path.name for path in cached] == ["audit-agreement.json", "audit-epochs.json"]
+    cached = sorted((kernel.index.parent / "cache").glob("*.json"))
+    assert [path.name for path in cached] == ["audit-agreement.json", "audit-varieties.json", "epochs.json"]
     assert audited() == first
     for damage in (
         b"",
         b"{}",
         cached[0].read_bytes()[:-40],
-        cached[1].read_bytes().replace(b"wc-1", b"wc-2"),
+        cached[1].read_bytes().replace(b"[]", b"[0]"),
+        cached[2].read_bytes().replace(b"wc-1", b"wc-2"),
     ):
         for path in cached:
             path.write_bytes(damage)

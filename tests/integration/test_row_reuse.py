@@ -184,7 +184,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("epoch", ["1", "current"])
-def test_a_kept_selection_gives_the_files_of_one_that_is_found_again(
+def test_an_export_by_the_kept_outline_writes_the_files_of_one_without(
     golden_repo: Any, settings_for: Any, tmp_path: Path, epoch: str
 ) -> None:
     settings = settings_for(golden_repo("kernel-run"))
@@ -192,7 +192,7 @@ def test_a_kept_selection_gives_the_files_of_one_that_is_found_again(
     _edit_policy(settings)
     _cut_after_half(settings)
     export(settings, ExportOptions(n_similar=3), epoch=epoch, dry_run=True)
-    [kept] = (settings.state_dir / "cache").glob("selection-*.json")
+    kept = settings.state_dir / "cache/epochs.json"
     warm = export(settings, ExportOptions(), epoch=epoch, out=tmp_path / "warm")
     for damage in (kept.unlink, lambda: kept.write_bytes(kept.read_bytes().replace(b"wc-", b"wd-"))):
         damage()
@@ -206,13 +206,13 @@ def test_a_kept_selection_gives_the_files_of_one_that_is_found_again(
 
 
 @pytest.mark.parametrize("change", [_cut_after_half, _edit_policy], ids=["cut", "policy"])
-def test_a_selection_is_found_again_where_epochs_changed(
+def test_the_runs_of_an_epoch_are_found_again_where_epochs_changed(
     golden_repo: Any, settings_for: Any, change: Callable[[Settings], None]
 ) -> None:
     settings = settings_for(golden_repo("kernel-run"))
     ingest(settings)
     export(settings, ExportOptions(), epoch="current", dry_run=True)
-    [kept] = (settings.state_dir / "cache").glob("selection-*.json")
+    kept = settings.state_dir / "cache/epochs.json"
     before = kept.read_bytes()
     export(settings, ExportOptions(), epoch="current", dry_run=True)
     assert kept.read_bytes() == before

@@ -155,7 +155,7 @@ class History:
     def _tables(self) -> set[str]:
         found: set[str] = set()
         for path in self._cache.glob("tables-*.json"):
-            found |= json.loads(path.read_text())["last"]["files"].keys()
+            found |= json.loads(path.read_bytes().partition(b"\n")[2])["files"].keys()
         return found
 
     def _export(self, number: int) -> None:

@@ -122,5 +122,5 @@ def test_an_epoch_of_an_environment_that_came_back_is_not_the_one_that_was_seale
     first = folded(runs, LOOKS, AB).epochs[0]
     found = folded(runs, looks, AB)
     assert [e.key for e in found.epochs].index(first.key) == 0
-    assert former_keys(found, [first.key]) == {}
-    assert former_keys(found, ["unexplained#0", f"{first.fingerprint}@None#0"]) == {}
+    assert former_keys(found.epochs, [first.key]) == {}
+    assert former_keys(found.epochs, ["unexplained#0", f"{first.fingerprint}@None#0"]) == {}
