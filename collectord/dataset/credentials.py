@@ -38,16 +38,17 @@ _KEY_BLOCK = re.compile(
 )
 # Theirs ends before the signature.
 _JWT = re.compile(r"eyJ[\w=-]+\.[\w=-]+(?:\.[\w.+/=-]*)?")
-# A text without any of these holds nothing that a detector finds: cheap, and nearly all texts end here.
-_SIGNS = re.compile(
-    r"AKC|AP[\dA-F]|A3T|ABIA|ACCA|AKIA|ASIA|AccountKey=|://|_authToken|eyJ|-us\d|sk-|k_live_|SG\.|sq0csp-"
-    r"|gh[pousr]_|gl[a-z]{2,5}-|GR1348941|PRIVATE KEY|PuTTY|pypi-Ag|AC[a-z0-9]{32}|SK[a-z0-9]{32}"
-    r"|\.[\w-]{6}\.|[xX][oO][xX]"
+# A text without any of these signs holds nothing that a detector finds: cheap, and nearly all texts end here.
+# One pattern of all took four times as long: its search stops at every letter that one of them begins with.
+_CAPITALS = re.compile(
+    r"A(?:KC|P[\dA-F]|3T|BIA|CCA|KIA|SIA|ccountKey=|C[a-z0-9]{32})|S(?:G\.|K[a-z0-9]{32})"
+    r"|GR1348941|P(?:RIVATE KEY|uTTY)"
 )
-# Apart: all of the others begin with a fixed letter, by which the search finds its way ten times as fast.
-_NUMBERED = re.compile(r"\d{8,10}:")
+_LITERALS = ("eyJ", "sk-", "://", "_authToken", "k_live_", "sq0csp-", "pypi-Ag")
+_PREFIXED = tuple(map(re.compile, (r"-us\d", r"gh[pousr]_", r"gl[a-z]{2,5}-", r"\.[\w-]{6}\.")))
+_ANY_CASE = "xox"
 # Where only a word says so, a value of at least so many characters follows: `token` stands in many a text.
-_WORDS, _LONG = ("aws", "key", "pw", "pass", "token"), re.compile(r"[\w/+-]{24}")
+_WORDS, _LONG = ("aws", "key", "pw", "pass", "token"), re.compile(r"(?<![\w/+-])[\w/+-]{24}")
 # What some patterns take of the text around a value.
 _AROUND = " \t\r\n\"'"
 _TOKEN = re.compile(r"[\w+/=-]+", re.ASCII)
@@ -57,10 +58,17 @@ REPLACED: Final = re.compile(r"\[REDACTED:([a-z0-9-]+)\]")
 
 def may_hold_one(text: str) -> bool:
     """Whether a text can hold a credential: nearly all hold no sign of one, which is cheap to see."""
-    if _SIGNS.search(text) or (":" in text and _NUMBERED.search(text)):
+    if _CAPITALS.search(text) or _is_numbered(text):
+        return True
+    if any(sign in text for sign in _LITERALS) or any(sign.search(text) for sign in _PREFIXED):
         return True
     lower = text.lower()
-    return any(word in lower for word in _WORDS) and _LONG.search(text) is not None
+    return _ANY_CASE in lower or (any(word in lower for word in _WORDS) and _LONG.search(text) is not None)
+
+
+def _is_numbered(text: str) -> bool:
+    """Whether a colon follows eight digits."""
+    return ":" in text and any(len(part) >= 8 and part[-8:].isdecimal() for part in text.split(":")[:-1])
 
 
 def detector_version() -> str | None:
