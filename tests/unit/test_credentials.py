@@ -141,3 +141,31 @@ def test_a_text_shows_a_sign_where_one_pattern_of_all_signs_finds_one(data: Any)
         has_word = any(word in shown.lower() for word in _WORDS)
         expected = bool(_SIGNS.search(shown)) or (has_word and bool(_LONG_VALUE.search(shown)))
         assert may_hold_one(shown) == expected, shown
+
+
+SHORTEST = (
+    *("AKC", "AP0", "APF", "A3T", "ABIA", "ACCA", "AKIA", "ASIA", "AccountKey=", "://", "_authToken", "eyJ"),
+    *(
+        "-us1",
+        "sk-",
+        "k_live_",
+        "SG.",
+        "sq0csp-",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "glab-",
+        "glabcde-",
+    ),
+    *("GR1348941", "PRIVATE KEY", "PuTTY", "pypi-Ag", f"AC{'a' * 32}", f"SK{'0' * 32}", ".a-b_c1.", "xOx"),
+    *("12345678:", f"pw {'a' * 24}"),
+)
+
+
+@pytest.mark.parametrize("sign", SHORTEST)
+def test_the_shortest_form_of_each_sign_is_seen_and_nothing_shorter(sign: str) -> None:
+    assert may_hold_one(f"a {sign} b")
+    assert not may_hold_one(sign[1:])
+    assert not may_hold_one(sign[:-1])
