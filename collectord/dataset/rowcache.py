@@ -31,7 +31,9 @@ from collectord.kernel.rows import RowPieces, row_from_bytes
 from collectord.system.durable import SUFFIX, own_prefix, remove_leftovers
 from collectord.system.own_code import code_stamp
 
+# A block ends at whichever comes first; recorded inputs can have megabytes each.
 BLOCK_ROWS = 64
+_BLOCK_BYTES = 4 * 2**20
 _MAGIC = b"collectord rows 3\n"
 _KEY_BYTES = 32
 # How many rows a block has, and how many bytes its packed rows and its packed marks.
@@ -158,8 +160,6 @@ class RowCache:
             rows, row_bytes, mark_bytes = _HEADER.unpack_from(self._map, position)
             start = position + _HEADER.size + rows * _KEY_BYTES
             block = _Packed(self._map[position + _HEADER.size : start], start, row_bytes, mark_bytes)
-            if block.end > end or len(block) != rows:
-                return
             for place, key in enumerate(_split_keys(block.keys)):
                 self._place[key] = len(self._old), place
             self._old.append(block)
@@ -170,33 +170,37 @@ class RowCache:
         coming = iter(rows)
         ahead: deque[LazyRow] = deque(islice(coming, BLOCK_ROWS))
         made: list[tuple[bytes, bytes, RowMarks]] = []
+        size = 0
         while ahead:
             whole = self._whole(ahead)
-            if made and (whole or len(made) == BLOCK_ROWS):
+            if made and (whole or len(made) == BLOCK_ROWS or size >= _BLOCK_BYTES):
                 yield self._put(made)
-                made = []
+                made, size = [], 0
             if whole:
                 yield whole
-                ahead.clear()
             else:
                 made.append(self._row(ahead.popleft()))
+                size += len(made[-1][1])
             ahead.extend(islice(coming, BLOCK_ROWS - len(ahead)))
         if made:
             yield self._put(made)
 
     def _whole(self, ahead: deque[LazyRow]) -> Block | None:
-        """The block of before with exactly the rows that come next, if that is a full one."""
+        """The block of before with exactly the rows that come next, which it takes from those ahead."""
         number, place = self._place.get(ahead[0].key, (0, -1))
-        if place != 0 or len(ahead) < BLOCK_ROWS:
+        if place != 0:
             return None
         packed = self._old[number]
-        if packed.keys != b"".join([row.key for row in ahead]):
+        may_grow = number == len(self._old) - 1 and len(packed) < BLOCK_ROWS
+        if may_grow or packed.keys != b"".join([row.key for row in islice(ahead, len(packed))]):
             return None
         block = self._unpack(number)
         if block is not None:
             assert self._map is not None
             self.reused += len(block)
             self._append(block.keys, self._map[packed.start : packed.end], packed.row_bytes)
+            for _ in range(len(block)):
+                ahead.popleft()
         return block
 
     def _row(self, row: LazyRow) -> tuple[bytes, bytes, RowMarks]:
