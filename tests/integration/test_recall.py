@@ -88,9 +88,10 @@ def _tear(_last: Path, memory: Path) -> None:
 
 
 def _rewrite(_last: Path, memory: Path) -> None:
-    kept = json.loads(memory.read_text())
-    kept["last"]["meta"]["dataset_hash"] = "0" * 64
-    memory.write_text(json.dumps(kept))
+    head, _, body = memory.read_text().partition("\n")
+    last = json.loads(body)
+    last["meta"]["dataset_hash"] = "0" * 64
+    memory.write_text(f"{head}\n{json.dumps(last)}")
 
 
 HARM = [_alter_rows, _alter_card, _remove, _link_elsewhere, _tear, _rewrite]
