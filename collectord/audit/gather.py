@@ -24,7 +24,7 @@ from collectord.audit.facts import (
     backlog_of,
 )
 from collectord.dataset.credentials import Detector, detector_version
-from collectord.dataset.profiles import MaybeCopy, copies_among
+from collectord.dataset.left_out import MaybeCopy, copies_among
 from collectord.index.queries import needing_attention, totals
 from collectord.index.reader import IndexReader
 from collectord.index.runs import artifact_facts_of_revision, ended_without_archive, runs_for_audit

@@ -9,7 +9,7 @@ from collectord.daemon.daemon_log import DaemonLog
 from collectord.daemon.heartbeat import Clocks
 from collectord.daemon.jobs import Job, JobResult, Jobs
 from collectord.index.environments import seals
-from collectord.index.identity import PUSHED
+from collectord.index.info import PUSHED
 from collectord.index.writer import IndexWriter
 
 PUSH = "push"

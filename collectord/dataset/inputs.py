@@ -9,7 +9,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from collectord.dataset.credentials import Detector
-from collectord.dataset.profiles import is_verbatim, plan_builder, plan_dispatch
+from collectord.dataset.left_out import is_verbatim
+from collectord.dataset.profiles import plan_builder, plan_dispatch
 from collectord.dataset.row_plan import BUILDER, HISTORY_RULE, ExportOptions, PlannedDataset, RunKeys
 from collectord.index.reader import IndexReader, Revisions
 from collectord.index.repo_records import issue_history, timeouts

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import NamedTuple
 
 from collectord.dataset.credentials import Detector, issue_texts
+from collectord.dataset.left_out import builder_left_out, copies_in, dispatch_left_out, is_verbatim
 from collectord.dataset.row_plan import (
     BUILDER,
     COPY_OF,
     DISPATCH,
-    FAB_WORLD,
     FIRST_RULE,
     HISTORY_RULE,
-    NO_PLAN,
-    NOT_ENCODABLE,
-    OTHER_SWARM,
-    RECORDED,
     ExportOptions,
     LazyRow,
     PlannedDataset,
@@ -32,7 +27,6 @@ from collectord.dataset.row_plan import (
 from collectord.index.reader import IndexReader
 from collectord.index.runs import KeptRows, Manifests
 from collectord.kernel.dispatch import (
-    InputState,
     completed_ms,
     finished_ms,
     visible_from_ms,
@@ -48,7 +42,6 @@ from collectord.kernel.jsonio import (
     parse_object,
 )
 from collectord.kernel.planner_input import (
-    RECORDED_N_SIMILAR,
     issue_input,
     manifest_issue_record,
     rebuilt_parts,
@@ -173,13 +166,6 @@ def plan_builder(
     )
 
 
-def builder_left_out(run: IndexedRun, options: ExportOptions) -> str | None:
-    """Why a run is no row of a builder dataset, or None."""
-    if run.job_type == "fab-world" and not options.include_world:
-        return FAB_WORLD
-    return None if run.encodable else NOT_ENCODABLE
-
-
 @dataclass(frozen=True)
 class _BuilderRows:
     runs: list[IndexedRun]
@@ -257,66 +243,6 @@ def plan_dispatch(
         time_conflicts=Counter(run.time_conflict for run in ordered if run.time_conflict is not None),
         rejects=[(run, reason) for run, reason in judged if reason is not None],
     )
-
-
-def copies_in(runs: Iterable[IndexedRun]) -> dict[tuple[str, str], str]:
-    """(kind, name) of each directory that copies another one, and the name of that one.
-
-    Copies have one run id and the same core files. The one that bears the id of the run is the original, else
-    the one that was complete first. Two different runs that share an id are no copies.
-    """
-    listed = list(runs)
-    times = Counter([run.run_id for run in listed])  # nearly all ids are of one run
-    return copies_among(
-        MaybeCopy(run.kind, run.name, run.run_id, frozenset(run.artifacts.items()), run.complete_ms)
-        for run in listed
-        if times[run.run_id] > 1
-    )
-
-
-class MaybeCopy(NamedTuple):
-    """A directory with the id of its run and its core files, as far as copies are told by them."""
-
-    kind: str
-    name: str
-    run_id: str
-    content: Hashable
-    complete_ms: int | None
-
-
-def copies_among(found: Iterable[MaybeCopy]) -> dict[tuple[str, str], str]:
-    """As `copies_in`, for who has no more of the runs."""
-    groups: dict[Hashable, list[MaybeCopy]] = {}
-    for one in found:
-        groups.setdefault((one.kind, one.run_id, one.content), []).append(one)
-    copies = {}
-    for group in (group for group in groups.values() if len(group) > 1):
-        first, *others = sorted(
-            group, key=lambda one: (one.name != one.run_id, one.complete_ms or 0, one.name)
-        )
-        copies.update({(one.kind, one.name): first.name for one in others})
-    return copies
-
-
-def dispatch_left_out(run: IndexedRun, options: ExportOptions, universe: Universe) -> str | None:
-    """Why a run is no row of a dispatch dataset, or None."""
-    if not options.include_world and (run.kind == WORLD or run.job_type == "fab-world"):
-        return FAB_WORLD
-    if run.label is None or not run.label.explicit:
-        return NO_PLAN
-    if not run.encodable:
-        return NOT_ENCODABLE
-    recorded = run.label.recorded_swarms
-    if recorded is None:
-        # An input that is taken as it is, without an action space, offers no swarm at all.
-        recorded = () if is_verbatim(run, options) else universe.swarm_ids
-    return None if run.label.swarm_id in recorded else OTHER_SWARM
-
-
-def is_verbatim(run: IndexedRun, options: ExportOptions) -> bool:
-    """Whether a row takes the recorded input as it is."""
-    as_recorded = options.histories == RECORDED and options.n_similar == RECORDED_N_SIMILAR
-    return as_recorded and run.input_state == InputState.VERBATIM
 
 
 def _with_end(run: IndexedRun, timeouts: Mapping[str, WorkcellEnd]) -> IndexedRun:

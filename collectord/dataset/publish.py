@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -44,6 +42,9 @@ class PublishPlace:
 @contextmanager
 def workspace(place: PublishPlace) -> Iterator[Path]:
     """A temporary directory beside the final one; removed unless it was published."""
+    import shutil
+    import tempfile
+
     try:
         place.folder.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=own_prefix(), suffix=SUFFIX, dir=place.folder))

@@ -16,9 +16,9 @@ from collectord.epochs.rules import Overrides, overrides_from
 from collectord.epochs.timeline import position_at
 from collectord.errors import CollectordError
 from collectord.index.engine import IndexConnection
+from collectord.kernel.command_line import CONFIG_PATH
 from collectord.kernel.jsonio import JsonObject
 from collectord.kernel.policy import PolicyUnreadable
-from collectord.kernel.policy.surface import CONFIG_PATH
 from collectord.kernel.values import parse_ms
 from collectord.model import Environment, Epoch, Selection
 from collectord.repo.policy import WorkingTree, read_policy

@@ -37,7 +37,8 @@ from collectord.fleet.pins import FOLDER as PINS
 from collectord.fleet.pins import pinned
 from collectord.fleet.storage import CHUNK, Storage, StorageError, TooLarge, open_storage
 from collectord.index.environments import seals
-from collectord.index.identity import PUSHED, give_identity, identity, lasting_content
+from collectord.index.identity import give_identity, identity, lasting_content
+from collectord.index.info import PUSHED
 from collectord.index.opening import now_ms, reader_for, writer_for
 from collectord.index.reader import IndexReader
 from collectord.index.schema import HEAD

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 import struct
 from contextlib import closing
@@ -172,6 +171,8 @@ def _second_name(index: Path, aside: Path) -> None:
     with contextlib.suppress(OSError):
         os.link(index, aside)
         return
+    import shutil
+
     # Only whole under its name: a killed copy would be taken for the old index and never made again.
     partial = aside.with_name(f".{aside.name}.partial")
     shutil.copyfile(index, partial)

@@ -13,7 +13,6 @@ from collectord.index.writer import IndexWriter
 from collectord.kernel.jsonio import ascii_json
 
 IDENTITY = "identity"  # where in index_info it stands
-PUSHED = "push_done_ms"  # where in index_info stands when it was pushed to a fleet last
 # When a process of the kernel was seen last moves every half a minute and changes no row.
 _MOVING = frozenset({"last_seen_ms"})
 _OF_ENVIRONMENTS = (

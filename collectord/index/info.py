@@ -9,6 +9,7 @@ from collectord.index.statements import insert, scalar
 CURRENT_EPOCH = "current_epoch"  # the newest epoch, for who only wants a glance
 DROPPED_LINES = "issue_lines_dropped"  # the numbers of the lines of Beads that no kernel reads
 EVALUATED = "evaluated_inputs"  # what epochs and alerts were found from (`epoch_inputs`), by a pass by hand
+PUSHED = "push_done_ms"  # when the index was pushed to a fleet last
 DISK_USAGE = "disk_usage"  # bytes on disk as they were measured last
 
 

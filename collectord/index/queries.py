@@ -16,6 +16,7 @@ from collectord.index.statements import (
     COLUMNS_OF_A_RUN,
     PLAN,
     RUNS,
+    RUNS_BY_TIME,
     WITH_LABELS,
     DbRow,
     dicts,
@@ -94,8 +95,10 @@ def dispatched_since(reader: IndexReader, since_ms: int) -> list[int]:
 def names_there(reader: IndexReader) -> set[str]:
     """The names of the archives that the index holds to be there."""
     there = f"kind = '{ARCHIVE}' AND gone_ms IS NULL"
+    cursor = reader.connection.cursor()
+    cursor.row_factory = None
     with readable_errors(reader.path):
-        return {name for (name,) in reader.connection.execute(f"SELECT name FROM archives WHERE {there}")}
+        return {name for (name,) in cursor.execute(f"SELECT name FROM archives WHERE {there}")}
 
 
 def newest_mtime_ms(reader: IndexReader) -> int | None:
@@ -124,7 +127,7 @@ def list_runs(
         where.append("started_ms >= ?")
         values.append(db_int(since_ms) or 0)
     columns = f"a.name, a.state, a.gone_ms, {COLUMNS_OF_A_RUN}, {PLAN}"
-    found = f"SELECT {columns} FROM {RUNS} {WITH_LABELS} WHERE a.kind = '{ARCHIVE}'"
+    found = f"SELECT {columns} FROM {RUNS_BY_TIME} {WITH_LABELS} WHERE a.kind = '{ARCHIVE}'"
     if where:
         found = f"SELECT * FROM ({found}) WHERE {' AND '.join(where)}"
     return _all(reader, f"{found} ORDER BY started_ms DESC, name LIMIT ?", (*values, limit))

@@ -45,6 +45,12 @@ EVERY_RUN = (
 )
 RUNS = EVERY_RUN("AND r.number = a.revision")
 ALL_RUNS = EVERY_RUN("")
+# The current ones as `RUNS`, for who takes the first few in order of time: SQLite keeps the order of a CROSS
+# JOIN, and would else look at all archives and sort their runs.
+RUNS_BY_TIME = (
+    "runs run CROSS JOIN revisions r ON r.id = run.revision_id"
+    " CROSS JOIN archives a ON a.id = r.archive_id AND a.revision = r.number"
+)
 WITH_LABELS = " LEFT JOIN labels label ON label.revision_id = r.id"
 PLAN = "label.explicit, label.swarm_id, label.max_candidates, label.timeout_seconds"
 

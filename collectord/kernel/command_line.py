@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+CONFIG_PATH = ".cyntra/config.yaml"  # what a kernel reads that is started without `-c`
 # `python -m cyntra.cli run …`, and the script `cyntra`, started by itself or by an interpreter.
 _MODULES = ("cyntra", "cyntra.cli")
 _SCRIPTS = ("cyntra", "cyntra.exe")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -154,6 +152,9 @@ def scratch_folder(state_dir: Path, work: str, command: str) -> Iterator[Path]:
 
     Raises LockHeld beside other work of the kind.
     """
+    import shutil
+    import tempfile
+
     with StateLock.acquire(_lock(state_dir, work), command):
         _remove(state_dir, work)
         folder = Path(tempfile.mkdtemp(prefix=f".{work}-", dir=state_dir))
@@ -185,5 +186,7 @@ def _folders(state_dir: Path, work: str) -> list[Path]:
 
 
 def _remove(state_dir: Path, work: str) -> None:
+    import shutil
+
     for left in _folders(state_dir, work):
         shutil.rmtree(left, ignore_errors=True)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from collectord.kernel.command_line import KernelCommand, kernel_command
-from collectord.kernel.policy.surface import CONFIG_PATH
+from collectord.kernel.command_line import CONFIG_PATH, KernelCommand, kernel_command
 from collectord.model import KernelSession, Launch
 
 # A process that was none of ours is looked at again while it is young (a shell may still become a kernel

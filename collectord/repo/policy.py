@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
+from collectord.kernel.command_line import CONFIG_PATH
 from collectord.kernel.jsonio import JsonObject, ascii_json
 from collectord.kernel.policy import Genomes, PolicyUnreadable, Surface, normalise
 from collectord.kernel.policy.documents import NotADocument, parse_json, parse_yaml, with_includes
-from collectord.kernel.policy.surface import CONFIG_PATH, DOMAINS, FRONTIER_PATH, REPORT_PATH
+from collectord.kernel.policy.surface import DOMAINS, FRONTIER_PATH, REPORT_PATH
 from collectord.kernel.universe import UNKNOWN, Universe, from_documents
 from collectord.model import Launch
 

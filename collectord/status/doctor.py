@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from collectord.config.schema import OFF
 from collectord.errors import CollectordError
 from collectord.index.files import examine_log, log_path
-from collectord.index.identity import PUSHED
+from collectord.index.info import PUSHED
 from collectord.index.opening import now_ms, reader_for
 from collectord.index.queries import names_there, newest_mtime_ms
 from collectord.repair.backups import FOLDER, backups_in
@@ -185,7 +185,7 @@ def _seen(settings: Settings, has_index: bool) -> _Seen:
         known, newest_ms = names_there(reader), newest_mtime_ms(reader)
     if not settings.archives_dir.is_dir():
         return _Seen(newest_ms=newest_ms)
-    return _Seen(len(known), len(known - set(os.listdir(settings.archives_dir))), newest_ms)
+    return _Seen(len(known), len(known.difference(os.listdir(settings.archives_dir))), newest_ms)
 
 
 def _kernel_now(settings: Settings) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from collectord import archive
-from collectord.dataset import profiles
+from collectord.dataset import left_out
 from collectord.dataset.row_plan import COPY_OF, FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
 from collectord.epochs.actions import Actions
 from collectord.epochs.assign import Explaining, dispatched_from
@@ -131,6 +130,8 @@ def _unknown(reader: IndexReader, archives_dir: Path, wanted: str) -> Collectord
     if begun := [name for name in known if name.startswith(wanted)]:
         shown = ", ".join(sorted(begun)[:5]) + (", …" if len(begun) > 5 else "")
         return CollectordError(f"{wanted}: {len(begun)} archives begin with that: {shown}")
+    from difflib import get_close_matches
+
     close = get_close_matches(wanted, known, 3)
     hint = f"; did you mean {' or '.join(close)}?" if close else ""
     return CollectordError(f"{wanted}: neither in the index nor in {archives_dir}{hint}")
@@ -154,20 +155,20 @@ def _copy_of(reader: IndexReader, run: IndexedRun | None, place: tuple[str, str]
     if run is None:
         return None
     same = [reader.run_of(*other) for other in queries.directories_of_run(reader, run.run_id)]
-    original = profiles.copies_in([one for one in same if one is not None]).get(place)
+    original = left_out.copies_in([one for one in same if one is not None]).get(place)
     return f"{COPY_OF} {original}" if original else None
 
 
 def _dispatch(run: IndexedRun | None, repo: Path, options: ExportOptions) -> str | None:
     if run is None:
         return NO_RUN
-    return profiles.dispatch_left_out(run, options, load_universe(repo, options.universe))
+    return left_out.dispatch_left_out(run, options, load_universe(repo, options.universe))
 
 
 def _builder(run: IndexedRun | None, summarized: IndexedRun | None, options: ExportOptions) -> str | None:
     if summarized is None:
         return NO_RUN if run is None else NO_SUMMARY
-    return profiles.builder_left_out(summarized, options)
+    return left_out.builder_left_out(summarized, options)
 
 
 def _verdict(reason: str | None) -> dict[str, Any]:

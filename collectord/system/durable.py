@@ -7,11 +7,8 @@ import errno
 import fcntl
 import os
 import re
-import secrets
-import shutil
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +41,8 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o600) -> None:
 
     When it returns, the file outlives a power cut; when it raises OSError, the old one is untouched.
     """
+    import tempfile  # with it comes `random`: 4 ms that only a write has to spend
+
     fd, name = tempfile.mkstemp(prefix=f"{_PREFIX}{os.getpid()}-", suffix=_SUFFIX, dir=path.parent)
     temporary = Path(name)
     try:
@@ -114,6 +113,8 @@ def replace_symlink(link: Path, target: str) -> None:
     # A file appearing after this look would be replaced; a directory never is, rename refuses that.
     if os.path.lexists(link) and not link.is_symlink():
         raise FileExistsError(errno.EEXIST, "something that is not a symbolic link is in the way", str(link))
+    import secrets
+
     temporary = link.with_name(f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}{_SUFFIX}")
     temporary.symlink_to(target)
     try:
@@ -203,6 +204,8 @@ def remove_leftovers(folder: Path) -> None:
 
 def _remove(entry: Path) -> None:
     if entry.is_dir() and not entry.is_symlink():
+        import shutil
+
         shutil.rmtree(entry, ignore_errors=True)
     else:
         entry.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import random
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +118,8 @@ def _lock(fd: int, path: Path) -> bool:
         if not _try(fd, fcntl.LOCK_SH, path) or time.monotonic() > deadline:
             return False
         fcntl.flock(fd, fcntl.LOCK_UN)
+        import random
+
         time.sleep(_PAUSE_SECONDS * random.uniform(0.5, 1.5))
     return True
 

@@ -7,8 +7,9 @@ import shlex
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from collectord.kernel.command_line import CONFIG_PATH
 from collectord.kernel.jsonio import JsonObject
-from collectord.kernel.policy.surface import CONFIG_PATH, DOMAINS, REPORT_PATH, PolicyUnreadable
+from collectord.kernel.policy.surface import DOMAINS, REPORT_PATH, PolicyUnreadable
 from collectord.kernel.values import as_object, member
 
 

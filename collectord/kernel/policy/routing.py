@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from collectord.kernel.command_line import CONFIG_PATH
 from collectord.kernel.jsonio import JsonObject, canonical
 from collectord.kernel.policy.components import enabled, names, pointer, section, timeout_of, unknown, whole
-from collectord.kernel.policy.surface import CONFIG_PATH, PolicyUnreadable, Surface, domain_of
+from collectord.kernel.policy.surface import PolicyUnreadable, Surface, domain_of
 from collectord.kernel.values import unique
 
 DEFAULT_PRIORITY = ["codex", "claude", "crush"]

@@ -22,7 +22,6 @@ class PolicyUnreadable(CollectordError):
         self.reason = reason
 
 
-CONFIG_PATH = ".cyntra/config.yaml"
 FRONTIER_PATH = "prompts/frontier.json"
 REPORT_PATH = ".cyntra/dynamics/dynamics_report.json"
 
