@@ -52,7 +52,7 @@ def environment_show(invocation: Invocation, at: str | None, as_json: bool) -> N
 def _moment(text: str | None) -> int | None:
     if text is None:
         return None
-    from collectord.epochs.selection import moment
+    from collectord.epochs.named import moment
     from collectord.index.opening import now_ms
 
     found = moment(text, now_ms())

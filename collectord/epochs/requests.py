@@ -18,10 +18,10 @@ from collectord.epochs.json_views import (
     stretch_documents,
     surface_of,
 )
+from collectord.epochs.named import environment_named
 from collectord.epochs.observe import launches_of_interest, note_look, read_history, take_look
 from collectord.epochs.outline import KeptOutline, outline_for
 from collectord.epochs.rules import overrides_from, without_effect
-from collectord.epochs.selection import environment_named
 from collectord.epochs.timeline import START
 from collectord.errors import CollectordError, LockHeld
 from collectord.index.alerts import acknowledge
