@@ -18,6 +18,7 @@ from collectord.dataset.snapshot import Provenance
 from collectord.intake.ingest import ingest
 from collectord.kernel.rows import split_of_issue
 from tests.conftest import unpack
+from tests.support.export_histories import small_pieces
 from tests.support.loading import load
 from tests.support.snapshots import export_with, read_document, read_lines, read_rows, settings_of
 
@@ -30,15 +31,18 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Snapshots by name; only to be read.
 
     `no-test` has an empty test split and a cost in train only, `live` is of an open epoch, `bare` has no
-    Parquet, and those named after a file have one bit of it flipped.
+    Parquet, `many` has several files for a split, and those named after a file have one bit of it flipped.
     """
     folder = tmp_path_factory.mktemp("loaders")
     whole = settings_of(unpack("kernel-run", folder / "repo"))
     ingest(whole)
     fewer = settings_of(unpack("kernel-run", folder / "fewer"))
     ingest(fewer, names=frozenset(_archives_outside_test(fewer.archives_dir)))
-    places = {name: folder / name for name in ("whole", "no-test", "live", "bare")}
+    places = {name: folder / name for name in ("whole", "no-test", "live", "bare", "many")}
     export(whole, ExportOptions(), out=places["whole"])
+    shutil.rmtree(whole.state_dir / "cache")
+    with small_pieces():
+        export(whole, ExportOptions(), out=places["many"])
     export(fewer, ExportOptions(split_by=BY_ISSUE), out=places["no-test"])
     open_epoch = Provenance({"number": 1, "ended_ms": None}, {"fingerprint": "f" * 64, "digests": {}}, ())
     export_with(whole, places["live"], ExportOptions(), open_epoch)
@@ -97,7 +101,7 @@ def test_the_trainer_reads_one_object_a_line(published: dict[str, Path]) -> None
 def test_hugging_face_datasets_gives_the_splits_with_the_right_rows_and_types(
     published: dict[str, Path], tmp_path: Path
 ) -> None:
-    loaded = _read("datasets", published, ["whole", "no-test"], tmp_path)
+    loaded = _read("datasets", published, ["whole", "no-test", "many"], tmp_path)
     assert set(loaded["whole"]["splits"]) == {"train", "validation", "test"}
     assert set(loaded["no-test"]["splits"]) == {"train", "validation"}
     for name, found in loaded.items():
@@ -118,7 +122,7 @@ def test_hugging_face_datasets_gives_the_splits_with_the_right_rows_and_types(
 def test_query_engines_read_all_parquet_files_at_once(
     published: dict[str, Path], tmp_path: Path, tool: str
 ) -> None:
-    folders = [published["whole"], published["no-test"]]
+    folders = [published["whole"], published["no-test"], published["many"]]
     for folder, found in zip(folders, load(tool, folders, tmp_path), strict=True):
         assert {split: sorted(ids) for split, ids in found["splits"].items()} == {
             split: sorted(ids) for split, ids in _expected(folder).items()
@@ -138,6 +142,10 @@ def test_croissant_reads_the_rows_and_the_runs_and_refuses_what_was_tampered_wit
         found, folder = loaded[name]["record_sets"], published[name]
         assert {n: ids for n, ids in found.items() if n not in ("splits", "runs")} == _expected(folder)
         assert found["runs"] == [run["run_id"] for run in read_lines(folder / "runs.jsonl")]
+    many = loaded["many"]["record_sets"]
+    assert sum(name.startswith("train-0") for name in many) > 1
+    for split, ids in _expected(published["many"]).items():
+        assert [run for name in sorted(many) if name.startswith(f"{split}-") for run in many[name]] == ids
     row, first = read_rows(published["whole"])[0], loaded["whole"]["first"]["train"]
     assert first["train/label_swarm_id"] == row["label_action"]["swarm_id"]
     assert first["train/started_ms"] == row["started_ms"]

@@ -18,13 +18,14 @@ from collectord.dataset.columns import ROW_COLUMNS, RUN_COLUMNS
 from collectord.dataset.documents import described
 from collectord.dataset.exporter import export
 from collectord.dataset.parquet import ParquetFile, read_parquet
-from collectord.dataset.row_plan import BUILDER, ExportOptions, Tally, label_values
+from collectord.dataset.row_plan import BUILDER, BY_ISSUE, BY_TIME, ExportOptions, Tally, label_values
 from collectord.dataset.snapshot import Provenance
 from collectord.dataset.verify import verify
 from collectord.errors import CollectordError
 from collectord.intake.ingest import ingest
 from collectord.kernel.jsonio import canonical
 from tests.conftest import unpack
+from tests.support.export_histories import small_pieces
 from tests.support.snapshots import export_with, file_names, read_document, settings_of
 
 FILES = [
@@ -253,6 +254,30 @@ def test_a_parquet_row_that_says_something_else_than_its_row_is_found(snapshot: 
     _write_sums(snapshot)
     (finding,) = _findings(snapshot)
     assert finding.startswith(f"data/test-00000-of-00001.parquet: {column} not as in dataset.jsonl:")
+
+
+@pytest.mark.parametrize("split_by", [BY_TIME, BY_ISSUE])
+def test_each_of_several_files_of_a_split_is_held_against_its_rows(
+    kernel: Settings, tmp_path: Path, split_by: str
+) -> None:
+    with small_pieces():
+        out = export_with(kernel, tmp_path / "out", ExportOptions(split_by=split_by), PROVENANCE)
+    files = sorted(path.name for path in (out / "data").glob("train-*"))
+    assert files[-1] == f"train-{len(files) - 1:05d}-of-{len(files):05d}.parquet"
+    assert len(files) > 2
+    assert verify(kernel, out).findings == ()
+    snapshot = _writable_copy(out, tmp_path / "snapshot")
+    first, second = (snapshot / "data" / name for name in files[:2])
+    first.rename(snapshot / "aside")
+    second.rename(first)
+    (snapshot / "aside").rename(second)
+    rows = [json.loads(line) for line in (snapshot / "dataset.jsonl").read_text().splitlines()]
+    _write_described(snapshot, (rows[0]["started_ms"], rows[-1]["started_ms"]))
+    _write_sums(snapshot)
+    findings = _findings(snapshot)
+    assert any(finding.startswith(f"data/{files[0]}: ") for finding in findings)
+    assert any(finding.startswith(f"data/{files[1]}: ") for finding in findings)
+    assert not any(finding.startswith(f"data/{files[2]}: ") for finding in findings)
 
 
 @pytest.mark.parametrize("name", ["README.md", "snapshot.json", "rejects.jsonl", "environment.json"])
