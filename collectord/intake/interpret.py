@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -18,7 +19,15 @@ from collectord.kernel.evidence import (
     issue_text_of,
     situation_of,
 )
-from collectord.kernel.jsonio import JsonObject, Unparsable, drop_non_finite, is_encodable, parse_object
+from collectord.kernel.jsonio import (
+    JsonObject,
+    Unparsable,
+    drop_non_finite,
+    has_escapes,
+    is_encodable,
+    parse_alike,
+    parse_object,
+)
 from collectord.kernel.planner_input import recorded_input, swarm_ids_of
 from collectord.kernel.rows import verbatim_key, verbatim_row
 from collectord.kernel.summary import archive_summary, world_summary
@@ -52,18 +61,30 @@ class Parsed:
         return self.documents.get(name, {})
 
 
+# The kernel writes what it planned into both, as the last member and in the same layout: half of either.
+_TWICE = ("manifest.json", "rollout.json", b',\n  "planner": {')
+
+
 def parse(artifacts: Artifacts) -> Parsed:
     """Parse every core file that was read; `unparsable` has `name: reason`, in file order."""
-    documents, unparsable = {}, []
-    for file in artifacts.files:
-        if file.state is not FileState.READ:
+    texts = {file.name: file.data for file in artifacts.files if file.state is FileState.READ}
+    documents, unparsable = _parsed_alike(texts), []
+    for name, text in texts.items():
+        if name in documents:
             continue
         try:
-            documents[file.name] = parse_object(file.data)
+            documents[name] = parse_object(text)
         except Unparsable as error:
-            unparsable.append(f"{file.name}: {error}")
-    has_escapes = any(b"\\u" in file.data for file in artifacts.files)
-    return Parsed(documents, tuple(unparsable), has_escapes)
+            unparsable.append(f"{name}: {error}")
+    return Parsed(documents, tuple(unparsable), any(map(has_escapes, texts.values())))
+
+
+def _parsed_alike(texts: Mapping[str, bytes]) -> dict[str, JsonObject]:
+    manifest, rollout, planned = _TWICE
+    if manifest not in texts or rollout not in texts:
+        return {}
+    found = parse_alike(texts[manifest], texts[rollout], planned)
+    return {} if found is None else dict(zip((manifest, rollout), found, strict=True))
 
 
 def digest_of(files: tuple[CoreFile, ...]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from itertools import groupby
@@ -82,6 +83,35 @@ def parse_object(data: bytes) -> JsonObject:
     if not isinstance(value, dict):
         raise Unparsable("not_an_object")
     return value
+
+
+def parse_alike(first: bytes, second: bytes, mark: bytes) -> tuple[JsonObject, JsonObject] | None:
+    """Two objects whose texts are the same from `mark` on: what is behind it is parsed once for both.
+
+    `mark` is a comma and how the next member begins. None where the texts are not like that, or do not parse
+    so: `parse_object` then says what each of them is.
+    """
+    start = first.find(mark)
+    end = first[start:]
+    if start < 0 or not second.endswith(end):
+        return None
+    # A text is an object if what stands before a comma is one when it is closed, and not an empty one, and
+    # what stands behind the comma is one when it is opened.
+    try:
+        shared = parse_object(b"{" + end[1:])
+        one, other = (parse_object(text[: len(text) - len(end)] + b"}") for text in (first, second))
+    except Unparsable:
+        return None
+    return ({**one, **shared}, {**other, **shared}) if one and other else None
+
+
+# A third of the time of `in`, which is slow with two bytes.
+_ESCAPE = re.compile(rb"\\u")
+
+
+def has_escapes(data: bytes) -> bool:
+    """Whether a JSON text has a character that is written as `\\u`."""
+    return _ESCAPE.search(data) is not None
 
 
 def canonical(value: object) -> str:
