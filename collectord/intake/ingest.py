@@ -225,6 +225,7 @@ def _unchanged(known: Known) -> Outcome:
 DAEMON = "collectord run"  # who holds the lock while the daemon runs
 
 
+@rare_collections()
 def ingest(
     settings: Settings,
     *,
