@@ -1,7 +1,8 @@
 """Core values: what travels down the flow from a directory on disk to a row of a dataset.
 
-All values are frozen. Times are UTC epoch milliseconds and named `*_ms`; `*_ns` are nanoseconds as
-the file system gives them. Nothing here reads a clock or a file.
+All values are frozen; those of which each archive has some are tuples, which are made in a third of the time.
+Times are UTC epoch milliseconds and named `*_ms`; `*_ns` are nanoseconds as the file system gives them.
+Nothing here reads a clock or a file.
 """
 
 from __future__ import annotations
@@ -53,8 +54,7 @@ class Entry(NamedTuple):
     inode: int
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One look at an archive directory without opening any file in it."""
 
     name: str
@@ -80,8 +80,7 @@ class Observation:
         return any(e.name == name for e in self.entries)
 
 
-@dataclass(frozen=True, slots=True)
-class CoreFile:
+class CoreFile(NamedTuple):
     """One core file of an archive: its raw bytes, or why they were not taken."""
 
     name: str
@@ -140,8 +139,7 @@ class Label:
     recorded_swarms: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What a manifest shows of the environment that its run had; None where it shows nothing.
 
     `domain` is the one that genomes and control modes are chosen by, `gates` are (name, command),
@@ -162,8 +160,7 @@ class Evidence:
     overridden: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """What a run was dispatched for, as its manifest shows it: the key by which equal issues are found.
 
     `tags` are sorted. `available_toolchains` is no part of the key: it is a cause of different labels.
@@ -185,8 +182,7 @@ class KeptRow:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One executed run as derived from the artifacts of one revision; all texts are the run's own.
 
     `summary` is the run in rebuilt histories (CONTRACT.md section 7), `builder_summary` the one of the
@@ -229,8 +225,7 @@ class Run:
     row: KeptRow | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One revision of a directory, read and understood: what ingest hands to the index.
 
     `whole`: there is a manifest, and the core files that are there parse; settling waits for that.
@@ -248,8 +243,7 @@ class Reading:
     glance: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the index holds of a directory: enough to tell whether it must be read again.
 
     `glance` is that of the look that gave the signature (`archive.glance`), None where none is known.

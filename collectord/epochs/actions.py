@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from collectord.kernel.evidence import executed_from, issue_text_from
 from collectord.kernel.policy.feasible import (
@@ -99,7 +98,7 @@ class Actions:
 
     def _question(self, key: _Key) -> tuple[Executed, IssueText]:
         executed, text, asks, _ = key
-        return replace(executed_from(executed), asks=asks), issue_text_from(text)
+        return executed_from(executed)._replace(asks=asks), issue_text_from(text)
 
 
 def _nothing_known(_pattern: str, _text: str) -> bool | None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collectord.epochs.actions import Actions
 from collectord.epochs.timeline import NOWHERE, READS_AFTER_MS, Candidate, Standing, Tenure
@@ -30,8 +30,7 @@ class KnownBy(StrEnum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, slots=True)
-class DispatchedRun:
+class DispatchedRun(NamedTuple):
     """A run as far as its environment is concerned, in the texts of the index.
 
     `asks` is whether its issue may ask to speculate: None, it may or not; False where Beads knows the issue
@@ -54,8 +53,7 @@ def dispatched_from(run: ShownRun, asks: bool | None) -> DispatchedRun:
     return DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, *texts, asks)
 
 
-@dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(NamedTuple):
     """The environment that a run had, in effect since `since_ms`.
 
     `position` is the stretch of its configuration (see `Standing`), NOWHERE for an environment that only
@@ -236,7 +234,7 @@ class _Assigning:
     def _gathered(self, mine: Assignment) -> Assignment:
         evidence = mine.run.evidence
         self._gathering.add(evidence, self._explaining.facts(evidence))
-        return replace(mine, fingerprint=self._gathering.fingerprint_of(evidence))
+        return mine._replace(fingerprint=self._gathering.fingerprint_of(evidence))
 
     def _pull_back(self, found: list[Assignment]) -> None:
         """From the last run to the first: what the next one had, if this one can have had it.
@@ -272,7 +270,7 @@ class _Assigning:
         had = standing.joined(explained.position, live, before.since_ms)
         if not self._explaining.agrees(mine.run, had.fingerprint):
             return None
-        return replace(mine, fingerprint=had.fingerprint, position=had.position, since_ms=had.since_ms)
+        return mine._replace(fingerprint=had.fingerprint, position=had.position, since_ms=had.since_ms)
 
     def _started_between(self, mine: Assignment, later: Assignment) -> bool:
         """Whether a kernel is known to have started between two dispatches."""
@@ -281,8 +279,7 @@ class _Assigning:
         return last is not None and last.session.started_ms > mine.run.started_ms
 
     def _of_evidence(self, mine: Assignment, to: Assignment) -> Assignment:
-        return replace(
-            mine,
+        return mine._replace(
             fingerprint=to.fingerprint,
             position=NOWHERE,
             since_ms=NOWHERE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
@@ -89,7 +89,7 @@ class Variety:
 
 def issue_of(situation: str) -> Situation:
     """The key by which equal issues are found, from the text that the index keeps."""
-    return replace(situation_from(situation), available_toolchains=None)
+    return situation_from(situation)._replace(available_toolchains=None)
 
 
 def contradictions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -99,7 +99,7 @@ class Memory:
         """The environment of each run as if nothing were known of processes and actions."""
         standing = self._explaining.standing
         before = Explaining(Standing(standing.timelines, standing.given), Actions())
-        runs = [replace(run, executed=None) for run in self._dispatched.values()]
+        runs = [run._replace(executed=None) for run in self._dispatched.values()]
         return assign(runs, before).runs
 
     def explaining(

@@ -143,7 +143,7 @@ def _recorded(record: Mapping[str, Any]) -> ArtifactFacts:
     }
     found = artifact_facts_of({"planner": planner}, {})
     codes = tuple(record["fail_codes"] or ())
-    return replace(found, iterations=_bin(record["label_max_iterations_bin"]), fail_codes=codes)
+    return found._replace(iterations=_bin(record["label_max_iterations_bin"]), fail_codes=codes)
 
 
 def _facts(

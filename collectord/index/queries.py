@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collectord.index.engine import readable_errors
@@ -206,7 +206,7 @@ def requeue(writer: IndexWriter, names: Collection[str] | None = None) -> list[K
     """
     quarantined = [key for key, known in writer.known.items() if known.state == OutcomeKind.QUARANTINED]
     keys = [key for key in quarantined if names is None or key[1] in names]
-    found = [(key, replace(writer.known[key], signature=None, tries=0)) for key in keys]
+    found = [(key, writer.known[key]._replace(signature=None, tries=0)) for key in keys]
     with writer.transaction() as connection:
         connection.executemany(
             "UPDATE archives SET signature = NULL, tries = 0 WHERE kind = ? AND name = ?", keys

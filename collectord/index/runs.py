@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from sqlite3 import Row
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -44,8 +43,7 @@ MANIFEST, PROOF = "manifest.json", "proof.json"
 Plan = tuple[str | None, int | None, int | None, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class ShownRun:
+class ShownRun(NamedTuple):
     """A run of a current revision and what it shows; all but ids, times and the plan are JSON texts.
 
     `plan` is (swarm, candidates, timeout in seconds, iterations) of an explicit executed plan, else None.

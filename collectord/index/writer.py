@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from collectord.index import rows
@@ -90,7 +90,7 @@ class IndexWriter:
         rows = [(glance, self._ids.archives[key]) for key, glance in glances.items()]
         with self.transaction() as connection:
             connection.executemany("UPDATE archives SET glance = ? WHERE id = ?", rows)
-        self.known.update((key, replace(self.known[key], glance=glance)) for key, glance in glances.items())
+        self.known.update((key, self.known[key]._replace(glance=glance)) for key, glance in glances.items())
 
     def info(self, key: str) -> str | None:
         """A value of index_info."""
@@ -156,7 +156,7 @@ class _Plan:
 
     def _add_gone(self, change: Gone, known: Known | None) -> Outcome:
         assert known is not None
-        self._store(replace(known, gone_ms=self._now), {"gone_ms": self._now})
+        self._store(known._replace(gone_ms=self._now), {"gone_ms": self._now})
         return Outcome(change.name, OutcomeKind.VANISHED, "gone")
 
     def _add_seen(self, seen: Seen, known: Known | None) -> Outcome:
@@ -165,8 +165,7 @@ class _Plan:
         state = before.state if touched else str(seen.outcome)
         reason = before.reason if touched else seen.reason
         tries = before.tries + seen.tries if seen.outcome is OutcomeKind.QUARANTINED else 0
-        after = replace(
-            before,
+        after = before._replace(
             state=state,
             reason=reason,
             signature=seen.signature,

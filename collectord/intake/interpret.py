@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 
@@ -217,7 +217,7 @@ def _archive_run(observation: Observation, parsed: Parsed, artifacts: Artifacts)
         ),
         artifact_facts=artifact_facts_json(artifact_facts_of(manifest, proof)),
     )
-    return replace(run, row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
+    return run._replace(row=_row(parsed, artifacts, recorded, run)) if run.encodable else run
 
 
 def _row(parsed: Parsed, artifacts: Artifacts, recorded: RecordedInput, run: Run) -> KeptRow | None:

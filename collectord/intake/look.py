@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from collectord import archive
 from collectord.archive import CORE_FILES, ArchiveRoot, DirStat
@@ -28,8 +29,7 @@ CROWD = 128
 _STRAYS = (archive.NotADirectory, archive.IsSymlink)
 
 
-@dataclass(frozen=True, slots=True)
-class PendingChange:
+class PendingChange(NamedTuple):
     """A change that waits for its transaction. `seen` is the look before the read; None: nothing to frame."""
 
     name: str
@@ -144,9 +144,9 @@ class Reader:
         whole = held.change.whole if isinstance(held.change, Reading) else False
         pending, verdict = after_read(held.pending, after, core_ok=whole, mono=mono, rules=self._rules.settle)
         if verdict.kind in (VerdictKind.ACCEPT, VerdictKind.ACCEPT_PARTIAL):
-            return replace(held, pending=pending)
+            return held._replace(pending=pending)
         if isinstance(held.change, Seen) and pending.failures >= self._rules.quarantine_after:
-            return replace(held, pending=pending, change=replace(held.change, tries=pending.failures))
+            return held._replace(pending=pending, change=replace(held.change, tries=pending.failures))
         self._intake.pending.put(pending, verdict.until)
         return None
 

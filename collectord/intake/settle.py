@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from collectord.model import Observation
 
@@ -76,8 +76,7 @@ class VerdictKind(StrEnum):
     ACCEPT_PARTIAL = "accept_partial"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A decision, and the monotonic time at which it is worth asking again if it says WAITING."""
 
     kind: VerdictKind

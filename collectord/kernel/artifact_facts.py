@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -27,8 +26,7 @@ class Asked(NamedTuple):
     minutes: Bin
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactFacts:
+class ArtifactFacts(NamedTuple):
     """What only the artifacts tell of a run; the same bytes always tell the same.
 
     `k0` is the hash of the whole input, `k1` that of the input without id, history, attempts and times.
@@ -181,7 +179,7 @@ def _diff_lines(proof: JsonObject) -> int | None:
 
 def artifact_facts_json(found: ArtifactFacts) -> str:
     """As an ASCII text, under the version of what found them."""
-    return ascii_json([VERSION, *(getattr(found, name) for name in _FIELDS)])
+    return ascii_json([VERSION, *found])
 
 
 def artifact_facts_from(text: str | None) -> ArtifactFacts | None:
@@ -197,6 +195,6 @@ def artifact_facts_from(text: str | None) -> ArtifactFacts | None:
     return ArtifactFacts(*values)
 
 
-_FIELDS = [one.name for one in fields(ArtifactFacts)]
-_REQUESTED = _FIELDS.index("requested")
-_TUPLES = tuple(_FIELDS.index(name) for name in ("tags", "fail_codes", "failed_gates", "empty_gates"))
+_REQUESTED = ArtifactFacts._fields.index("requested")
+_OF_MANY = ("tags", "fail_codes", "failed_gates", "empty_gates")
+_TUPLES = tuple(map(ArtifactFacts._fields.index, _OF_MANY))

@@ -105,7 +105,7 @@ def situation_of(manifest: JsonObject) -> Situation:
 
 def evidence_json(evidence: Evidence) -> str:
     """Evidence as ASCII JSON; members that show nothing are left out."""
-    shown = {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
+    shown = evidence._asdict()
     return ascii_json({name: value for name, value in shown.items() if value is not None and value != ()})
 
 
@@ -117,7 +117,7 @@ def evidence_from(text: str) -> Evidence:
 
 def situation_json(situation: Situation) -> str:
     """A situation as ASCII JSON."""
-    shown = {name: getattr(situation, name) for name in Situation.__dataclass_fields__}
+    shown = situation._asdict()
     return ascii_json({name: value for name, value in shown.items() if value is not None and value != ()})
 
 
@@ -195,7 +195,7 @@ def executed_json(executed: Executed | None) -> str:
     """As ASCII JSON; what is not known is left out."""
     if executed is None:
         return UNKNOWN
-    given = {name: getattr(executed, name) for name in Executed.__dataclass_fields__}
+    given = executed._asdict()
     return ascii_json({name: value for name, value in given.items() if value is not None})
 
 

@@ -132,7 +132,7 @@ def test_a_change_that_the_index_cannot_hold_spoils_no_other(room: Room) -> None
         assert isinstance(framed.change, Reading)
         changes.append(framed.change)
     assert changes[1].run is not None
-    changes[1] = replace(changes[1], run=replace(changes[1].run, started_ms=2**70))
+    changes[1] = changes[1]._replace(run=changes[1].run._replace(started_ms=2**70))
     results = dict(room.applier.apply(changes))
     assert [type(results[n]) for n in (0, 2)] == [Outcome, Outcome]
     assert isinstance(results[1], Exception)

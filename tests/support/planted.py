@@ -44,7 +44,7 @@ def surface_of(folder: Path, policy: str = POLICY) -> Surface:
 
 def run(number: int, label: Action | None = SERIAL, *, days_ago: float = 1.0, **more: Any) -> AuditRun:
     """One run; what `ArtifactFacts` has goes there, everything else into the run."""
-    told = {name: more.pop(name) for name in list(more) if name in ArtifactFacts.__dataclass_fields__}
+    told = {name: more.pop(name) for name in list(more) if name in ArtifactFacts._fields}
     if asked := told.pop("requested", None):
         told["requested"] = Asked(asked.swarm, asked.candidates, asked.minutes)
     told.setdefault("risk", RISK_OF.get(label, "medium") if label else "medium")

@@ -99,12 +99,10 @@ def test_each_kind_of_evidence_can_tell_environments_apart() -> None:
         "universe_defaults": (None, None),
         "swarm_ids": ("s",),
     }
-    from dataclasses import replace
-
     for name, value in odd.items():
-        assert not facts.agrees(facts_shown(replace(fits, **{name: value}))), name
+        assert not facts.agrees(facts_shown(fits._replace(**{name: value}))), name
         nothing: dict[str, Any] = {name: None}
-        assert facts.agrees(facts_shown(replace(fits, **nothing))), name
+        assert facts.agrees(facts_shown(fits._replace(**nothing))), name
 
 
 def test_thirty_runs_an_edit_five_stale_ones_and_twenty_more_are_epochs_of_35_and_20() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from collectord.kernel.policy.routing import (
     PATTERN_KEYS,
@@ -43,8 +43,7 @@ class Verdict(IntEnum):
     POSSIBLE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(NamedTuple):
     """What was dispatched, and for which issue, as far as a manifest records it.
 
     `asks` is the issue's `dk_speculate` and `available` the toolchains that could run, each None where it is
@@ -62,8 +61,7 @@ class Executed:
     asks: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class IssueText:
+class IssueText(NamedTuple):
     """Title and description of an issue, None where they are not known; only patterns look at them."""
 
     title: str | None = None
@@ -105,7 +103,7 @@ def as_looked_at(executed: Executed, tags: frozenset[str]) -> Executed:
     `tags` are those of `tags_looked_at`. Issues are many and differ in tags that decide nothing.
     """
     kept = {tag for tag in executed.tags if tag in tags or tag.startswith(ASSET)}
-    return replace(executed, tags=tuple(sorted(kept)))
+    return executed._replace(tags=tuple(sorted(kept)))
 
 
 def judge(components: Mapping[str, Any], executed: Executed, text: IssueText, find: Find) -> Judgement:
