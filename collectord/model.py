@@ -8,7 +8,7 @@ Nothing here reads a clock or a file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,15 +102,13 @@ class Artifacts:
         return next((f for f in self.files if f.name == name), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one directory, with the reason a person can read."""
 
     name: str
     kind: OutcomeKind
     reason: str | None = None
     revision: int | None = None
-    details: dict[str, object] = field(default_factory=dict, hash=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

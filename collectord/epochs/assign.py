@@ -83,8 +83,7 @@ class Assigned:
     gathered: Mapping[str, Facts]
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """Where to look for the environment of a run: the launch, the newest configuration it can have had,
     and the stretch whose prompts stood."""
 

@@ -182,7 +182,7 @@ class Intake:
                 self._take_directory(name, stat, mono)
         self._keep_only(present)
         self._doubt_some()
-        return Scan(frozenset(name if name.isascii() else readable_name(name) for name in present), strays)
+        return Scan(frozenset(map(readable_name, present)), strays)
 
     def _take_directory(self, name: str, stat: DirStat, mono: float) -> None:
         known = self.known(name)

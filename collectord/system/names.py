@@ -16,6 +16,8 @@ def is_own(name: str) -> bool:
 
 def readable_name(name: str) -> str:
     """The name itself if it is UTF-8, else its bytes percent-encoded behind a mark."""
+    if name.isascii():  # nearly all are, and this is asked some times of each
+        return name
     try:
         name.encode("utf-8")
     except UnicodeEncodeError:
