@@ -77,7 +77,7 @@ class Observation(NamedTuple):
 
     def has(self, name: str) -> bool:
         """Whether an entry of that name is directly in the archive."""
-        return any(e.name == name for e in self.entries)
+        return name in [e.name for e in self.entries]
 
 
 class CoreFile(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -232,11 +231,14 @@ class Folder:
             names = [] if stopping() else self.intake.pending.due(self._mono(), 1)
             if not names:
                 break
-            with self._noticing_absence(root, names[0]):
+            try:
                 found = self._reader.look(root, names[0], self._mono())
-                if found is not None:
-                    held.append(found)
-                    size += found.size
+            except archive.Vanished:
+                self._note_absence(root, names[0])
+                continue
+            if found is not None:
+                held.append(found)
+                size += found.size
             if len(held) >= self._rules.batch or size >= MAX_HELD_BYTES:
                 break
         self._write(self._framed(root, held))
@@ -245,25 +247,24 @@ class Folder:
     def _framed(self, root: ArchiveRoot, held: Iterable[PendingChange]) -> list[PendingChange]:
         framed: list[PendingChange] = []
         for one in held:
-            with self._noticing_absence(root, one.name):
+            try:
                 found = self._reader.frame(root, one, self._mono())
-                if found is not None:
-                    framed.append(found)
+            except archive.Vanished:
+                self._note_absence(root, one.name)
+                continue
+            if found is not None:
+                framed.append(found)
         return framed
 
-    @contextmanager
-    def _noticing_absence(self, root: ArchiveRoot, name: str) -> Iterator[None]:
-        try:
-            yield
-        except archive.Vanished:
-            if not self._is_same(root):
-                self.intake.pending.touch(name, self._mono() + _LATER_S)
-                return
-            # A name that only an event gave may have been anything; one that was looked at was a directory.
-            was_seen = self.intake.pending.get(name) is not None
-            self._forget(name)
-            if was_seen and self.intake.known(name) is None:
-                self._vanished(name)
+    def _note_absence(self, root: ArchiveRoot, name: str) -> None:
+        if not self._is_same(root):
+            self.intake.pending.touch(name, self._mono() + _LATER_S)
+            return
+        # A name that only an event gave may have been anything; one that was looked at was a directory.
+        was_seen = self.intake.pending.get(name) is not None
+        self._forget(name)
+        if was_seen and self.intake.known(name) is None:
+            self._vanished(name)
 
     def _write(self, held: list[PendingChange]) -> None:
         waiting = dict(enumerate(held))
