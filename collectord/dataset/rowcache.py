@@ -27,6 +27,7 @@ from typing import BinaryIO
 
 from collectord.dataset.credentials import KindsOf
 from collectord.dataset.row_plan import LazyRow, label_of_row, label_values
+from collectord.index.rows import pack
 from collectord.kernel.rows import RowPieces, row_from_bytes
 from collectord.system.durable import SUFFIX, own_prefix, remove_leftovers
 from collectord.system.own_code import code_stamp
@@ -38,7 +39,6 @@ _MAGIC = b"collectord rows 3\n"
 _KEY_BYTES = 32
 # How many rows a block has, and how many bytes its packed rows and its packed marks.
 _HEADER = struct.Struct(">III")
-_LEVEL = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +226,9 @@ class RowCache:
         keys, rows, marks = zip(*made, strict=True)
         block = Block(b"".join(keys), b"\n".join(rows), marks)
         if self._new is not None:
-            data = zlib.compress(block.data, _LEVEL)
+            data = pack(block.data)
             listed = [[mark.label, mark.credentials] for mark in marks]
-            self._append(block.keys, data + zlib.compress(json.dumps(listed).encode("ascii"), 1), len(data))
+            self._append(block.keys, data + pack(json.dumps(listed).encode("ascii")), len(data))
         return block
 
     def _append(self, keys: bytes, packed: bytes, row_bytes: int) -> None:
