@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -205,28 +205,55 @@ def names(root: ArchiveRoot) -> Iterator[tuple[str, str]]:
                 yield item.name, kind
 
 
-def scan(root: ArchiveRoot) -> Iterator[tuple[str, str, DirStat | None]]:
-    """Like `names`, with the lstat of each directory beside it (None for all else)."""
-    with _listing(root) as listing:
-        for item in listing:
-            kind = _kind_from_listing(item)
-            if kind == DIRECTORY:
-                try:
-                    own = item.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                yield item.name, kind, DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
-            elif kind is not None:
-                yield item.name, kind, None
+class Listing(NamedTuple):
+    """The names of all entries, and (name, kind, its lstat if it is a directory) of those to look at."""
+
+    names: list[str]
+    others: list[tuple[str, str, DirStat | None]]
+
+
+def list_names(root: ArchiveRoot) -> list[str]:
+    """Every name in the folder once. Names, order and errors are those of `names`."""
+    with _handle(root) as fd:
+        return os.listdir(fd)
+
+
+def scan(root: ArchiveRoot, listed: list[str], known: Mapping[str, DirStat]) -> Listing:
+    """Takes an lstat of each entry; what is not a directory with the times in `known` is to be looked at.
+
+    What is gone by now is in neither list. Raises OSError, and has then shown nothing.
+    """
+    # Some ten thousand directories come by each half minute of an idle daemon, nearly all of them as they
+    # were: for each one lstat and one comparison, and no object is kept.
+    lstat, before = os.stat, known.get
+    others: list[tuple[str, str, DirStat | None]] = []
+    gone: set[str] = set()
+    for name in listed:
+        try:
+            own = lstat(name, dir_fd=root.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            gone.add(name)
+            continue
+        if before(name) == (own.st_mtime_ns, own.st_ctime_ns, own.st_ino):
+            continue
+        kind = kind_of(own.st_mode)
+        stat = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino) if kind == DIRECTORY else None
+        others.append((name, kind, stat))
+    return Listing([name for name in listed if name not in gone] if gone else listed, others)
 
 
 @contextmanager
 def _listing(root: ArchiveRoot) -> Iterator[Iterator[os.DirEntry[str]]]:
+    with _handle(root) as fd, os.scandir(fd) as listing:
+        yield listing
+
+
+@contextmanager
+def _handle(root: ArchiveRoot) -> Iterator[int]:
     # A handle of its own: a copy of root.fd would share its read position with every other scan.
     fd = os.open(".", OPEN_DIRECTORY, dir_fd=root.fd)
     try:
-        with os.scandir(fd) as listing:
-            yield listing
+        yield fd
     finally:
         os.close(fd)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -45,27 +46,27 @@ class Settings:
     file: Path | None = None
     written: Mapping[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def archives_dir(self) -> Path:
         """Where the kernel puts finished runs; may not exist yet."""
         return self._absolute(self.config.paths.archives)
 
-    @property
+    @cached_property
     def state_dir(self) -> Path:
         """Where collectord keeps what is its own."""
         return self._absolute(self.config.paths.state)
 
-    @property
+    @cached_property
     def benches_dir(self) -> Path:
         """Where datasets are published."""
         return self._absolute(self.config.paths.benches)
 
-    @property
+    @cached_property
     def index_path(self) -> Path:
         """The SQLite index."""
         return self.state_dir / "index.sqlite3"
 
-    @property
+    @cached_property
     def lock_path(self) -> Path:
         """Held exclusively by whoever writes the index."""
         return self.state_dir / "lock"

@@ -176,10 +176,10 @@ class Folder:
                 if identity != self._identity:
                     self.intake.reset(PendingSet(self._rules.settle))
                     self._identity = identity
-                entries = archive.scan(root)
+                listed = archive.list_names(root)
                 if names is not None:
-                    entries = (entry for entry in entries if readable_name(entry[0]) in names)
-                scan = self.intake.take_scan(entries, mono)
+                    listed = [name for name in listed if readable_name(name) in names]
+                scan = self.intake.take_scan(archive.scan(root, listed, self.intake.verified), mono)
                 return replace(scan, is_healthy=self.place.evidence(root) == identity)
         except (archive.RootUnusable, OSError):
             return None
@@ -191,8 +191,8 @@ class Folder:
 
     def _here(self) -> frozenset[str]:
         kind = self.place.kind
-        known = self._writer.known.values()
-        return frozenset(k.name for k in known if k.kind == kind and k.gone_ms is None)
+        known = self._writer.known.items()
+        return frozenset(name for (of, name), one in known if of == kind and one.gone_ms is None)
 
     def _strays(self, scan: Scan) -> Iterator[Change]:
         for name, reason in scan.strays:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable, Iterable
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
-from collectord.archive import ArchiveRoot, DirStat
+from collectord.archive import ArchiveRoot, DirStat, Listing
 from collectord.config import Settings
 from collectord.index.writer import KnownKey
 from collectord.intake.absence import AbsenceRules, Alarm
@@ -110,11 +111,9 @@ DOUBTED_PER_SCAN = 1024
 # outside of them: prune leaves alone what does not look as the index has it.
 GLANCES_PER_LOOK = 7
 
-Entries = Iterable[tuple[str, str, DirStat | None]]
-
 
 class Verified(NamedTuple):
-    """A directory's times, and how many glances came since the last whole look; made by thousands."""
+    """A directory's times, and how many glances came since the last whole look."""
 
     stat: DirStat
     glances: int = 0
@@ -146,8 +145,15 @@ class Intake:
         """`turn` tells whose whole look comes next, where no look was taken yet; None: everybody's."""
         self._place, self._known, self._turn = place, known, turn
         self.pending = pending
-        self._verified: dict[str, Verified] = {}
-        self._doubtful: dict[str, Verified] = {}
+        self._verified: dict[str, DirStat] = {}
+        self._doubtful: dict[str, DirStat] = {}
+        # Of verified and doubtful ones since the last whole look; apart from the times, which scans compare.
+        self._glances: dict[str, int] = {}
+
+    @property
+    def verified(self) -> Mapping[str, DirStat]:
+        """The directories that the index has as they were when they had these times, by name."""
+        return self._verified
 
     @property
     def doubtful(self) -> int:
@@ -164,25 +170,22 @@ class Intake:
             if name not in self._place.ignore and not is_own(name):
                 self.pending.touch(name, mono)
 
-    def take_scan(self, entries: Entries, mono: float) -> Scan:
-        """Takes in a scan; raises what the scan raises, and has then concluded nothing from absences."""
-        present: set[str] = set()
+    def take_scan(self, listing: Listing, mono: float) -> Scan:
+        """Takes in a scan that was held against `verified`."""
+        present = set(listing.names)
         strays: list[tuple[str, str]] = []
-        verified = self._verified
-        for name, kind, stat in entries:
+        for name, kind, stat in listing.others:
             if is_own(name):
-                continue
-            present.add(name)
-            if stat is not None and (before := verified.get(name)) is not None and before.stat == stat:
-                continue
-            reason = is_stray(name, kind, self._place.ignore)
-            if reason is not None:
+                present.discard(name)
+            elif (reason := is_stray(name, kind, self._place.ignore)) is not None:
                 strays.append((name, reason))
             elif stat is not None and name not in self.pending:
                 self._take_directory(name, stat, mono)
         self._keep_only(present)
         self._doubt_some()
-        return Scan(frozenset(map(readable_name, present)), strays)
+        if not all(map(str.isascii, present)):
+            present = set(map(readable_name, present))
+        return Scan(frozenset(present), strays)
 
     def _take_directory(self, name: str, stat: DirStat, mono: float) -> None:
         known = self.known(name)
@@ -190,17 +193,20 @@ class Intake:
             self._doubtful.pop(name, None)
             self.pending.find(name, mono)
         else:
-            self._doubtful[name] = Verified(stat, self._glances(name))
+            name = sys.intern(name)  # the text that the index has, not one more
+            self._doubtful[name] = stat
+            self._glances.setdefault(name, self._first_turn(name))
 
-    def _glances(self, name: str) -> int:
+    def _first_turn(self, name: str) -> int:
         if self._turn is None:
             return GLANCES_PER_LOOK
         return (crc32(os.fsencode(name)) + self._turn) % (GLANCES_PER_LOOK + 1)
 
     def _keep_only(self, present: set[str]) -> None:
-        for names in (self._verified, self._doubtful):
-            for name in names.keys() - present:
-                del names[name]
+        for name in [name for name in self._glances if name not in present]:
+            del self._glances[name]
+            self._verified.pop(name, None)
+            self._doubtful.pop(name, None)
 
     def _doubt_some(self) -> None:
         # In the order in which they were verified: the longest ago comes first.
@@ -209,15 +215,18 @@ class Intake:
 
     def take_doubtful(self, limit: int) -> list[tuple[str, Verified]]:
         """At most so many names to verify; each is `verify`ed, touched, or found again by the next scan."""
-        return [(name, self._doubtful.pop(name)) for name in list(islice(self._doubtful, limit))]
+        names = list(islice(self._doubtful, limit))
+        return [(name, Verified(self._doubtful.pop(name), self._glances[name])) for name in names]
 
     def verify(self, name: str, verified: Verified) -> None:
         """The index has it as it is with these times; nothing is pending there."""
         self.pending.drop(name)
-        self._verified[name] = verified
+        name = sys.intern(name)
+        self._verified[name], self._glances[name] = verified
 
     def reset(self, pending: PendingSet) -> None:
         """Another folder stands in the place: nothing that was seen in the old one counts."""
         self.pending = pending
         self._verified.clear()
         self._doubtful.clear()
+        self._glances.clear()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.archive import ArchiveRoot, DirStat, Vanished, scan
+from collectord.archive import ArchiveRoot, DirStat, Vanished, list_names, scan
 from collectord.config import Settings, load
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexFull
@@ -170,7 +170,8 @@ def test_a_lack_of_descriptors_while_known_archives_are_checked_is_waited_out(ro
 
 def _take_turns(room: Room) -> list[Verified]:
     """A scan, and a look at all that it doubts."""
-    room.intake.take_scan(list(scan(room.root)), 0.0)
+    found = scan(room.root, list_names(room.root), room.intake.verified)
+    room.intake.take_scan(found, 0.0)
     doubted = room.intake.take_doubtful(10)
     for name, verified in doubted:
         room.reader.verify(room.root, name, verified, 0.0)

@@ -27,6 +27,7 @@ from collectord.archive import (
     Vanished,
     glance,
     glance_of,
+    list_names,
     names,
     observe,
     read_core,
@@ -105,13 +106,41 @@ def test_an_abandoned_scan_gives_its_handles_back(root: ArchiveRoot, archive: Pa
     assert open_descriptors() == before
 
 
-def test_a_scan_carries_the_lstat_of_directories_only(root: ArchiveRoot, archive: Path) -> None:
+def test_a_scan_shows_what_is_no_directory_with_known_times(root: ArchiveRoot, archive: Path) -> None:
     (root.path / "file").touch()
     own = archive.stat()
-    assert sorted(scan(root), key=lambda row: row[0]) == [
-        ("file", FILE, None),
-        ("wc-1", DIRECTORY, DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)),
-    ]
+    times = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
+    listed = list_names(root)
+    assert sorted(listed) == ["file", "wc-1"]
+    found = scan(root, listed, {})
+    assert found.names == listed
+    assert sorted(found.others, key=lambda row: row[0]) == [("file", FILE, None), ("wc-1", DIRECTORY, times)]
+    assert scan(root, listed, {"wc-1": times}).others == [("file", FILE, None)]
+
+
+@pytest.mark.parametrize("field", DirStat._fields)
+def test_a_directory_with_another_time_or_inode_is_shown(
+    root: ArchiveRoot, archive: Path, field: str
+) -> None:
+    own = archive.stat()
+    times = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
+    before = times._replace(**{field: getattr(times, field) - 1})
+    assert scan(root, ["wc-1"], {"wc-1": before}).others == [("wc-1", DIRECTORY, times)]
+
+
+def test_what_went_away_since_it_was_listed_is_in_no_list_of_the_scan(
+    root: ArchiveRoot, archive: Path
+) -> None:
+    listed = [*list_names(root), "wc-2"]
+    own = archive.stat()
+    found = scan(root, listed, {"wc-2": DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)})
+    assert found.names == [name for name, _, _ in found.others] == ["wc-1"]
+
+
+def test_a_list_of_names_is_whole_each_time_and_holds_no_handle(root: ArchiveRoot, archive: Path) -> None:
+    before = open_descriptors()
+    assert list_names(root) == list_names(root) == ["wc-1"]
+    assert open_descriptors() == before
 
 
 def test_the_folder_itself_may_be_a_link(folder: Path, archive: Path, tmp_path: Path) -> None:

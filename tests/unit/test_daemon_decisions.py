@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from collectord.archive import DirStat
+from collectord.archive import DirStat, Listing
 from collectord.config import load
 from collectord.daemon.daemon_log import MAX_KEYS, Repeats
 from collectord.daemon.disk_guard import DiskGuard, is_full
@@ -24,6 +25,7 @@ from collectord.status.status import Life, life_of
 from collectord.system.lock import Holder
 from collectord.system.log import MAX_VALUE, configure
 from collectord.system.mounts import DiskRules
+from collectord.system.names import OWN_PREFIX, readable_name
 
 GIB, MIB = 2**30, 2**20
 RULES = SettleRules()
@@ -168,6 +170,11 @@ def _known(name: str, gone_ms: int | None = None) -> Known:
     return Known("archive", name, "indexed", None, "s", 1, "d", gone_ms, 0)
 
 
+def _listing(*others: tuple[str, str, DirStat | None], as_known: Iterable[str] = ()) -> Listing:
+    """What a scan shows beside the directories that have the times that are known of them."""
+    return Listing([*as_known, *(name for name, _, _ in others)], list(others))
+
+
 def _intake(*known: Known) -> Intake:
     place = WatchedFolder(
         "archive", Path("/nowhere"), frozenset({"orphaned-workcells"}), NoEvents(), lambda _: 1
@@ -178,7 +185,8 @@ def _intake(*known: Known) -> Intake:
 def test_a_scan_gives_new_names_and_returned_ones_to_be_followed_and_known_ones_to_be_verified() -> None:
     intake = _intake(_known("old"), _known("back", gone_ms=1))
     names = ("old", "back", "new", "orphaned-workcells")
-    scan = intake.take_scan([(name, "directory", STAT) for name in names] + [("f", "file", None)], 0.0)
+    directories = [(name, "directory", STAT) for name in names]
+    scan = intake.take_scan(_listing(*directories, ("f", "file", None)), 0.0)
     assert sorted(intake.pending) == ["back", "new"]
     assert [(name, doubted.stat) for name, doubted in intake.take_doubtful(10)] == [("old", STAT)]
     assert scan.present == {*names, "f"}
@@ -190,9 +198,9 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
     intake = _intake(*map(_known, names))
     for name in names:
         intake.verify(name, Verified(STAT, 7))
-    changed = DirStat(2, 2, 1)
-    entries = [(n, "directory", changed if n == names[-1] else STAT) for n in names]
-    intake.take_scan(entries, 0.0)
+    assert intake.verified == dict.fromkeys(names, STAT)
+    changed = names[-1], "directory", DirStat(2, 2, 1)
+    intake.take_scan(_listing(changed, as_known=names[:-1]), 0.0)
     assert list(intake.pending) == [names[-1]]
     assert [n for n, _ in intake.take_doubtful(10_000)] == names[:DOUBTED_PER_SCAN]
 
@@ -200,10 +208,19 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
 def test_nothing_is_remembered_of_names_that_a_scan_did_not_find() -> None:
     intake = _intake(_known("a"), _known("b"))
     intake.verify("a", Verified(STAT, 7))
-    intake.take_scan([("b", "directory", STAT)], 0.0)
+    intake.take_scan(_listing(("b", "directory", STAT)), 0.0)
+    assert not intake.verified
     assert [name for name, _ in intake.take_doubtful(10)] == ["b"]
-    intake.take_scan([], 0.0)
+    intake.take_scan(_listing(), 0.0)
     assert intake.doubtful == 0
+
+
+def test_our_own_directories_and_bytes_that_are_no_utf_8_are_not_in_what_a_scan_shows() -> None:
+    intake = _intake()
+    own, odd = f"{OWN_PREFIX}x", "caf\udce9"
+    scan = intake.take_scan(_listing((own, "directory", STAT), (odd, "directory", STAT)), 0.0)
+    assert scan.present == {readable_name(odd)}
+    assert list(intake.pending) == [odd]
 
 
 def test_the_vitals_say_what_is_settling_and_why_it_is_degraded() -> None:
