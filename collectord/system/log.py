@@ -1,6 +1,6 @@
 """Structured logging on stderr: JSON lines under a service, readable on a terminal.
 
-Event names are constants with dots; everything that varies is a bound field. Values are capped, and
+Event names are constants with dots; everything that varies is a field. Values are capped, and
 control characters in them never reach a terminal: much of what is logged was named by an archive.
 """
 
@@ -9,39 +9,63 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import IO, Any, Literal
-
-import structlog
 
 from collectord.system.names import printable
 
 Format = Literal["auto", "json", "console"]
-Logger = structlog.typing.FilteringBoundLogger
 MAX_VALUE = 500
 MAX_ITEMS = 20
 _FIRST = ("at", "level", "event")
-_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
-_Event = MutableMapping[str, Any]
-_Renderer = Callable[[Any, str, _Event], str]
+_LEVELS = ("debug", "info", "warning", "error")
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+_Event = dict[str, Any]
+_Renderer = Callable[[_Event], str]
+
+
+class Logger:
+    """Writes a line for each event at or above a level; all that varies in an event is a field."""
+
+    def __init__(self, stream: IO[str], level: str, render: _Renderer) -> None:
+        self._stream, self._render = stream, render
+        self._told = _LEVELS[_LEVELS.index(level) :]
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """What only who looks for a fault wants to know."""
+        self._tell("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """What is in the course of things."""
+        self._tell("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """What a person should look at."""
+        self._tell("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """What does not work until a person does something."""
+        self._tell("error", event, fields)
+
+    def _tell(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
+        if level not in self._told:
+            return
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        head = {"at": at, "level": level, "event": _tamed(event)}
+        line = self._render({**head, **{key: _tamed(value) for key, value in fields.items()}, **head})
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            return  # a log that nobody reads any more must not stop the work that it tells of
 
 
 def configure(*, level: str, form: Format, stream: IO[str], environ: Mapping[str, str]) -> Logger:
     """A logger that writes to `stream`; `auto` is readable on a terminal and JSON elsewhere."""
     console = form == "console" or (form == "auto" and stream.isatty())
-    renderer = _console(stream) if console else _json(_is_journal(stream, environ))
-    logger: Logger = structlog.wrap_logger(
-        _Lines(stream),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            _tame,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-    )
-    return logger
+    render = _console(stream) if console else _json(_is_journal(stream, environ))
+    return Logger(stream, level, render)
 
 
 def to_stderr(*, level: str, form: Format) -> Logger:
@@ -49,41 +73,22 @@ def to_stderr(*, level: str, form: Format) -> Logger:
     return configure(level=level, form=form, stream=sys.stderr, environ=os.environ)
 
 
-class _Lines:
-    """Writes whole lines. A log that nobody reads any more must not stop the work that it tells of."""
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
-
-    def _write(self, line: str) -> None:
-        try:
-            self._stream.write(line + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            return
-
-    debug = info = warning = error = critical = _write
-
-
 def _json(priorities: bool) -> _Renderer:
-    def render(_logger: Any, _method: str, event: _Event) -> str:
+    def render(event: _Event) -> str:
         prefix = f"<{_PRIORITIES[event['level']]}>" if priorities else ""
-        first = {key: event[key] for key in _FIRST if key in event}
-        return prefix + json.dumps({**first, **event}, ensure_ascii=True, default=str)
+        return prefix + json.dumps(event, ensure_ascii=True, default=str)
 
     return render
 
 
 def _console(stream: IO[str]) -> _Renderer:
+    import structlog  # with rich and asyncio, 15 MiB for which a service has no use
+
     colors = stream.isatty() and "NO_COLOR" not in os.environ
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors, timestamp_key="at", pad_event_to=24, sort_keys=False
     )
-
-    def render(logger: Any, method: str, event: _Event) -> str:
-        return str(renderer(logger, method, for_a_terminal(event)))
-
-    return render
+    return lambda event: str(renderer(None, event["level"], for_a_terminal(event)))
 
 
 def for_a_terminal(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,12 +105,6 @@ def for_a_terminal(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _HEAD = (*_FIRST, "said")
-
-
-def _tame(_logger: Any, _method: str, event: _Event) -> _Event:
-    for key, value in event.items():
-        event[key] = _tamed(value)
-    return event
 
 
 def _tamed(value: Any) -> Any:

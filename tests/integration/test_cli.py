@@ -306,6 +306,25 @@ def test_what_only_reads_imports_nothing_heavy(ingested: Cli, arguments: list[st
     assert done.returncode == 0, done.stderr
 
 
+def test_a_daemon_under_a_service_imports_nothing_that_only_a_terminal_or_a_migration_needs(
+    ingested: Cli,
+) -> None:
+    needed = {"yaml", "watchdog"}
+    code = (
+        f"import sys\nfrom collectord.cli.main import _run\n_run(['--repo', {str(ingested.repo)!r}, 'run'])\n"
+        f"found = {HEAVY - needed} & set(sys.modules)\nassert not found, found"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stderr is not None
+        said = []
+        for line in daemon.stderr:
+            said.append(line)
+            if '"watch.started"' in line:
+                daemon.terminate()
+    assert daemon.returncode == 0, said
+    assert any('"daemon.stopped"' in line for line in said)
+
+
 def test_version_is_printed() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "collectord", "--version"], capture_output=True, text=True, check=False
