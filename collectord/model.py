@@ -253,7 +253,6 @@ class Known(NamedTuple):
     reason: str | None
     signature: str | None
     revision: int | None
-    digest: str | None
     gone_ms: int | None
     tries: int
     glance: str | None = None

@@ -54,8 +54,8 @@ class IndexReader:
     def known(self) -> list[Known]:
         """Every directory that was ever seen, by kind and name."""
         with readable_errors(self.path):
-            found = self.connection.execute(f"{KNOWN} ORDER BY a.kind, a.name")
-            return [rows.known_from(*row) for _, *row in found]
+            found = self.connection.execute(f"{KNOWN} ORDER BY kind, name")
+            return [rows.known_from(*row) for row in found]
 
     def info(self, key: str) -> str | None:
         """A value of index_info."""
@@ -184,6 +184,15 @@ def revision_keys(connection: IndexConnection) -> set[tuple[str, str, str]]:
     """(kind, name, digest) of every revision."""
     query = "SELECT a.kind, a.name, r.digest FROM revisions r JOIN archives a ON a.id = r.archive_id"
     return {(kind, name, digest) for kind, name, digest in connection.execute(query)}
+
+
+def looked_at(connection: IndexConnection) -> set[tuple[str, str]]:
+    """(kind, name) of every directory that has the signature of a look and a current revision."""
+    query = (
+        "SELECT a.kind, a.name FROM archives a JOIN revisions r ON r.archive_id = a.id"
+        " AND r.number = a.revision WHERE a.signature <> ''"
+    )
+    return {(kind, name) for kind, name in connection.execute(query)}
 
 
 def stored_revisions(connection: IndexConnection) -> Iterator[StoredRevision]:

@@ -166,8 +166,8 @@ def label_row(revision_id: int, label: Label) -> DbRow:
 
 
 def known_from(kind: str, name: str, state: str, *rest: Any) -> Known:
-    """What the index knows of a directory; of words that recur there is one copy."""
-    return Known(sys.intern(kind), name, sys.intern(state), *rest)
+    """What the index knows of a directory; of words that recur, and of names, there is one copy."""
+    return Known(sys.intern(kind), sys.intern(name), sys.intern(state), *rest)
 
 
 def indexed_run_from(row: Any, artifacts: dict[str, str]) -> IndexedRun:

@@ -54,11 +54,8 @@ RUNS_BY_TIME = (
 WITH_LABELS = " LEFT JOIN labels label ON label.revision_id = r.id"
 PLAN = "label.explicit, label.swarm_id, label.max_candidates, label.timeout_seconds"
 
-# Every directory with the digest of its current revision: its id, then the parts of a `Known`.
-KNOWN = (
-    "SELECT a.id, a.kind, a.name, a.state, a.reason, a.signature, a.revision, r.digest, a.gone_ms, a.tries,"
-    " a.glance FROM archives a LEFT JOIN revisions r ON r.archive_id = a.id AND r.number = a.revision"
-)
+# Every directory, as the parts of a `Known`.
+KNOWN = "SELECT kind, name, state, reason, signature, revision, gone_ms, tries, glance FROM archives"
 
 
 def _columns_of_a_run() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from collectord.index import rows
 from collectord.index.engine import IndexConnection, connect, readable_errors, transaction
@@ -56,9 +57,8 @@ class IndexWriter:
         with readable_errors(path):
             self._connection = connect(path, read_only=False)
             with transaction(self._connection) as connection:
-                archive_ids, self.known = _load_known(connection)
-                next_archive = _next_id(connection, "archives")
-                self._ids = _Ids(archive_ids, next_archive, _next_id(connection, "revisions"))
+                self.known = _load_known(connection)
+                self._next = _NextIds(_next_id(connection, "archives"), _next_id(connection, "revisions"))
 
     def close(self) -> None:
         """Close the connection; the last one to close checkpoints the log."""
@@ -76,20 +76,19 @@ class IndexWriter:
 
         `complete_ms` of an archive that was already there at the first ingest is its pinned mtime.
         """
-        plan = _Plan(self.known, self._ids, now_ms, first_ingest_ms)
         with self.transaction() as connection:
-            outcomes = [plan.add(connection, change) for change in changes]
-            plan.write(connection)
+            plan = _Plan(connection, self.known, self._next, now_ms, first_ingest_ms)
+            outcomes = [plan.add(change) for change in changes]
+            plan.write()
         self.known.update(plan.known)
-        self._ids.archives.update(plan.archive_ids)
-        self._ids = _Ids(self._ids.archives, plan.next_archive, plan.next_revision)
+        self._next = plan.next
         return outcomes
 
     def note_glances(self, glances: Mapping[KnownKey, str]) -> None:
         """Remember what a look showed of directories that are as the index has them."""
-        rows = [(glance, self._ids.archives[key]) for key, glance in glances.items()]
+        rows = [(glance, *key) for key, glance in glances.items()]
         with self.transaction() as connection:
-            connection.executemany("UPDATE archives SET glance = ? WHERE id = ?", rows)
+            connection.executemany("UPDATE archives SET glance = ? WHERE kind = ? AND name = ?", rows)
         self.known.update((key, self.known[key]._replace(glance=glance)) for key, glance in glances.items())
 
     def info(self, key: str) -> str | None:
@@ -113,46 +112,45 @@ def _next_id(connection: IndexConnection, table: str) -> int:
     return int(scalar(connection, f"SELECT coalesce(max(id), 0) FROM {table}")) + 1
 
 
-def _load_known(connection: IndexConnection) -> tuple[dict[KnownKey, int], dict[KnownKey, Known]]:
-    ids, known = {}, {}
-    for archive_id, *row in connection.execute(KNOWN):
-        found = rows.known_from(*row)
-        key = (found.kind, found.name)
-        ids[key], known[key] = archive_id, found
-    return ids, known
+def _load_known(connection: IndexConnection) -> dict[KnownKey, Known]:
+    found = (rows.known_from(*row) for row in connection.execute(KNOWN))
+    return {(known.kind, known.name): known for known in found}
 
 
-@dataclass(frozen=True, slots=True)
-class _Ids:
-    """Primary keys: of the archives that there are, and the next ones."""
+class _NextIds(NamedTuple):
+    """The next primary keys."""
 
-    archives: dict[KnownKey, int]
-    next_archive: int
-    next_revision: int
+    archive: int
+    revision: int
 
 
 class _Plan:
     """The rows of one transaction, collected first so that each table is written in one go."""
 
-    def __init__(self, known: Mapping[KnownKey, Known], ids: _Ids, now_ms: int, first_ingest_ms: int) -> None:
-        self._old, self._old_ids = known, ids.archives
-        self.next_archive, self.next_revision = ids.next_archive, ids.next_revision
+    def __init__(
+        self,
+        connection: IndexConnection,
+        known: Mapping[KnownKey, Known],
+        next_ids: _NextIds,
+        now_ms: int,
+        first_ingest_ms: int,
+    ) -> None:
+        self._connection, self._old, self.next = connection, known, next_ids
         self._now, self._first_ingest = now_ms, first_ingest_ms
         self.known: dict[KnownKey, Known] = {}
-        self.archive_ids: dict[KnownKey, int] = {}
         self._inserts: dict[str, list[DbRow]] = {}
         self._files: list[CoreFile] = []
         self._rows: list[KeptRow] = []
         self._updates: list[tuple[int, DbRow]] = []
         self._left_quarantine: list[int] = []
 
-    def add(self, connection: IndexConnection, change: Change) -> Outcome:
+    def add(self, change: Change) -> Outcome:
         known = self._old.get((change.kind, change.name))
         if isinstance(change, Gone):
             return self._add_gone(change, known)
         if isinstance(change, Seen):
             return self._add_seen(change, known)
-        return self._add_reading(connection, change, known)
+        return self._add_reading(change, known)
 
     def _add_gone(self, change: Gone, known: Known | None) -> Outcome:
         assert known is not None
@@ -161,7 +159,7 @@ class _Plan:
 
     def _add_seen(self, seen: Seen, known: Known | None) -> Outcome:
         touched = seen.outcome is OutcomeKind.UNCHANGED and known is not None
-        before = known or Known(seen.kind, seen.name, "", None, None, None, None, None, 0)
+        before = known or Known(seen.kind, seen.name, "", None, None, None, None, 0)
         state = before.state if touched else str(seen.outcome)
         reason = before.reason if touched else seen.reason
         tries = before.tries + seen.tries if seen.outcome is OutcomeKind.QUARANTINED else 0
@@ -192,24 +190,21 @@ class _Plan:
             },
         )
 
-    def _add_reading(self, connection: IndexConnection, reading: Reading, known: Known | None) -> Outcome:
+    def _add_reading(self, reading: Reading, known: Known | None) -> Outcome:
         state = OutcomeKind.PARTIAL if reading.partial else OutcomeKind.INDEXED
-        same = known is not None and known.digest == reading.digest and known.state == state
-        number = known.revision if known is not None and known.digest == reading.digest else None
-        old_id = self._old_ids.get((reading.kind, reading.name))
+        old_id = self._archive_id((reading.kind, reading.name))
+        found = None if old_id is None else _existing_revision(self._connection, old_id, reading.digest)
+        number = _next_number(self._connection, old_id) if found is None else found
         # After a recovery an archive may have revisions of which none is the current one.
-        if number is None and old_id is not None:
-            number = _existing_revision(connection, old_id, reading.digest)
-        is_new = number is None
-        number = number if number is not None else _next_number(connection, old_id)
-        after = Known(
+        is_current = found is not None and known is not None and known.revision == found
+        same = is_current and known is not None and known.state == state
+        after = rows.known_from(
             reading.kind,
             reading.name,
             str(state),
             reading.partial,
             reading.signature,
             number,
-            reading.digest,
             None,
             0,
             reading.glance,
@@ -222,7 +217,7 @@ class _Plan:
         archive_id = self._store(after, values)
         if known is not None and known.state == OutcomeKind.QUARANTINED:
             self._left_quarantine.append(archive_id)
-        if is_new:
+        if found is None:
             self._add_revision(archive_id, number, reading)
         return Outcome(reading.name, OutcomeKind.UNCHANGED if same else state, reading.partial, number)
 
@@ -231,8 +226,8 @@ class _Plan:
         return pinned_ms if pinned_ms <= self._first_ingest else self._now
 
     def _add_revision(self, archive_id: int, number: int, reading: Reading) -> None:
-        revision_id = self.next_revision
-        self.next_revision += 1
+        revision_id = self.next.revision
+        self.next = self.next._replace(revision=revision_id + 1)
         self._insert("revisions", rows.revision_row(revision_id, archive_id, number, reading, self._now))
         self._files.extend(reading.files)
         self._inserts.setdefault("revision_files", []).extend(rows.file_rows(revision_id, reading.files))
@@ -249,17 +244,23 @@ class _Plan:
     def _store(self, after: Known, values: DbRow) -> int:
         key = (after.kind, after.name)
         self.known[key] = after
-        archive_id = self._old_ids.get(key)
+        archive_id = self._archive_id(key)
         if archive_id is not None:
             self._updates.append((archive_id, values))
             return archive_id
-        archive_id = self.archive_ids[key] = self.next_archive
-        self.next_archive += 1
+        archive_id = self.next.archive
+        self.next = self.next._replace(archive=archive_id + 1)
         defaults = {"first_seen_ms": self._now, "changed_ms": self._now, "complete_ms": None}
         self._insert("archives", {"id": archive_id, **defaults, **values})
         return archive_id
 
-    def write(self, connection: IndexConnection) -> None:
+    def _archive_id(self, key: KnownKey) -> int | None:
+        if key not in self._old:
+            return None
+        return int(scalar(self._connection, "SELECT id FROM archives WHERE kind = ? AND name = ?", key))
+
+    def write(self) -> None:
+        connection = self._connection
         self._inserts["artifacts"] = rows.artifact_rows(self._files)
         self._inserts["kept_rows"] = rows.kept_rows(self._rows)
         for name in ("archives", "revisions", "artifacts", "revision_files", "runs", "labels", "kept_rows"):

@@ -17,7 +17,6 @@ from collectord.index.info import info
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader, StoredRevision, count_revisions, stored_revisions
 from collectord.index.rows import text_digest, unpack
-from collectord.index.statements import KNOWN
 from collectord.intake.interpret import interpret
 from collectord.kernel.events import WorkcellEnd
 from collectord.kernel.jsonio import ascii_json
@@ -73,14 +72,17 @@ def _archives(connection: IndexConnection) -> Iterator[str]:
     first_ingest = _integer(info(connection, "first_ingest_ms"))
     query = "SELECT archive_id, dir_mtime_ns, seen_ms FROM revisions WHERE number = 1"
     first = {archive_id: (mtime_ns, seen_ms) for archive_id, mtime_ns, seen_ms in connection.execute(query)}
-    complete = dict(connection.execute("SELECT id, complete_ms FROM archives").fetchall())
-    for row in connection.execute(KNOWN):
+    query = (
+        "SELECT a.id, a.kind, a.name, a.state, a.complete_ms, a.revision, r.id AS revision_id"
+        " FROM archives a LEFT JOIN revisions r ON r.archive_id = a.id AND r.number = a.revision"
+    )
+    for row in connection.execute(query):
         kind, name, state = row["kind"], row["name"], row["state"]
         if kind not in (ARCHIVE, WORLD) or state not in STATES:
             yield f"archives: {name}: {kind} {state}: no such kind or state"
-        if row["revision"] is not None and row["digest"] is None:
+        if row["revision"] is not None and row["revision_id"] is None:
             yield f"archives: {name}: its current revision {row['revision']} is not there"
-        if not _arrived(complete[row["id"]], first.get(row["id"]), first_ingest):
+        if not _arrived(row["complete_ms"], first.get(row["id"]), first_ingest):
             yield f"archives: {name}: its time of arrival is not the one of its first revision"
 
 

@@ -26,7 +26,7 @@ from collectord.index.files import (
 )
 from collectord.index.opening import now_ms
 from collectord.index.queries import set_arrivals
-from collectord.index.reader import IndexReader, revision_keys
+from collectord.index.reader import IndexReader, looked_at, revision_keys
 from collectord.index.schema import upgrade
 from collectord.index.writer import IndexWriter
 from collectord.intake.collect import ReadLimits
@@ -288,11 +288,10 @@ def _account(done: Recovered, target: Path, taken: Transplanted, names: set[tupl
     """Say of everything that was once there and could not be taken what became of it."""
     with IndexReader(target) as reader:
         there = revision_keys(reader.connection)
-        listed = list(reader.known())
+        known = {(found.kind, found.name) for found in reader.known()}
+        # The transplant takes the signature from what it lost, and only a reading of today gives one again.
+        there |= {(kind, name, UNREADABLE) for kind, name in looked_at(reader.connection)}
         findings, _ = check_index(reader)
-    known = {(found.kind, found.name) for found in listed}
-    # The transplant takes the signature from what it lost, and only a reading of today gives one again.
-    there |= {(found.kind, found.name, UNREADABLE) for found in listed if found.signature and found.digest}
     done.read_again = sorted(name for kind, name, digest in taken.lost if (kind, name, digest) in there)
     lost = [(name, digest[:12] or "unreadable") for kind, name, digest in {*taken.lost} - there]
     done.lost = sorted(f"{name}: a revision of it ({digest})" for name, digest in lost)

@@ -167,7 +167,7 @@ STAT = DirStat(1, 1, 1)
 
 
 def _known(name: str, gone_ms: int | None = None) -> Known:
-    return Known("archive", name, "indexed", None, "s", 1, "d", gone_ms, 0)
+    return Known("archive", name, "indexed", None, "s", 1, gone_ms, 0)
 
 
 def _listing(*others: tuple[str, str, DirStat | None], as_known: Iterable[str] = ()) -> Listing:
