@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from collectord.epochs.actions import Actions
 from collectord.epochs.timeline import NOWHERE, READS_AFTER_MS, Candidate, Standing, Tenure
 from collectord.epochs.unexplained import Facts, Gathering, facts_shown
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import evidence_from
 from collectord.model import KernelSession
-
-if TYPE_CHECKING:
-    from collectord.index.runs import ShownRun
 
 RunKey = tuple[str, str]
 # The kernel looks up the genome at each dispatch, and an issue may name its own.
@@ -28,29 +26,6 @@ class KnownBy(StrEnum):
     EVIDENCE = "evidence"
     MANIFEST = "manifest"
     NOTHING = "nothing"
-
-
-class DispatchedRun(NamedTuple):
-    """A run as far as its environment is concerned, in the texts of the index.
-
-    `asks` is whether its issue may ask to speculate: None, it may or not; False where Beads knows the issue
-    and has never said so.
-    """
-
-    kind: str
-    name: str
-    run_id: str
-    started_ms: int
-    evidence: str
-    executed: str | None = None
-    issue_text: str | None = None
-    asks: bool | None = None
-
-
-def dispatched_from(run: ShownRun, asks: bool | None) -> DispatchedRun:
-    """A run of the index; `asks` is what Beads says of its issue."""
-    texts = run.evidence, run.executed, run.issue_text
-    return DispatchedRun(run.kind, run.name, run.run_id, run.started_ms, *texts, asks)
 
 
 class Assignment(NamedTuple):
@@ -97,7 +72,8 @@ class Explaining:
 
     def __init__(self, standing: Standing, actions: Actions) -> None:
         self.standing, self.actions = standing, actions
-        self._explained: dict[RunKey, Assignment] = {}
+        # By kind and name.
+        self._explained: dict[str, dict[str, Assignment]] = {}
         self._shown: dict[str, Facts] = {}
         self._agreed: dict[tuple[str, str], bool] = {}
         self._agreed_at_start: dict[tuple[str, str], bool] = {}
@@ -112,10 +88,10 @@ class Explaining:
         before, self._explained = self._explained, {}
         found = []
         for run in ordered:
-            key = run.kind, run.name
-            known = before.get(key)
-            mine = known if known is not None and known.run == run else self._explained_anew(run)
-            self._explained[key] = mine
+            known = before.get(run.kind, {}).get(run.name)
+            is_same = known is not None and (known.run is run or known.run == run)
+            mine = known if known is not None and is_same else self._explained_anew(run)
+            self._explained.setdefault(run.kind, {})[run.name] = mine
             found.append(mine)
         return found
 

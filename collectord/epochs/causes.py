@@ -15,7 +15,7 @@ from collectord.epochs.timeline import DAEMON, NOWHERE, READS_AFTER_MS, Standing
 from collectord.epochs.unexplained import Facts, facts_of, facts_shown
 from collectord.index.alerts import Cause
 from collectord.index.rows import text_digest
-from collectord.index.runs import ShownRun
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import evidence_from, situation_json
 from collectord.model import GIT, EnvironmentChange, Epoch, KernelSession, Situation
 
@@ -233,7 +233,7 @@ def _contradictions(survey: Survey) -> Iterator[Cause]:
 
 
 def _first_contradictions(
-    policy: Policy, issue: Callable[[str], Situation], runs: Sequence[ShownRun]
+    policy: Policy, issue: Callable[[str], Situation], runs: Sequence[DispatchedRun]
 ) -> Sequence[Contradiction]:
     with policy.searching():
         return sorted(contradictions(runs, policy, issue), key=_first_seen)[:MAX_RUNS]

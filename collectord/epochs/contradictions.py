@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from collectord.epochs.actions import ROUTING, Actions
-from collectord.index.runs import Plan, ShownRun
+from collectord.index.runs import DispatchedRun, Plan
 from collectord.kernel.evidence import evidence_from, situation_from
 from collectord.kernel.policy.components import timeout_of
 from collectord.kernel.policy.feasible import Possible, Verdict
@@ -39,7 +39,7 @@ class Policy:
         """Patterns of rules are matched inside of this (see `Actions.searching`)."""
         return nullcontext() if self.actions is None else self.actions.searching()
 
-    def possible(self, run: ShownRun) -> frozenset[Possible]:
+    def possible(self, run: DispatchedRun) -> frozenset[Possible]:
         """Every label that it can give to the issue of a run; none where that is not known."""
         environment, actions = self.environment, self.actions
         if environment is None or actions is None or ROUTING not in environment.components:
@@ -48,7 +48,7 @@ class Policy:
             return frozenset()
         return actions.labels(run.executed, run.issue_text, self.asks(run.issue_id), environment)
 
-    def against(self, run: ShownRun) -> str | None:
+    def against(self, run: DispatchedRun) -> str | None:
         """Why the action of a run cannot come out of it; None where it can or nothing is known."""
         environment, actions = self.environment, self.actions
         if environment is None or actions is None or run.executed is None:
@@ -64,7 +64,7 @@ class Contradiction:
     """Runs of one issue key by their different labels, which the policy does not give of itself."""
 
     issue: Situation
-    by_label: Mapping[Label, Sequence[ShownRun]]
+    by_label: Mapping[Label, Sequence[DispatchedRun]]
     policy: Policy = Policy()
 
     @cached_property
@@ -93,7 +93,7 @@ def issue_of(situation: str) -> Situation:
 
 
 def contradictions(
-    runs: Sequence[ShownRun], policy: Policy, issue: Callable[[str], Situation] = issue_of
+    runs: Sequence[DispatchedRun], policy: Policy, issue: Callable[[str], Situation] = issue_of
 ) -> Iterator[Contradiction]:
     """Issue keys with labels among the runs of an epoch that its policy does not give.
 
@@ -106,10 +106,10 @@ def contradictions(
 
 
 def varieties(
-    runs: Sequence[ShownRun], policy: Policy, issue: Callable[[str], Situation] = issue_of
+    runs: Sequence[DispatchedRun], policy: Policy, issue: Callable[[str], Situation] = issue_of
 ) -> list[Variety]:
     """What the policy itself gives several labels for, by the rule that decides."""
-    found: dict[int | None, list[Mapping[Label, Sequence[ShownRun]]]] = {}
+    found: dict[int | None, list[Mapping[Label, Sequence[DispatchedRun]]]] = {}
     for _, by_label in _conflicting(runs, issue):
         if set(by_label) <= _by_design(by_label, policy):
             found.setdefault(_deciding_rule(by_label, policy), []).append(by_label)
@@ -118,10 +118,10 @@ def varieties(
 
 
 def _conflicting(
-    runs: Sequence[ShownRun], issue: Callable[[str], Situation]
-) -> Iterator[tuple[Situation, Mapping[Label, Sequence[ShownRun]]]]:
+    runs: Sequence[DispatchedRun], issue: Callable[[str], Situation]
+) -> Iterator[tuple[Situation, Mapping[Label, Sequence[DispatchedRun]]]]:
     label = cache(label_of)
-    found: dict[Situation, dict[Label, list[ShownRun]]] = {}
+    found: dict[Situation, dict[Label, list[DispatchedRun]]] = {}
     for run in runs:
         if run.plan is not None and run.situation is not None:
             by_label = found.setdefault(issue(run.situation), {})
@@ -131,7 +131,7 @@ def _conflicting(
             yield key, by_label
 
 
-def _by_design(by_label: Mapping[Label, Sequence[ShownRun]], policy: Policy) -> set[Label]:
+def _by_design(by_label: Mapping[Label, Sequence[DispatchedRun]], policy: Policy) -> set[Label]:
     possible = {one for runs in by_label.values() for run in runs for one in policy.possible(run)}
     return {_label_of_possible(one) for one in possible}
 
@@ -140,7 +140,7 @@ def _label_of_possible(one: Possible) -> Label:
     return label_of((one.swarm_id, one.candidates, one.timeout_seconds, None))
 
 
-def _deciding_rule(by_label: Mapping[Label, Sequence[ShownRun]], policy: Policy) -> int | None:
+def _deciding_rule(by_label: Mapping[Label, Sequence[DispatchedRun]], policy: Policy) -> int | None:
     """The rule that gives most of the labels, the first of equals."""
     rules = Counter(
         one.rule
@@ -154,7 +154,7 @@ def _deciding_rule(by_label: Mapping[Label, Sequence[ShownRun]], policy: Policy)
 
 
 def _variety(
-    rule: int | None, groups: Sequence[Mapping[Label, Sequence[ShownRun]]], policy: Policy
+    rule: int | None, groups: Sequence[Mapping[Label, Sequence[DispatchedRun]]], policy: Policy
 ) -> Variety:
     labels = sorted({text for by_label in groups for _, text in by_label})
     sizes = [[len(runs) for runs in by_label.values()] for by_label in groups]
@@ -162,7 +162,9 @@ def _variety(
     return Variety(rule, tuple(labels), rows, lost, _remedy(rule, groups, policy))
 
 
-def _remedy(rule: int | None, groups: Sequence[Mapping[Label, Sequence[ShownRun]]], policy: Policy) -> str:
+def _remedy(
+    rule: int | None, groups: Sequence[Mapping[Label, Sequence[DispatchedRun]]], policy: Policy
+) -> str:
     """What would make it one label."""
     swarms = {swarm for by_label in groups for swarm, _ in by_label}
     if len(swarms) > 1:
@@ -208,7 +210,7 @@ def _likely(found: Contradiction) -> Iterator[str]:
     yield from _differing(evidence)
 
 
-def _not_of_the_policy(runs: Sequence[ShownRun], policy: Policy) -> Iterator[str]:
+def _not_of_the_policy(runs: Sequence[DispatchedRun], policy: Policy) -> Iterator[str]:
     against = {run.name: why for run in runs if (why := policy.against(run)) is not None}
     if against:
         name, why = next(iter(against.items()))
@@ -216,7 +218,7 @@ def _not_of_the_policy(runs: Sequence[ShownRun], policy: Policy) -> Iterator[str
         yield f"{some}, such as {name}: {why}"
 
 
-def _missing_toolchains(runs: Sequence[ShownRun]) -> Iterator[str]:
+def _missing_toolchains(runs: Sequence[DispatchedRun]) -> Iterator[str]:
     available = [situation_from(run.situation).available_toolchains for run in runs if run.situation]
     known = [set(names) for names in available if names is not None]
     everything = set().union(*known)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from collectord.epochs.assign import FORCED, MAX_OTHERS, DispatchedRun, Explaining, KnownBy
+from collectord.epochs.assign import FORCED, MAX_OTHERS, Explaining, KnownBy
 from collectord.epochs.outline import Outline, Placement
 from collectord.epochs.timeline import Candidate, Tenure
 from collectord.epochs.unexplained import Facts
+from collectord.index.runs import DispatchedRun
 from collectord.model import KernelSession
 
 

@@ -9,22 +9,14 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 from collectord.epochs.actions import Actions
-from collectord.epochs.assign import (
-    Assigned,
-    Assignment,
-    DispatchedRun,
-    Explaining,
-    RunKey,
-    assign,
-    dispatched_from,
-)
+from collectord.epochs.assign import Assigned, Assignment, Explaining, RunKey, assign
 from collectord.epochs.contradictions import Policy, issue_of
 from collectord.epochs.epochs import Cut, Folded, fold
 from collectord.epochs.timeline import Standing, Stretch, timelines
 from collectord.index.engine import IndexConnection
 from collectord.index.environments import cuts, environments, kernel_sessions, observations
 from collectord.index.repo_records import issues_asking
-from collectord.index.runs import ShownRun, shown_runs
+from collectord.index.runs import DispatchedRun, dispatched_runs
 from collectord.model import GIT, Environment, Epoch, KernelSession, Situation
 
 T = TypeVar("T")
@@ -40,8 +32,7 @@ class Memory:
     """
 
     def __init__(self) -> None:
-        self._runs: dict[RunKey, ShownRun] = {}
-        self._dispatched: dict[RunKey, DispatchedRun] = {}
+        self._runs: dict[RunKey, DispatchedRun] = {}
         self._is_read = False
         self._issues: dict[str, Situation] = {}
         # False for issues of which Beads has never said that they ask to speculate, None for the others.
@@ -49,8 +40,8 @@ class Memory:
         self._issues_read = 0
         self.issues_changed = 0
         self._explaining = Explaining(Standing({None: ()}, {}), Actions())
-        self._derived: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
-        self._derived_before: dict[Hashable, tuple[Sequence[ShownRun], Any]] = {}
+        self._derived: dict[Hashable, tuple[Sequence[DispatchedRun], Any]] = {}
+        self._derived_before: dict[Hashable, tuple[Sequence[DispatchedRun], Any]] = {}
 
     def read(self, connection: IndexConnection, changed: Collection[RunKey]) -> None:
         """Read the runs that changed, all of them the first time; and what Beads says of their issues."""
@@ -58,14 +49,10 @@ class Memory:
         news = self._read_issues(connection)
         for key in changed:
             self._runs.pop(key, None)
-            self._dispatched.pop(key, None)
-        just_read = set()
-        for run in shown_runs(connection, changed if self._is_read else None):
-            just_read.add(self._take(run))
-        concerned = [key for key, run in self._runs.items() if run.issue_id in news]
-        for key in concerned:
-            if key not in just_read:
-                self._take(self._runs[key])
+        for run in dispatched_runs(connection, self.asks, changed if self._is_read else None):
+            self._runs[run.kind, run.name] = run
+        concerned = {key: run for key, run in self._runs.items() if run.issue_id in news}
+        self._runs.update((key, self._asking(run)) for key, run in concerned.items())
         self.issues_changed += bool(concerned)
         self._is_read = True
         if len(self._issues) > len(self._runs) + SPARE_TEXTS:
@@ -79,27 +66,20 @@ class Memory:
             known[issue_id] = None if asks or known.get(issue_id, False) is None else False
         return {key for key, asks in known.items() if key not in before or before[key] != asks}
 
-    def _take(self, run: ShownRun) -> RunKey:
-        key = run.kind, run.name
-        self._runs[key] = run
-        self._dispatched[key] = dispatched_from(run, self._issues_asking.get(run.issue_id))
-        return key
+    def _asking(self, run: DispatchedRun) -> DispatchedRun:
+        asks = self.asks(run.issue_id)
+        return run if run.asks is asks else run._replace(asks=asks)
 
     @property
-    def runs(self) -> Mapping[RunKey, ShownRun]:
+    def runs(self) -> Mapping[RunKey, DispatchedRun]:
         """Every run that was read, as it is now."""
         return dict(self._runs)
-
-    @property
-    def dispatched(self) -> Sequence[DispatchedRun]:
-        """The same runs as far as their environment is concerned."""
-        return list(self._dispatched.values())
 
     def by_manifests_alone(self) -> Sequence[Assignment]:
         """The environment of each run as if nothing were known of processes and actions."""
         standing = self._explaining.standing
         before = Explaining(Standing(standing.timelines, standing.given), Actions())
-        runs = [run._replace(executed=None) for run in self._dispatched.values()]
+        runs = [run._replace(executed=None) for run in self._runs.values()]
         return assign(runs, before).runs
 
     def explaining(
@@ -136,7 +116,7 @@ class Memory:
         return known
 
     def derived(
-        self, what: Hashable, runs: Sequence[ShownRun], derive: Callable[[Sequence[ShownRun]], T]
+        self, what: Hashable, runs: Sequence[DispatchedRun], derive: Callable[[Sequence[DispatchedRun]], T]
     ) -> T:
         """`derive(runs)`, remembered from one survey to the next while the runs are the same."""
         known = self._derived.get(what) or self._derived_before.get(what)
@@ -160,7 +140,7 @@ class Survey:
     sessions: Sequence[KernelSession]
     assigned: Assigned
     folded: Folded
-    runs: Mapping[RunKey, ShownRun]
+    runs: Mapping[RunKey, DispatchedRun]
     cuts: Sequence[Cut]
     first_look_ms: int | None
     standing: Standing = field(default_factory=lambda: Standing({None: ()}, {}), compare=False, repr=False)
@@ -188,9 +168,9 @@ class Survey:
         return since_ms
 
     @cached_property
-    def by_epoch(self) -> Mapping[int, Sequence[ShownRun]]:
+    def by_epoch(self) -> Mapping[int, Sequence[DispatchedRun]]:
         """The runs of each epoch in dispatch order, by its number."""
-        found: dict[int, list[ShownRun]] = {}
+        found: dict[int, list[DispatchedRun]] = {}
         for assignment in self.assigned.runs:
             key = assignment.run.kind, assignment.run.name
             found.setdefault(self.folded.number_of[key], []).append(self.runs[key])
@@ -201,7 +181,7 @@ class Survey:
         lines = sorted(f"{run.kind}/{run.name} {run.digest}\n" for run in self.by_epoch[number])
         return sha256("".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
-    def derived(self, what: Hashable, number: int, derive: Callable[[Sequence[ShownRun]], T]) -> T:
+    def derived(self, what: Hashable, number: int, derive: Callable[[Sequence[DispatchedRun]], T]) -> T:
         """What follows from the runs of an epoch, and from nothing else that `what` does not name."""
         return self.memory.derived((what, number), self.by_epoch[number], derive)
 
@@ -225,7 +205,8 @@ def survey(
     marks = [Cut(*cut) for cut in cuts(connection)]
     memory.read(connection, changed)
     explaining = memory.explaining(timelines(seen), environments(connection), sessions)
-    assigned, standing = assign(memory.dispatched, explaining), explaining.standing
+    runs, standing = memory.runs, explaining.standing
+    assigned = assign(list(runs.values()), explaining)
     same = _same(standing, cutting)
     return Survey(
         environments=standing.of_runs(a.fingerprint for a in assigned.runs),
@@ -233,7 +214,7 @@ def survey(
         sessions=sessions,
         assigned=assigned,
         folded=fold(assigned.runs, standing, marks, same),
-        runs=memory.runs,
+        runs=runs,
         cuts=marks,
         first_look_ms=min((o.seen_ms for o in seen if o.source != GIT), default=None),
         standing=standing,

@@ -43,10 +43,12 @@ MANIFEST, PROOF = "manifest.json", "proof.json"
 Plan = tuple[str | None, int | None, int | None, int | None]
 
 
-class ShownRun(NamedTuple):
+class DispatchedRun(NamedTuple):
     """A run of a current revision and what it shows; all but ids, times and the plan are JSON texts.
 
-    `plan` is (swarm, candidates, timeout in seconds, iterations) of an explicit executed plan, else None.
+    `asks` is whether its issue may ask to speculate: None, it may or not; False where Beads knows the issue
+    and has never said so. `plan` is (swarm, candidates, timeout in seconds, iterations) of an explicit
+    executed plan, else None. The environment of a run follows from what stands before `situation`.
     """
 
     kind: str
@@ -54,23 +56,28 @@ class ShownRun(NamedTuple):
     run_id: str
     started_ms: int
     evidence: str
-    situation: str | None
-    digest: str
-    plan: Plan | None
-    issue_id: str | None = None
     executed: str | None = None
     issue_text: str | None = None
+    asks: bool | None = None
+    situation: str | None = None
+    digest: str = ""
+    plan: Plan | None = None
+    issue_id: str | None = None
 
 
-def shown_runs(
-    connection: IndexConnection, keys: Collection[tuple[str, str]] | None = None
-) -> Iterator[ShownRun]:
+Asks = Callable[[str | None], bool | None]
+
+
+def dispatched_runs(
+    connection: IndexConnection, asks: Asks, keys: Collection[tuple[str, str]] | None = None
+) -> Iterator[DispatchedRun]:
     """The runs of current revisions, one at a time; evidence that an older index lacks is derived.
 
-    `keys` are (kind, name) of those wanted, None for all.
+    `asks` tells of an issue what `DispatchedRun` has of it. `keys` are (kind, name) of those wanted, None for
+    all.
     """
     if keys is None:
-        yield from _found(connection)
+        yield from _found(connection, asks)
         return
     listed = sorted(keys)
     for start in range(0, len(listed), _BATCH):
@@ -78,10 +85,12 @@ def shown_runs(
         for kind in sorted({kind for kind, _ in batch}):
             names = [name for of, name in batch if of == kind]
             of_these = f"WHERE a.kind = ? AND a.name IN ({marks(names)})"
-            yield from _found(connection, of_these, (kind, *names))
+            yield from _found(connection, asks, of_these, (kind, *names))
 
 
-def _found(connection: IndexConnection, where: str = "", values: Sequence[object] = ()) -> Iterator[ShownRun]:
+def _found(
+    connection: IndexConnection, asks: Asks, where: str = "", values: Sequence[object] = ()
+) -> Iterator[DispatchedRun]:
     columns = "a.kind, a.name, run.run_id, run.started_ms, r.digest, run.issue_id"
     texts = "run.evidence, run.situation, run.executed, run.issue_text, run.revision_id, run.domain"
     shown = f"{columns}, {texts}, {PLAN}, label.max_iterations"
@@ -91,7 +100,7 @@ def _found(connection: IndexConnection, where: str = "", values: Sequence[object
         texts_ = Texts(evidence, situation, executed, issue_text)
         if evidence is None or executed is None:
             texts_ = texts_of(_document(connection, revision_id, MANIFEST), domain)
-        yield _shown_run(row, texts_)
+        yield _dispatched_run(row, texts_, asks)
 
 
 class Texts(NamedTuple):
@@ -141,22 +150,23 @@ def fill_artifact_facts(connection: IndexConnection) -> int:
     return len(listed)
 
 
-def _shown_run(row: Any, texts: Texts) -> ShownRun:
+def _dispatched_run(row: Any, texts: Texts, asks: Asks) -> DispatchedRun:
     kind, name, run_id, started_ms, digest, issue_id = row[:6]
     explicit, *label = row[12:]
-    # Most runs show and plan what others do: one copy of each is enough.
-    return ShownRun(
+    # Most runs show and plan what others do, and a run has the name of its archive: one copy is enough.
+    return DispatchedRun(
         sys.intern(kind),
-        name,
-        run_id,
+        sys.intern(name),
+        sys.intern(run_id),
         started_ms,
         sys.intern(texts.evidence),
+        None if texts.executed == UNKNOWN else sys.intern(texts.executed),
+        _one_copy(texts.issue_text),
+        asks(issue_id),
         _one_copy(texts.situation),
         digest,
         _plan(*label) if explicit else None,
         _one_copy(issue_id),
-        None if texts.executed == UNKNOWN else sys.intern(texts.executed),
-        _one_copy(texts.issue_text),
     )
 
 

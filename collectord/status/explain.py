@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from collectord import archive
 from collectord.dataset import left_out
 from collectord.dataset.row_plan import COPY_OF, FAB_WORLD, NO_PLAN, NOT_ENCODABLE, OTHER_SWARM, ExportOptions
 from collectord.epochs.actions import Actions
-from collectord.epochs.assign import Explaining, dispatched_from
+from collectord.epochs.assign import Explaining
 from collectord.epochs.outline import outline_for
 from collectord.epochs.reasons import run_document
 from collectord.epochs.timeline import Standing, timelines
@@ -20,7 +21,7 @@ from collectord.index.environments import kernel_sessions, observations
 from collectord.index.opening import reader_for
 from collectord.index.reader import IndexReader
 from collectord.index.repo_records import may_ask
-from collectord.index.runs import shown_runs
+from collectord.index.runs import dispatched_runs
 from collectord.index.sign_of_life import last_beat
 from collectord.kernel.rows import budgets
 from collectord.model import ARCHIVE, WORLD, IndexedRun, OutcomeKind
@@ -198,12 +199,11 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
 def epoch_of(settings: Settings, reader: IndexReader, place: tuple[str, str]) -> dict[str, Any] | None:
     """The epoch of a run, and what tells its environment."""
     connection = reader.connection
-    run = next(shown_runs(connection, [place]), None)
+    run = next(dispatched_runs(connection, partial(may_ask, connection), [place]), None)
     if run is None:
         return None
     outline = outline_for(settings, connection)
     standing = Standing(
         timelines(observations(connection)), outline.environments, kernel_sessions(connection)
     )
-    asks = may_ask(connection, run.issue_id)
-    return run_document(outline, dispatched_from(run, asks), Explaining(standing, Actions()))
+    return run_document(outline, run, Explaining(standing, Actions()))

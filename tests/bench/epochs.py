@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from collectord.epochs.actions import Actions
-from collectord.epochs.assign import DispatchedRun, Explaining, assign
+from collectord.epochs.assign import Explaining, assign
 from collectord.epochs.epochs import fold
 from collectord.epochs.observe import environment_of
 from collectord.epochs.timeline import Standing, timelines
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import executed_json
 from collectord.kernel.policy import Surface, normalise
 from collectord.kernel.policy.feasible import Executed

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from collectord.epochs.assign import DispatchedRun
 from collectord.epochs.epochs import EVIDENCE, Cut
 from collectord.epochs.fingerprint import fingerprint
 from collectord.epochs.timeline import NOWHERE
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.policy.normalise import normalise
 from collectord.model import EnvironmentObservation
 from tests.support.environments import NOTHING, assigned, components, folded, run, seen, shows

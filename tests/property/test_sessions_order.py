@@ -9,11 +9,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collectord.epochs.assign import DispatchedRun, KnownBy, assign
+from collectord.epochs.assign import KnownBy, assign
 from collectord.epochs.epochs import POLICY, Folded, fold, next_steps
 from collectord.epochs.fingerprint import fingerprint
 from collectord.epochs.timeline import READS_AFTER_MS
 from collectord.index.environments import Seal
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import executed_json
 from collectord.kernel.policy import Surface, normalise
 from collectord.kernel.policy.feasible import Executed

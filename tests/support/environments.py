@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from collectord.epochs.actions import Actions
-from collectord.epochs.assign import Assigned, DispatchedRun, Explaining, assign
+from collectord.epochs.assign import Assigned, Explaining, assign
 from collectord.epochs.epochs import POLICY, Cut, Folded, fold
 from collectord.epochs.timeline import Standing, timelines
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import evidence_json
 from collectord.model import Environment, EnvironmentObservation, Evidence, KernelSession, Launch
 

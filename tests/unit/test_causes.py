@@ -13,22 +13,22 @@ from collectord.epochs.json_views import Remembered, fields_of_changes
 from collectord.epochs.observe import environment_of
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Survey
-from collectord.index.runs import ShownRun
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import situation_json
 from collectord.model import Environment, EnvironmentChange, Situation
 from collectord.repo.policy import read_policy
 from tests.support.environments import assigned, folded, run, shows
 
 
-def _shown(name: str, at: int, issue: int, minutes: int) -> ShownRun:
+def _shown(name: str, at: int, issue: int, minutes: int) -> DispatchedRun:
     key = situation_json(Situation("code", "low", "S", None, (f"t{issue}",), None))
     plan = ("serial_handoff", 1, minutes * 60, None)
-    return ShownRun("archive", name, name, at, shows(), key, "d", plan)
+    return DispatchedRun("archive", name, name, at, shows(), situation=key, digest="d", plan=plan)
 
 
-def _keys(runs: Sequence[ShownRun]) -> list[str]:
+def _keys(runs: Sequence[DispatchedRun]) -> list[str]:
     dispatched = [run(shown.started_ms, shown.evidence, shown.name) for shown in runs]
-    found: Mapping[RunKey, ShownRun] = {(shown.kind, shown.name): shown for shown in runs}
+    found: Mapping[RunKey, DispatchedRun] = {(shown.kind, shown.name): shown for shown in runs}
     survey = Survey(
         {},
         [],

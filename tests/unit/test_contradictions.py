@@ -7,7 +7,7 @@ from typing import Any
 from collectord.epochs.actions import Actions
 from collectord.epochs.contradictions import Contradiction, Policy, contradictions, varieties
 from collectord.epochs.observe import environment_of
-from collectord.index.runs import ShownRun
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import executed_json, situation_json
 from collectord.kernel.policy import normalise
 from collectord.kernel.policy.feasible import Executed
@@ -38,7 +38,7 @@ POLICY = Policy(environment_of(normalise(CONFIG)), Actions(), lambda _issue: Fal
 
 def _run(
     name: str, swarm: str = "serial_handoff", width: int = 1, seconds: int = 3600, **more: Any
-) -> ShownRun:
+) -> DispatchedRun:
     issue = Situation(
         "code",
         more.get("risk", "low"),
@@ -51,22 +51,21 @@ def _run(
     evidence = shows(more.get("toolchain", "codex"))
     toolchain, risk, size = more.get("toolchain", "codex"), issue.risk or "", issue.size or ""
     executed = Executed(swarm, width, toolchain, risk, size, None, issue.tags, issue.available_toolchains)
-    return ShownRun(
+    return DispatchedRun(
         "archive",
         name,
         name,
         1,
         evidence,
-        situation_json(issue),
-        "d",
-        plan,
-        name,
         executed_json(executed),
-        None,
+        situation=situation_json(issue),
+        digest="d",
+        plan=plan,
+        issue_id=name,
     )
 
 
-def _found(*runs: ShownRun, policy: Policy | None = None) -> list[Contradiction]:
+def _found(*runs: DispatchedRun, policy: Policy | None = None) -> list[Contradiction]:
     return list(contradictions(runs, policy or Policy()))
 
 
@@ -99,7 +98,7 @@ def test_missing_toolchains_are_named() -> None:
     )
 
 
-def _winner(name: str, toolchain: str, seconds: int, width: int = 3) -> ShownRun:
+def _winner(name: str, toolchain: str, seconds: int, width: int = 3) -> DispatchedRun:
     return _run(name, "speculate_vote", width, seconds, risk="critical", toolchain=toolchain)
 
 

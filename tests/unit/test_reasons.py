@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from collectord.epochs.assign import FORCED, DispatchedRun, KnownBy
+from collectord.epochs.assign import FORCED, KnownBy
 from collectord.epochs.outline import Outline, Placement
 from collectord.epochs.reasons import run_document
 from collectord.epochs.timeline import NOWHERE
+from collectord.index.runs import DispatchedRun
 from collectord.kernel.evidence import executed_json
 from collectord.kernel.policy import normalise
 from collectord.kernel.policy.feasible import Executed
