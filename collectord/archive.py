@@ -12,6 +12,7 @@ import errno
 import hashlib
 import os
 import stat
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,12 +141,16 @@ _OPEN_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC
 OPEN_DIRECTORY: Final = _OPEN_ROOT | os.O_NOFOLLOW
 
 
-class DirStat(NamedTuple):
-    """What a rescan compares to leave an unchanged directory alone; a tuple, as thousands are made."""
+DirStamp = bytes
+_stamp: Final = struct.Struct("<qqQ").pack
 
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
+
+def dir_stamp(mtime_ns: int, ctime_ns: int, inode: int) -> DirStamp:
+    """What a rescan compares to leave an unchanged directory alone; 24 bytes, as one of each is kept."""
+    try:
+        return _stamp(mtime_ns, ctime_ns, inode)
+    except struct.error:  # a time after the year 2262
+        return repr((mtime_ns, ctime_ns, inode)).encode("ascii")
 
 
 class ArchiveRoot:
@@ -206,10 +211,10 @@ def names(root: ArchiveRoot) -> Iterator[tuple[str, str]]:
 
 
 class Listing(NamedTuple):
-    """The names of all entries, and (name, kind, its lstat if it is a directory) of those to look at."""
+    """The names of all entries, and (name, kind, its stamp if it is a directory) of those to look at."""
 
     names: list[str]
-    others: list[tuple[str, str, DirStat | None]]
+    others: list[tuple[str, str, DirStamp | None]]
 
 
 def list_names(root: ArchiveRoot) -> list[str]:
@@ -218,27 +223,28 @@ def list_names(root: ArchiveRoot) -> list[str]:
         return os.listdir(fd)
 
 
-def scan(root: ArchiveRoot, listed: list[str], known: Mapping[str, DirStat]) -> Listing:
-    """Takes an lstat of each entry; what is not a directory with the times in `known` is to be looked at.
+def scan(root: ArchiveRoot, listed: list[str], known: Mapping[str, DirStamp]) -> Listing:
+    """Takes an lstat of each entry; what is not a directory with the stamp in `known` is to be looked at.
 
     What is gone by now is in neither list. Raises OSError, and has then shown nothing.
     """
     # Some ten thousand directories come by each half minute of an idle daemon, nearly all of them as they
     # were: for each one lstat and one comparison, and no object is kept.
-    lstat, before = os.stat, known.get
-    others: list[tuple[str, str, DirStat | None]] = []
+    lstat, before, pack = os.stat, known.get, _stamp
+    others: list[tuple[str, str, DirStamp | None]] = []
     gone: set[str] = set()
     for name in listed:
         try:
             own = lstat(name, dir_fd=root.fd, follow_symlinks=False)
+            stamp = pack(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
         except FileNotFoundError:
             gone.add(name)
             continue
-        if before(name) == (own.st_mtime_ns, own.st_ctime_ns, own.st_ino):
-            continue
-        kind = kind_of(own.st_mode)
-        stat = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino) if kind == DIRECTORY else None
-        others.append((name, kind, stat))
+        except struct.error:
+            stamp = dir_stamp(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
+        if before(name) != stamp:
+            kind = kind_of(own.st_mode)
+            others.append((name, kind, stamp if kind == DIRECTORY else None))
     return Listing([name for name in listed if name not in gone] if gone else listed, others)
 
 

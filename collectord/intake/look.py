@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from collectord import archive
-from collectord.archive import CORE_FILES, ArchiveRoot, DirStat
+from collectord.archive import CORE_FILES, ArchiveRoot, dir_stamp
 from collectord.index.writer import Change, Seen
 from collectord.intake.collect import (
     foreign_folder,
@@ -67,7 +67,7 @@ class Reader:
         if readable_name(name) != name:
             return self._intake.verify(name, doubted)
         if doubted.glances < GLANCES_PER_LOOK and self._is_as_it_was(root, name, known):
-            return self._intake.verify(name, Verified(doubted.stat, doubted.glances + 1))
+            return self._intake.verify(name, Verified(doubted.stamp, doubted.glances + 1))
         try:
             seen = archive.observe(root, name, max_entries=self._rules.limits.entries)
         except archive.Vanished:
@@ -81,7 +81,7 @@ class Reader:
             if as_known and known is not None:
                 self._note(known, seen)
         if as_known:
-            return self._intake.verify(name, Verified(doubted.stat))
+            return self._intake.verify(name, Verified(doubted.stamp))
         return self._intake.pending.touch(name, mono)
 
     def _is_as_it_was(self, root: ArchiveRoot, name: str, known: Known | None) -> bool:
@@ -214,7 +214,7 @@ class Reader:
 
     def verified(self, seen: Observation) -> Verified:
         """What that look showed of the directory."""
-        return Verified(DirStat(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode))
+        return Verified(dir_stamp(seen.dir_mtime_ns, seen.dir_ctime_ns, seen.inode))
 
     def _forget(self, name: str) -> None:
         self._intake.pending.drop(name)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 from zlib import crc32
 
-from collectord.archive import ArchiveRoot, DirStat, Listing
+from collectord.archive import ArchiveRoot, DirStamp, Listing
 from collectord.config import Settings
 from collectord.index.writer import KnownKey
 from collectord.intake.absence import AbsenceRules, Alarm
@@ -113,9 +113,9 @@ GLANCES_PER_LOOK = 7
 
 
 class Verified(NamedTuple):
-    """A directory's times, and how many glances came since the last whole look."""
+    """A directory's stamp, and how many glances came since the last whole look."""
 
-    stat: DirStat
+    stamp: DirStamp
     glances: int = 0
 
 
@@ -145,14 +145,14 @@ class Intake:
         """`turn` tells whose whole look comes next, where no look was taken yet; None: everybody's."""
         self._place, self._known, self._turn = place, known, turn
         self.pending = pending
-        self._verified: dict[str, DirStat] = {}
-        self._doubtful: dict[str, DirStat] = {}
-        # Of verified and doubtful ones since the last whole look; apart from the times, which scans compare.
+        self._verified: dict[str, DirStamp] = {}
+        self._doubtful: dict[str, DirStamp] = {}
+        # Of verified and doubtful ones since the last whole look; apart from the stamps, which scans compare.
         self._glances: dict[str, int] = {}
 
     @property
-    def verified(self) -> Mapping[str, DirStat]:
-        """The directories that the index has as they were when they had these times, by name."""
+    def verified(self) -> Mapping[str, DirStamp]:
+        """The directories that the index has as they were when they had these stamps, by name."""
         return self._verified
 
     @property
@@ -174,27 +174,27 @@ class Intake:
         """Takes in a scan that was held against `verified`."""
         present = set(listing.names)
         strays: list[tuple[str, str]] = []
-        for name, kind, stat in listing.others:
+        for name, kind, stamp in listing.others:
             if is_own(name):
                 present.discard(name)
             elif (reason := is_stray(name, kind, self._place.ignore)) is not None:
                 strays.append((name, reason))
-            elif stat is not None and name not in self.pending:
-                self._take_directory(name, stat, mono)
+            elif stamp is not None and name not in self.pending:
+                self._take_directory(name, stamp, mono)
         self._keep_only(present)
         self._doubt_some()
         if not all(map(str.isascii, present)):
             present = set(map(readable_name, present))
         return Scan(frozenset(present), strays)
 
-    def _take_directory(self, name: str, stat: DirStat, mono: float) -> None:
+    def _take_directory(self, name: str, stamp: DirStamp, mono: float) -> None:
         known = self.known(name)
         if known is None or known.gone_ms is not None or self._verified.pop(name, None) is not None:
             self._doubtful.pop(name, None)
             self.pending.find(name, mono)
         else:
             name = sys.intern(name)  # the text that the index has, not one more
-            self._doubtful[name] = stat
+            self._doubtful[name] = stamp
             self._glances.setdefault(name, self._first_turn(name))
 
     def _first_turn(self, name: str) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.archive import ArchiveRoot, DirStat, Vanished, list_names, scan
+from collectord.archive import ArchiveRoot, Vanished, dir_stamp, list_names, scan
 from collectord.config import Settings, load
 from collectord.daemon.daemon_log import DaemonLog
 from collectord.errors import IndexFull
@@ -31,7 +31,7 @@ from collectord.retention.prune import PrunePlan, Pruner
 from collectord.system.log import configure
 from tests.support.archives import Maker
 
-NEVER_LOOKED_INTO = Verified(DirStat(0, 0, 0))
+NEVER_LOOKED_INTO = Verified(dir_stamp(0, 0, 0))
 
 
 class Room:

@@ -19,12 +19,12 @@ from collectord.archive import (
     SOCKET,
     SYMLINK,
     ArchiveRoot,
-    DirStat,
     IsSymlink,
     NotADirectory,
     RootUnusable,
     TooManyEntries,
     Vanished,
+    dir_stamp,
     glance,
     glance_of,
     list_names,
@@ -106,34 +106,40 @@ def test_an_abandoned_scan_gives_its_handles_back(root: ArchiveRoot, archive: Pa
     assert open_descriptors() == before
 
 
-def test_a_scan_shows_what_is_no_directory_with_known_times(root: ArchiveRoot, archive: Path) -> None:
+def _times(path: Path) -> list[int]:
+    own = path.stat()
+    return [own.st_mtime_ns, own.st_ctime_ns, own.st_ino]
+
+
+def test_a_scan_shows_what_is_no_directory_with_a_known_stamp(root: ArchiveRoot, archive: Path) -> None:
     (root.path / "file").touch()
-    own = archive.stat()
-    times = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
+    stamp = dir_stamp(*_times(archive))
     listed = list_names(root)
     assert sorted(listed) == ["file", "wc-1"]
     found = scan(root, listed, {})
     assert found.names == listed
-    assert sorted(found.others, key=lambda row: row[0]) == [("file", FILE, None), ("wc-1", DIRECTORY, times)]
-    assert scan(root, listed, {"wc-1": times}).others == [("file", FILE, None)]
+    assert sorted(found.others, key=lambda row: row[0]) == [("file", FILE, None), ("wc-1", DIRECTORY, stamp)]
+    assert scan(root, listed, {"wc-1": stamp}).others == [("file", FILE, None)]
 
 
-@pytest.mark.parametrize("field", DirStat._fields)
+@pytest.mark.parametrize("field", range(3))
+@pytest.mark.parametrize("mtime_s", [1, 12 * 10**9], ids=["long ago", "after the year 2262"])
 def test_a_directory_with_another_time_or_inode_is_shown(
-    root: ArchiveRoot, archive: Path, field: str
+    root: ArchiveRoot, archive: Path, field: int, mtime_s: int
 ) -> None:
-    own = archive.stat()
-    times = DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)
-    before = times._replace(**{field: getattr(times, field) - 1})
-    assert scan(root, ["wc-1"], {"wc-1": before}).others == [("wc-1", DIRECTORY, times)]
+    os.utime(archive, (1, mtime_s))
+    now = _times(archive)
+    before = [value - (n == field) for n, value in enumerate(now)]
+    shown = [("wc-1", DIRECTORY, dir_stamp(*now))]
+    assert scan(root, ["wc-1"], {"wc-1": dir_stamp(*before)}).others == shown
+    assert scan(root, ["wc-1"], {"wc-1": dir_stamp(*now)}).others == []
 
 
 def test_what_went_away_since_it_was_listed_is_in_no_list_of_the_scan(
     root: ArchiveRoot, archive: Path
 ) -> None:
     listed = [*list_names(root), "wc-2"]
-    own = archive.stat()
-    found = scan(root, listed, {"wc-2": DirStat(own.st_mtime_ns, own.st_ctime_ns, own.st_ino)})
+    found = scan(root, listed, {"wc-2": dir_stamp(*_times(archive))})
     assert found.names == [name for name, _, _ in found.others] == ["wc-1"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collectord.archive import DirStat, Listing
+from collectord.archive import DirStamp, Listing, dir_stamp
 from collectord.config import load
 from collectord.daemon.daemon_log import MAX_KEYS, Repeats
 from collectord.daemon.disk_guard import DiskGuard, is_full
@@ -163,15 +163,15 @@ def test_a_full_index_is_no_fault_of_a_chore() -> None:
         Schedule([_Chore("any", IndexFull("full"))], lambda *_: None).run_due(5.0)
 
 
-STAT = DirStat(1, 1, 1)
+STAMP = dir_stamp(1, 1, 1)
 
 
 def _known(name: str, gone_ms: int | None = None) -> Known:
     return Known("archive", name, "indexed", None, "s", 1, gone_ms, 0)
 
 
-def _listing(*others: tuple[str, str, DirStat | None], as_known: Iterable[str] = ()) -> Listing:
-    """What a scan shows beside the directories that have the times that are known of them."""
+def _listing(*others: tuple[str, str, DirStamp | None], as_known: Iterable[str] = ()) -> Listing:
+    """What a scan shows beside the directories that have the stamps that are known of them."""
     return Listing([*as_known, *(name for name, _, _ in others)], list(others))
 
 
@@ -185,10 +185,10 @@ def _intake(*known: Known) -> Intake:
 def test_a_scan_gives_new_names_and_returned_ones_to_be_followed_and_known_ones_to_be_verified() -> None:
     intake = _intake(_known("old"), _known("back", gone_ms=1))
     names = ("old", "back", "new", "orphaned-workcells")
-    directories = [(name, "directory", STAT) for name in names]
+    directories = [(name, "directory", STAMP) for name in names]
     scan = intake.take_scan(_listing(*directories, ("f", "file", None)), 0.0)
     assert sorted(intake.pending) == ["back", "new"]
-    assert [(name, doubted.stat) for name, doubted in intake.take_doubtful(10)] == [("old", STAT)]
+    assert [(name, doubted.stamp) for name, doubted in intake.take_doubtful(10)] == [("old", STAMP)]
     assert scan.present == {*names, "f"}
     assert [name for name, _ in scan.strays] == ["orphaned-workcells", "f"]
 
@@ -197,9 +197,9 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
     names = [f"wc-{n:04}" for n in range(2 * DOUBTED_PER_SCAN)]
     intake = _intake(*map(_known, names))
     for name in names:
-        intake.verify(name, Verified(STAT, 7))
-    assert intake.verified == dict.fromkeys(names, STAT)
-    changed = names[-1], "directory", DirStat(2, 2, 1)
+        intake.verify(name, Verified(STAMP, 7))
+    assert intake.verified == dict.fromkeys(names, STAMP)
+    changed = names[-1], "directory", dir_stamp(2, 2, 1)
     intake.take_scan(_listing(changed, as_known=names[:-1]), 0.0)
     assert list(intake.pending) == [names[-1]]
     assert [n for n, _ in intake.take_doubtful(10_000)] == names[:DOUBTED_PER_SCAN]
@@ -207,8 +207,8 @@ def test_a_verified_directory_is_left_alone_until_its_times_change_or_its_turn_c
 
 def test_nothing_is_remembered_of_names_that_a_scan_did_not_find() -> None:
     intake = _intake(_known("a"), _known("b"))
-    intake.verify("a", Verified(STAT, 7))
-    intake.take_scan(_listing(("b", "directory", STAT)), 0.0)
+    intake.verify("a", Verified(STAMP, 7))
+    intake.take_scan(_listing(("b", "directory", STAMP)), 0.0)
     assert not intake.verified
     assert [name for name, _ in intake.take_doubtful(10)] == ["b"]
     intake.take_scan(_listing(), 0.0)
@@ -218,7 +218,7 @@ def test_nothing_is_remembered_of_names_that_a_scan_did_not_find() -> None:
 def test_our_own_directories_and_bytes_that_are_no_utf_8_are_not_in_what_a_scan_shows() -> None:
     intake = _intake()
     own, odd = f"{OWN_PREFIX}x", "caf\udce9"
-    scan = intake.take_scan(_listing((own, "directory", STAT), (odd, "directory", STAT)), 0.0)
+    scan = intake.take_scan(_listing((own, "directory", STAMP), (odd, "directory", STAMP)), 0.0)
     assert scan.present == {readable_name(odd)}
     assert list(intake.pending) == [odd]
 
