@@ -28,7 +28,7 @@ from typing import BinaryIO
 from collectord.dataset.credentials import KindsOf
 from collectord.dataset.row_plan import LazyRow, label_of_row, label_values
 from collectord.index.rows import pack
-from collectord.kernel.rows import RowPieces, row_from_bytes
+from collectord.kernel.rows import SPLITS, RowPieces, row_from_bytes
 from collectord.system.durable import SUFFIX, own_prefix, remove_leftovers
 from collectord.system.own_code import code_stamp
 
@@ -212,7 +212,8 @@ class RowCache:
         self.computed += 1
         pieces = kept_or_made(row)
         label = label_values(label_of_row(pieces))
-        kinds = tuple(sorted(self._kinds_of(pieces.before + pieces.after)))
+        # Whole, in whichever split: it may be decoded.
+        kinds = tuple(sorted(self._kinds_of(pieces.with_split(SPLITS[0]))))
         return row.key, pieces.as_bytes(), RowMarks(label, kinds)
 
     def _unpack(self, number: int) -> Block | None:
