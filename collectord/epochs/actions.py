@@ -101,5 +101,10 @@ class Actions:
         return executed_from(executed)._replace(asks=asks), issue_text_from(text)
 
 
+def looks_at_texts(environment: Environment) -> bool:
+    """Whether titles and descriptions of issues can change what comes out of an environment."""
+    return ROUTING in environment.components and has_patterns(environment.components)
+
+
 def _nothing_known(_pattern: str, _text: str) -> bool | None:
     return None

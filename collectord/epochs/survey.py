@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from collectord.epochs.actions import Actions
+from collectord.epochs.actions import Actions, looks_at_texts
 from collectord.epochs.assign import Assigned, Assignment, Explaining, RunKey, assign
 from collectord.epochs.contradictions import Policy, issue_of
 from collectord.epochs.epochs import Cut, Folded, fold
@@ -33,7 +33,7 @@ class Memory:
 
     def __init__(self) -> None:
         self._runs: dict[RunKey, DispatchedRun] = {}
-        self._is_read = False
+        self._is_read = self._has_texts = False
         self._issues: dict[str, Situation] = {}
         # False for issues of which Beads has never said that they ask to speculate, None for the others.
         self._issues_asking: dict[str | None, bool | None] = {}
@@ -43,13 +43,20 @@ class Memory:
         self._derived: dict[Hashable, tuple[Sequence[DispatchedRun], Any]] = {}
         self._derived_before: dict[Hashable, tuple[Sequence[DispatchedRun], Any]] = {}
 
-    def read(self, connection: IndexConnection, changed: Collection[RunKey]) -> None:
-        """Read the runs that changed, all of them the first time; and what Beads says of their issues."""
+    def read(self, connection: IndexConnection, changed: Collection[RunKey], *, with_texts: bool) -> None:
+        """Read the runs that changed, all of them the first time; and what Beads says of their issues.
+
+        The texts of issues are most of what a run shows. Without `with_texts` they are left out, and all runs
+        are read again once they are wanted.
+        """
         self._derived_before, self._derived = self._derived, {}
         news = self._read_issues(connection)
+        if with_texts and not self._has_texts:
+            self._has_texts, self._is_read, self._runs = True, False, {}
         for key in changed:
             self._runs.pop(key, None)
-        for run in dispatched_runs(connection, self.asks, changed if self._is_read else None):
+        wanted = changed if self._is_read else None
+        for run in dispatched_runs(connection, self.asks, wanted, with_texts=self._has_texts):
             self._runs[run.kind, run.name] = run
         concerned = {key: run for key, run in self._runs.items() if run.issue_id in news}
         self._runs.update((key, self._asking(run)) for key, run in concerned.items())
@@ -203,8 +210,9 @@ def survey(
     memory = Memory() if memory is None else memory
     seen, sessions = observations(connection), kernel_sessions(connection)
     marks = [Cut(*cut) for cut in cuts(connection)]
-    memory.read(connection, changed)
-    explaining = memory.explaining(timelines(seen), environments(connection), sessions)
+    known = environments(connection)
+    memory.read(connection, changed, with_texts=any(map(looks_at_texts, known.values())))
+    explaining = memory.explaining(timelines(seen), known, sessions)
     runs, standing = memory.runs, explaining.standing
     assigned = assign(list(runs.values()), explaining)
     same = _same(standing, cutting)

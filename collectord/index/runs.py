@@ -69,15 +69,28 @@ Asks = Callable[[str | None], bool | None]
 
 
 def dispatched_runs(
-    connection: IndexConnection, asks: Asks, keys: Collection[tuple[str, str]] | None = None
+    connection: IndexConnection,
+    asks: Asks,
+    keys: Collection[tuple[str, str]] | None = None,
+    *,
+    with_texts: bool,
 ) -> Iterator[DispatchedRun]:
     """The runs of current revisions, one at a time; evidence that an older index lacks is derived.
 
     `asks` tells of an issue what `DispatchedRun` has of it. `keys` are (kind, name) of those wanted, None for
-    all.
+    all. Without `with_texts` no run has the text of its issue.
     """
+    for row in _rows(connection, keys):
+        yield _dispatched_run(connection, row, asks, with_texts)
+
+
+def _rows(connection: IndexConnection, keys: Collection[tuple[str, str]] | None) -> Iterator[Any]:
+    columns = "a.kind, a.name, run.run_id, run.started_ms, r.digest, run.issue_id"
+    texts = "run.evidence, run.situation, run.executed, run.issue_text, run.revision_id, run.domain"
+    shown = f"SELECT {columns}, {texts}, {PLAN}, label.max_iterations FROM {RUNS} {WITH_LABELS}"
+    ordered = "ORDER BY a.kind, a.name"
     if keys is None:
-        yield from _found(connection, asks)
+        yield from connection.execute(f"{shown} {ordered}")
         return
     listed = sorted(keys)
     for start in range(0, len(listed), _BATCH):
@@ -85,22 +98,7 @@ def dispatched_runs(
         for kind in sorted({kind for kind, _ in batch}):
             names = [name for of, name in batch if of == kind]
             of_these = f"WHERE a.kind = ? AND a.name IN ({marks(names)})"
-            yield from _found(connection, asks, of_these, (kind, *names))
-
-
-def _found(
-    connection: IndexConnection, asks: Asks, where: str = "", values: Sequence[object] = ()
-) -> Iterator[DispatchedRun]:
-    columns = "a.kind, a.name, run.run_id, run.started_ms, r.digest, run.issue_id"
-    texts = "run.evidence, run.situation, run.executed, run.issue_text, run.revision_id, run.domain"
-    shown = f"{columns}, {texts}, {PLAN}, label.max_iterations"
-    query = f"SELECT {shown} FROM {RUNS} {WITH_LABELS} {where} ORDER BY a.kind, a.name"
-    for row in connection.execute(query, values):
-        evidence, situation, executed, issue_text, revision_id, domain = row[6:12]
-        texts_ = Texts(evidence, situation, executed, issue_text)
-        if evidence is None or executed is None:
-            texts_ = texts_of(_document(connection, revision_id, MANIFEST), domain)
-        yield _dispatched_run(row, texts_, asks)
+            yield from connection.execute(f"{shown} {of_these} {ordered}", (kind, *names))
 
 
 class Texts(NamedTuple):
@@ -150,9 +148,13 @@ def fill_artifact_facts(connection: IndexConnection) -> int:
     return len(listed)
 
 
-def _dispatched_run(row: Any, texts: Texts, asks: Asks) -> DispatchedRun:
+def _dispatched_run(connection: IndexConnection, row: Any, asks: Asks, with_texts: bool) -> DispatchedRun:
     kind, name, run_id, started_ms, digest, issue_id = row[:6]
+    evidence, situation, executed, issue_text, revision_id, domain = row[6:12]
     explicit, *label = row[12:]
+    texts = Texts(evidence, situation, executed, issue_text)
+    if evidence is None or executed is None:
+        texts = texts_of(_document(connection, revision_id, MANIFEST), domain)
     # Most runs show and plan what others do, and a run has the name of its archive: one copy is enough.
     return DispatchedRun(
         sys.intern(kind),
@@ -161,7 +163,7 @@ def _dispatched_run(row: Any, texts: Texts, asks: Asks) -> DispatchedRun:
         started_ms,
         sys.intern(texts.evidence),
         None if texts.executed == UNKNOWN else sys.intern(texts.executed),
-        _one_copy(texts.issue_text),
+        _one_copy(texts.issue_text) if with_texts else None,
         asks(issue_id),
         _one_copy(texts.situation),
         digest,

@@ -199,7 +199,7 @@ def explain(settings: Settings, workcell_id: str) -> dict[str, Any]:
 def epoch_of(settings: Settings, reader: IndexReader, place: tuple[str, str]) -> dict[str, Any] | None:
     """The epoch of a run, and what tells its environment."""
     connection = reader.connection
-    run = next(dispatched_runs(connection, partial(may_ask, connection), [place]), None)
+    run = next(dispatched_runs(connection, partial(may_ask, connection), [place], with_texts=True), None)
     if run is None:
         return None
     outline = outline_for(settings, connection)

@@ -18,16 +18,37 @@ from collectord.epochs.json_views import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, survey
 from collectord.index.writer import IndexWriter
+from collectord.kernel.evidence import issue_text_json
+from collectord.kernel.policy import normalise
+from collectord.kernel.policy.feasible import IssueText
 from collectord.model import Evidence
 from tests.support.coming_in import Index
 from tests.support.environments import components
 from tests.support.examples import examples
 
+TITLES: dict[str, Any] = {
+    "toolchain_priority": ["codex", "claude"],
+    "toolchains": {"codex": {"model": "m1"}, "claude": {"model": "opus"}},
+    "routing": {
+        "rules": [
+            {
+                "match": {"title_pattern": "fast"},
+                "speculate": True,
+                "parallelism": 2,
+                "use": ["codex", "claude"],
+            },
+            {"match": {}, "use": ["codex"]},
+        ]
+    },
+}
+ISSUE_TEXTS = [None, *(issue_text_json(IssueText(title, "")) for title in ("fast", "slow"))]
 AUTOMATIC = {"auto_trigger_on_critical_path": True, "auto_trigger_risk_levels": ["low"]}
 ENVIRONMENTS = {
     "A": components("m1", 60),
     "B": components("m2", 60),
     "A+": components("m1", 60, speculation=AUTOMATIC),
+    # The only one whose rules look at texts of issues.
+    "T": dict(normalise(TITLES).components),
 }
 SHOWN = [
     Evidence(),
@@ -37,7 +58,14 @@ SHOWN = [
 PLANS = [("serial_handoff", 60), ("speculate_vote", 1800)]
 AT = st.integers(0, 60)
 # Few names, digests and issues: most of what comes in changes something that is there already.
-ARRIVAL = st.tuples(st.just("run"), st.integers(0, 7), AT, st.sampled_from(SHOWN), st.sampled_from(PLANS))
+ARRIVAL = st.tuples(
+    st.just("run"),
+    st.integers(0, 7),
+    AT,
+    st.sampled_from(SHOWN),
+    st.sampled_from(PLANS),
+    st.sampled_from(ISSUE_TEXTS),
+)
 BECOMES_NONE = st.tuples(st.just("no run"), st.integers(0, 7))
 LOOK = st.tuples(st.just("look"), st.sampled_from(sorted(ENVIRONMENTS)), AT)
 CUT = st.tuples(st.just("cut"), AT)
@@ -74,7 +102,9 @@ def _found(index: Index, memory: Memory | None) -> tuple[Any, Any]:
 
 
 # The same runs turn out to be of an environment that makes another cause of their contradiction likely.
-SAME_RUNS = [("run", 0, 9, Evidence(), PLANS[0]), ("run", 1, 9, Evidence(), PLANS[1]), ("look", "A", 1)]
+SAME_RUNS = [*(("run", n, 9, Evidence(), plan, None) for n, plan in enumerate(PLANS)), ("look", "A", 1)]
+# What came in before an environment that asks for its text.
+BY_TITLE = [("run", n, 9, Evidence(), PLANS[0], text) for n, text in enumerate(ISSUE_TEXTS)]
 
 # An issue asked to speculate once, and does not any more.
 ASKED = [[("issue", 0, True)], [("run", 0, 9, Evidence(), PLANS[0]), ("issue", 0, False)]]
@@ -82,6 +112,7 @@ ASKED = [[("issue", 0, True)], [("run", 0, 9, Evidence(), PLANS[0]), ("issue", 0
 
 @example(rounds=[SAME_RUNS, [("look", "A+", 1)]])
 @example(rounds=ASKED)
+@example(rounds=[[*BY_TITLE, ("look", "A", 1)], [("look", "T", 5)]])
 @settings(max_examples=examples(60), deadline=None)
 @given(STEPS)
 def test_a_survey_with_a_memory_is_the_survey_from_nothing(
@@ -94,3 +125,14 @@ def test_a_survey_with_a_memory_is_the_survey_from_nothing(
                 index.take(step)
             assert _found(index, memory) == _found(index, None)
             index.changed.clear()
+
+
+def test_texts_of_issues_are_remembered_once_an_environment_looks_at_them(empty: Path) -> None:
+    memory = Memory()
+    with _copy(empty) as index:
+        for step, texts in ((("look", "A", 1), [None] * len(ISSUE_TEXTS)), (("look", "T", 5), ISSUE_TEXTS)):
+            for each in (*BY_TITLE, step):
+                index.take(each)
+            _found(index, memory)
+            index.changed.clear()
+            assert [memory.runs["archive", f"wc-{n:02d}"].issue_text for n in range(len(texts))] == texts

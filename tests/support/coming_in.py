@@ -41,9 +41,9 @@ class Index:
     def take(self, step: tuple[Any, ...]) -> None:
         """One thing that happens."""
         match step:
-            case ("run", name, at, evidence, plan):
-                run = _run(at, evidence, plan, f"i-{name % 3}")
-                self._read(f"wc-{name:02d}", f"{at} {evidence} {plan}", run)
+            case ("run", name, at, evidence, plan, *text):
+                run = _run(at, evidence, plan, f"i-{name % 3}", *text)
+                self._read(f"wc-{name:02d}", f"{at} {evidence} {plan} {text}", run)
             case ("no run", name):
                 self._read(f"wc-{name:02d}", "nothing", None)
             case ("look", name, at):
@@ -69,7 +69,7 @@ class Index:
         self.changed.add(("archive", name))
 
 
-def _run(at: int, evidence: Evidence, plan: tuple[str, int], issue_id: str) -> Run:
+def _run(at: int, evidence: Evidence, plan: tuple[str, int], issue_id: str, text: str | None = None) -> Run:
     swarm, seconds = plan
     return Run(
         run_id=f"run-{at}",
@@ -98,6 +98,7 @@ def _run(at: int, evidence: Evidence, plan: tuple[str, int], issue_id: str) -> R
         evidence=evidence,
         situation=Situation("code", "low", "S", None, ()),
         executed=executed_json(_executed(swarm, seconds)),
+        issue_text=text,
     )
 
 
