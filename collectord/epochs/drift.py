@@ -12,6 +12,7 @@ from collectord.epochs.fingerprint import masked, masked_text
 from collectord.epochs.rules import EPOCH, INFO, UNRECOGNISED, WARN, Overrides, rule_of
 from collectord.kernel.policy import SCHEDULING, Surface
 from collectord.kernel.policy.components import pointer
+from collectord.model import Environment
 
 # More edits than these are not looked at alone: a rewritten policy is told as a whole.
 _MOST_ALONE = 16
@@ -56,6 +57,29 @@ def compare(
 def cuts(changes: Iterable[Change]) -> bool:
     """Whether changes end an epoch: one of them is of the severity `epoch`."""
     return any(change.severity == EPOCH for change in changes)
+
+
+def surface_of(environment: Environment) -> Surface:
+    """The surface that the index keeps."""
+    return Surface(environment.components, environment.unrecognised)
+
+
+def changes_between(
+    before: Environment, after: Environment, overrides: Overrides, at_ms: int = 0
+) -> tuple[Change, ...]:
+    """What changed from one environment to another."""
+    return compare(surface_of(before), surface_of(after), overrides, at_ms=at_ms)
+
+
+def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment, int], bool]:
+    """Whether a change ends an epoch; without anything configured every one does."""
+
+    def cutting(before: Environment, after: Environment, at_ms: int) -> bool:
+        if not overrides.severity and not overrides.ignored:
+            return True
+        return cuts(changes_between(before, after, overrides, at_ms))
+
+    return cutting
 
 
 def affected(before: Surface, after: Surface) -> Effects:

@@ -9,8 +9,9 @@ from typing import Any
 
 from collectord.epochs.assign import Assignment, RunKey
 from collectord.epochs.causes import LASTING, causes, kernel_states_of
+from collectord.epochs.drift import is_cutting
 from collectord.epochs.epochs import next_steps
-from collectord.epochs.json_views import Remembered, fields_of_changes, is_cutting
+from collectord.epochs.json_views import Remembered, fields_of_changes
 from collectord.epochs.reasons import words_against
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, Survey, survey

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from collectord.epochs.drift import Change, affected, compare, cuts
+from collectord.epochs.drift import Change, affected, changes_between, surface_of
 from collectord.epochs.epochs import POLICY, former_keys, sealed_by_ms
 from collectord.epochs.fingerprint import masked
 from collectord.epochs.outline import Outline
@@ -15,7 +15,6 @@ from collectord.epochs.rules import SEVERITIES, Overrides
 from collectord.epochs.timeline import Stretch, position_at
 from collectord.index.environments import EpochSnapshot, Seal
 from collectord.kernel.jsonio import JsonObject
-from collectord.kernel.policy import Surface
 from collectord.model import Alert, Environment, EnvironmentChange, Epoch
 
 MAX_LABELS = 3
@@ -54,29 +53,6 @@ def summary_of(event: str, fields: dict[str, Any]) -> str:
 MAX_CHANGES = 50
 # To play an environment against another costs a tenth of a second, and a pair of them never changes.
 Remembered = dict[EnvironmentChange, dict[str, Any]]
-
-
-def surface_of(environment: Environment) -> Surface:
-    """The surface that the index keeps."""
-    return Surface(environment.components, environment.unrecognised)
-
-
-def changes_between(
-    before: Environment, after: Environment, overrides: Overrides, at_ms: int = 0
-) -> tuple[Change, ...]:
-    """What changed from one environment to another."""
-    return compare(surface_of(before), surface_of(after), overrides, at_ms=at_ms)
-
-
-def is_cutting(overrides: Overrides) -> Callable[[Environment, Environment, int], bool]:
-    """Whether a change ends an epoch; without anything configured every one does."""
-
-    def cutting(before: Environment, after: Environment, at_ms: int) -> bool:
-        if not overrides.severity and not overrides.ignored:
-            return True
-        return cuts(changes_between(before, after, overrides, at_ms))
-
-    return cutting
 
 
 def fields_of_changes(

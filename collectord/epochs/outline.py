@@ -110,7 +110,7 @@ def outline_for(settings: Settings, connection: IndexConnection) -> Outline:
 
 def survey_of(settings: Settings, connection: IndexConnection) -> Survey:
     """Everything that the index knows of the environment, from all of its runs."""
-    from collectord.epochs.json_views import is_cutting
+    from collectord.epochs.drift import is_cutting
     from collectord.epochs.rules import overrides_from
     from collectord.epochs.survey import survey
 

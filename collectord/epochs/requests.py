@@ -8,6 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from collectord.epochs.drift import surface_of
 from collectord.epochs.evaluate import evaluate as bring_up_to_date
 from collectord.epochs.evaluate import note_unreadable, seal_limits
 from collectord.epochs.json_views import (
@@ -16,7 +17,6 @@ from collectord.epochs.json_views import (
     epoch_documents,
     shown_at,
     stretch_documents,
-    surface_of,
 )
 from collectord.epochs.named import environment_named
 from collectord.epochs.observe import launches_of_interest, note_look, read_history, take_look

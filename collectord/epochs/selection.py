@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from collectord.epochs.drift import changes_between
 from collectord.epochs.epochs import NONE, POLICY
-from collectord.epochs.json_views import change_document, changes_between, environment_document
+from collectord.epochs.json_views import change_document, environment_document
 from collectord.epochs.outline import Outline, outline_for
 from collectord.epochs.rules import Overrides, overrides_from
 from collectord.errors import CollectordError

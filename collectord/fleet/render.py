@@ -22,7 +22,7 @@ from collectord.dataset.row_plan import PlannedDataset, RunKeys, splitter
 from collectord.dataset.rowcache import kept_or_made
 from collectord.dataset.snapshot import Provenance, pretty
 from collectord.dataset.tables import outcome_columns, row_values
-from collectord.epochs.json_views import is_cutting
+from collectord.epochs.drift import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import survey
 from collectord.errors import CollectordError

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectord.epochs.causes import causes
-from collectord.epochs.json_views import is_cutting
+from collectord.epochs.drift import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, survey
 from collectord.index.writer import IndexWriter
