@@ -280,17 +280,21 @@ class SplitTable:
 
     def __init__(self, folder: Path, document: JsonObject, split: str) -> None:
         self.file = f"data/{SPLIT_NAMES[split]}"
-        self._records = self._read(folder, split_files(texts_of(document["files"]), split))
-
-    def _read(self, folder: Path, files: Sequence[str]) -> Iterator[Record]:
-        for self.file in files:
-            yield from read_parquet(folder / self.file, ROW_COLUMNS)
+        # What reads them knows nothing of this object: with a circle a file would stay open for a while.
+        self._records = _records_of(folder, split_files(texts_of(document["files"]), split))
 
     def __iter__(self) -> Iterator[Record]:
-        return self._records
+        return self
 
     def __next__(self) -> Record:
-        return next(self._records)
+        self.file, record = next(self._records)
+        return record
+
+
+def _records_of(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, Record]]:
+    for file in files:
+        for record in read_parquet(folder / file, ROW_COLUMNS):
+            yield file, record
 
 
 def unequal(wanted: Mapping[str, Any], record: Record | None) -> str:
