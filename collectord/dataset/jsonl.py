@@ -147,6 +147,7 @@ _DECODE = json.JSONDecoder().raw_decode
 _LABEL = '{"label_action": '
 _INPUT = ', "planner_input": '
 _RUN = '"run_id": '
+_ISSUE, _AFTER_INPUT = ', "issue": {', f", {_RUN}"
 _SPLIT = '"split": "'
 
 
@@ -170,7 +171,10 @@ class RowMark:
 
 @dataclass(frozen=True, slots=True)
 class PublishedRow:
-    """A row of dataset.jsonl; `input_text` is the planner input to the letter as it stands there."""
+    """A row of dataset.jsonl; `input_text` is the planner input to the letter as it stands there.
+
+    `planner_input` has its members from `issue` on, and all of them where that cannot be told.
+    """
 
     run_id: str
     started_ms: int
@@ -206,7 +210,7 @@ def published_row(text: str) -> PublishedRow:
     """A line that we wrote; raises ValueError or KeyError for any other."""
     label, end = _DECODE(text, _after(text, _LABEL, 0))
     start = _after(text, _INPUT, end)
-    planner_input, end = _DECODE(text, start)
+    planner_input, end = _behind_history(text, start) or _DECODE(text, start)
     tail = json.loads("{" + text[_after(text, ", ", end) :])
     return PublishedRow(
         run_id=tail["run_id"],
@@ -217,6 +221,20 @@ def published_row(text: str) -> PublishedRow:
         input_text=text[start:end],
         tokens=tail["tokens"],
     )
+
+
+def _behind_history(text: str, start: int) -> tuple[JsonObject, int] | None:
+    """The members of the planner input at `start` from its issue on, and where it ends; None if not told.
+
+    The history before them is nine tenths of a row, and sorted members come behind it. What begins with a
+    member that an object has further in ends before that object does: such text is none of these members.
+    """
+    end = text.rfind(_AFTER_INPUT, start, text.rfind(_SPLIT))
+    begin = text.find(_ISSUE, start, end)
+    if begin < 0:
+        return None
+    found, length = _DECODE("{" + text[begin + len(", ") : end])
+    return (found, end) if begin + len(", ") + length - 1 == end else None
 
 
 def _after(text: str, expected: str, position: int) -> int:

@@ -11,7 +11,7 @@ import jsonschema
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collectord.dataset.card import shown
@@ -98,10 +98,49 @@ def test_a_line_is_taken_apart_whatever_its_texts_look_like() -> None:
     line = json.dumps(ROW, ensure_ascii=False, sort_keys=True)
     row = published_row(line)
     assert (row.run_id, row.started_ms, row.split) == (ROW["run_id"], 5, "train")
-    assert (row.label, row.planner_input, row.tokens) == (LABEL, ROW["planner_input"], ROW["tokens"])
+    assert (row.label, row.tokens) == (LABEL, ROW["tokens"])
     assert json.loads(row.input_text) == ROW["planner_input"]
     assert row.input_text in line
     assert row_head(line + "\n").split == "train"
+
+
+KEYS = st.sampled_from(
+    ["a", "history", "issue", "job_type", "universe_id", "z", ', "issue": {', '"run_id": ']
+)
+PARTS = st.recursive(
+    st.none() | st.integers() | _text | KEYS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+NESTED = {"a": 1, "issue": {"x": 1}}
+
+
+@example(planner_input={"a": NESTED, "issue": {"y": 2}}, run_id="7")
+@example(planner_input={"a": NESTED, "z": {}}, run_id="7")
+@example(planner_input={"a": [NESTED], "issue": {}, "z": NESTED}, run_id="7")
+@example(planner_input={"a": 1, "issue": {}}, run_id='"run_id": ')
+@settings(max_examples=300, deadline=None)
+@given(planner_input=st.dictionaries(KEYS, PARTS, max_size=6), run_id=_text | KEYS)
+def test_a_row_shows_its_issue_whatever_stands_in_its_history(
+    planner_input: dict[str, Any], run_id: str
+) -> None:
+    line = json.dumps(
+        {**ROW, "planner_input": planner_input, "run_id": run_id}, ensure_ascii=False, sort_keys=True
+    )
+    row = published_row(line)
+    assert json.loads(row.input_text) == planner_input
+    assert (row.run_id, row.tokens) == (run_id, ROW["tokens"])
+    for name in ("issue", "job_type", "universe_id"):
+        assert row.planner_input.get(name) == planner_input.get(name)
+
+
+def test_the_history_of_a_row_is_not_taken_apart() -> None:
+    history = {"last_n_similar_runs": [{"a": 1, "issue": 5}]}
+    planner_input = {"history": history, "issue": {"id": "7"}, "job_type": "code"}
+    row = published_row(json.dumps({**ROW, "planner_input": planner_input}, sort_keys=True))
+    assert row.planner_input == {"issue": {"id": "7"}, "job_type": "code"}
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[]", '{"label_action": {}}', '{"label_action": 1, "x": 2}'])
