@@ -107,15 +107,13 @@ class Histories:
         tags = frozenset(texts(summary.get("tags")))
         for key in _keys_of_candidate(summary):
             self._pools.setdefault(key, Pool(self._n)).add(tags, candidate)
+        # Nearly every run stands in some history.
+        run = history_run(summary)
+        self._encoded[place] = run, sha256(run.summary.encode("utf-8")).hexdigest()
 
     def encoded(self, place: int) -> tuple[HistoryRun, str]:
-        """A candidate encoded for a row, and the digest of it; encoded once."""
-        found = self._encoded.get(place)
-        if found is None:
-            run = history_run(json.loads(self._candidates[place].summary))
-            found = run, sha256(run.summary.encode("utf-8")).hexdigest()
-            self._encoded[place] = found
-        return found
+        """A candidate that is visible, encoded for a row, and the digest of it."""
+        return self._encoded[place]
 
 
 def _keys_of_candidate(summary: JsonObject) -> set[PoolKey]:
