@@ -10,7 +10,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +23,6 @@ from collectord.epochs.selection import select
 from collectord.epochs.survey import Survey
 from collectord.index.engine import IndexConnection
 from collectord.index.opening import reader_for
-from collectord.index.writer import IndexWriter
 from collectord.kernel.policy import Surface, normalise
 from collectord.model import Evidence
 from collectord.status.explain import epoch_of
@@ -65,13 +63,6 @@ STEP = st.one_of(
     *[st.tuples(st.just("kernels"), st.frozensets(AT, max_size=2), AT)] * 2,
 )
 ROUNDS = st.lists(st.lists(STEP, min_size=1, max_size=8), min_size=2, max_size=5)
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "index.sqlite3"
-    IndexWriter(path).close()
-    return path
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +16,6 @@ from collectord.epochs.causes import causes
 from collectord.epochs.drift import is_cutting
 from collectord.epochs.rules import Overrides
 from collectord.epochs.survey import Memory, survey
-from collectord.index.writer import IndexWriter
 from collectord.kernel.evidence import issue_text_json
 from collectord.kernel.policy import normalise
 from collectord.kernel.policy.feasible import IssueText
@@ -76,13 +74,6 @@ STEPS = st.lists(
     max_size=6,
 )
 OVERRIDES = Overrides()
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("empty") / "index.sqlite3"
-    IndexWriter(path).close()
-    return path
 
 
 @contextmanager
