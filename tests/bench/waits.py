@@ -124,6 +124,7 @@ class Waits:
         mine, beside = samples[: len(self._trees)], samples[len(self._trees) :]
         before = tuple(mine[1]) if len(mine) > 1 else ()
         peers = tuple((name, tuple(found)) for name, found in zip(names, beside, strict=True))
+        aim = aim if self._with_peers else Aim()  # what is aimed for is aimed for at the usual size
         self._note(Figure(what, aim, tuple(mine[0]), before, peers))
 
     def _ingest(self, *, measured: bool) -> None:
