@@ -105,7 +105,7 @@ ARTIFACT_COLUMNS = {
 }
 
 
-def split_file(split: str, number: int = 0, of: int = 1) -> str:
+def split_file(split: str, number: int, of: int) -> str:
     """Path of a Parquet file of a split (`train`, `val`, `test`) inside a snapshot, one of so many."""
     return f"data/{SPLIT_NAMES[split]}-{number:05d}-of-{of:05d}.parquet"
 

@@ -89,8 +89,7 @@ class Explaining:
         found = []
         for run in ordered:
             known = before.get(run.kind, {}).get(run.name)
-            is_same = known is not None and (known.run is run or known.run == run)
-            mine = known if known is not None and is_same else self._explained_anew(run)
+            mine = known if known is not None and known.run == run else self._explained_anew(run)
             self._explained.setdefault(run.kind, {})[run.name] = mine
             found.append(mine)
         return found

@@ -181,12 +181,12 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def run(seeds: range, within: Path | None = None) -> tuple[int, int]:
+def run(seeds: range) -> tuple[int, int]:
     """Run a history for each seed; how many rows and files were not made again. Raises AssertionError."""
     reused = copied = 0
     with small_pieces():
         for seed in seeds:
-            with tempfile.TemporaryDirectory(prefix="collectord-history-", dir=within) as folder:
+            with tempfile.TemporaryDirectory(prefix="collectord-history-") as folder:
                 history = History(Path(folder), seed)
                 try:
                     history.run()
